@@ -1,0 +1,1 @@
+"""The jobs, one a file: flags in, one library call, metrics out."""

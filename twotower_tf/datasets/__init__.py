@@ -1,0 +1,1 @@
+"""Where events come from: files in common formats, published data sets, the simulator."""

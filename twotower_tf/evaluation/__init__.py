@@ -1,0 +1,1 @@
+"""Recall and friends against the full catalogue, the baselines, the report."""

@@ -1,0 +1,1 @@
+"""How often an item is in a batch, estimated from the stream itself."""

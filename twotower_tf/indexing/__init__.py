@@ -1,0 +1,1 @@
+"""From item tower to release: candidates, embeddings, index, stitched SavedModel, gates."""

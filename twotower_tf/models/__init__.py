@@ -1,0 +1,1 @@
+"""Embedding tables, feature encoders, towers, and the TFRS model that holds them."""

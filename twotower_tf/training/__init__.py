@@ -1,0 +1,1 @@
+"""The sequential trainer: one day after the other, each day once."""
