@@ -1,0 +1,50 @@
+"""Packaging: what is installed, and what Beam ships to its workers (``--setup_file=./setup.py``).
+
+Ranges live here; ``constraints.txt`` holds the exact set that was tested. Beam builds this file
+into a source distribution on its own, so it reads nothing that such a distribution leaves out.
+"""
+
+from setuptools import find_packages, setup
+
+# One line of TensorFlow: 2.16 is the newest whose binary interface tensorflow-io 0.37 matches,
+# scann 1.3.2 is the release built for it, and TFRS needs the Keras 2 of tf-keras.
+REQUIRED = [
+    "tensorflow>=2.16.2,<2.17",
+    "tf-keras>=2.16,<2.17",
+    "tensorflow-recommenders>=0.7.7,<0.8",
+    "scann>=1.3.2,<1.3.3",
+    # The extra brings the CRC library without which writing TFRecords fails.
+    "apache-beam[tfrecord]>=2.77,<3",
+    "absl-py>=2.1",
+    "numpy>=1.26,<2",
+    # What TensorFlow 2.16 takes; said here too, or Beam, installed first, picks a newer one.
+    "protobuf>=3.20.3,!=4.21.0,!=4.21.1,!=4.21.2,!=4.21.3,!=4.21.4,!=4.21.5,<5",
+    "pydantic>=2.7,<3",
+    "PyYAML>=6.0",
+    "pyarrow>=16",
+    "rich>=13",
+    "matplotlib>=3.8",
+]
+
+# s3://, az:// and hdfs:// for tf.data and checkpoints; imported only where a URL needs it.
+IO = ["tensorflow-io==0.37.*"]
+
+EXTRAS = {
+    "io": IO,
+    "s3": [*IO, "apache-beam[aws]>=2.77,<3"],
+    "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.17,<0.18"],
+    # A local S3 server, for the tests that need one.
+    "test-s3": ["moto[server]>=5"],
+    # The peers that benchmarks/ measures against.
+    "bench": ["torch>=2.4", "hnswlib>=0.8", "faiss-cpu>=1.8"],
+}
+
+setup(
+    name="twotower_tf",
+    version="0.1.0",
+    description="Production two-tower retrieval for TensorFlow",
+    packages=find_packages(include=["twotower_tf", "twotower_tf.*", "pipelines", "pipelines.*"]),
+    python_requires=">=3.10,<3.13",
+    install_requires=REQUIRED,
+    extras_require=EXTRAS,
+)

@@ -1,0 +1,312 @@
+"""The losses against naive float64 loops, values and gradients."""
+
+import doctest
+
+import numpy as np
+import pytest
+
+import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
+
+import tensorflow as tf  # isort: skip
+
+from twotower_tf.models.losses import (
+    LOSSES,
+    CorrectedSoftmax,
+    CorrectedSoftmaxByExample,
+    PlainSoftmax,
+    corrected_softmax,
+    corrected_softmax_by_example,
+    in_batch,
+    plain_softmax,
+)
+from twotower_tf.models.losses.in_batch import distinct_items, weighted_softmax_loss
+
+ALL = [CorrectedSoftmax, CorrectedSoftmaxByExample, PlainSoftmax]
+
+
+def naive_loss(kind, tau, u, v, positives, rewards, probabilities):
+    """Value and gradients of the loss as its definition says, candidate by candidate, float64.
+
+    A candidate is an item of the batch for CorrectedSoftmax, an example for the other two. The
+    gradient of -log softmax is (softmax - 1[positive]) for each logit.
+    """
+    columns = range(len(v)) if kind is CorrectedSoftmax else positives
+    value, grad_u, grad_v = 0.0, np.zeros_like(u), np.zeros_like(v)
+    for i in range(len(u)):
+
+        def logit(item, i=i):
+            correction = 0.0 if kind is PlainSoftmax else np.log(probabilities[item])
+            return u[i] @ v[item] / tau - correction
+
+        logits = np.array([logit(item) for item in columns])
+        exponentials = np.exp(logits - logits.max())
+        softmax = exponentials / exponentials.sum()
+        weight = rewards[i] / len(u)
+        log_denominator = logits.max() + np.log(exponentials.sum())
+        value += weight * (log_denominator - logit(positives[i]))
+        for item, share in zip(columns, softmax, strict=True):
+            grad_u[i] += weight * share * v[item] / tau
+            grad_v[item] += weight * share * u[i] / tau
+        grad_u[i] -= weight * v[positives[i]] / tau
+        grad_v[positives[i]] -= weight * u[i] / tau
+    return value, grad_u, grad_v
+
+
+def loss_and_gradients(loss, u, v, positives, rewards, probabilities):
+    u, v = tf.constant(u), tf.constant(v)
+    with tf.GradientTape() as tape:
+        tape.watch([u, v])
+        value = loss(u, v, tf.constant(positives), tf.constant(rewards), tf.constant(probabilities))
+    return [value.numpy(), *(gradient.numpy() for gradient in tape.gradient(value, [u, v]))]
+
+
+def make_batch(items, rewards=None, dim=6, seed=0):
+    """A batch whose examples have the given item ids: unit vectors, rewards, probabilities."""
+    random = np.random.default_rng(seed)
+    positives, first = (t.numpy() for t in distinct_items(tf.constant(items)))
+    u = random.normal(size=(len(items), dim))
+    v = random.normal(size=(len(first), dim))
+    return {
+        "u": u / np.linalg.norm(u, axis=1, keepdims=True),
+        "v": v / np.linalg.norm(v, axis=1, keepdims=True),
+        "positives": positives,
+        "rewards": random.uniform(0, 2, len(items)) if rewards is None else np.array(rewards),
+        "probabilities": random.uniform(0.01, 1.0, len(first)),
+    }
+
+
+BATCHES = {
+    "all different": make_batch([3, 1, 4, 5, 9, 2]),
+    "duplicates": make_batch([7, 3, 7, 7, 1, 3, 5, 7]),
+    "some rewards zero": make_batch([7, 3, 7, 1], rewards=[0.0, 1.0, 0.5, 0.0]),
+    "one example": make_batch([5]),
+    "one item": make_batch([5, 5, 5, 5]),
+}
+
+
+@pytest.mark.parametrize("tau", [0.01, 0.07, 1.0])
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("kind", ALL)
+def test_value_and_gradients_equal_the_naive_loops(kind, batch, tau):
+    batch = BATCHES[batch]
+    got = loss_and_gradients(kind(tau), **batch)
+    for actual, expected in zip(got, naive_loss(kind, tau, **batch), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_gradients_equal_finite_differences(kind):
+    # A second reference, which does not share the naive version's algebra.
+    batch = BATCHES["duplicates"]
+    _, *gradients = loss_and_gradients(kind(0.2), **batch)
+    for name, gradient in zip("uv", gradients, strict=True):
+        for position in np.ndindex(gradient.shape):
+            values = []
+            for nudge in (1e-5, -1e-5):
+                nudged = batch[name].copy()
+                nudged[position] += nudge
+                values.append(naive_loss(kind, 0.2, **(batch | {name: nudged}))[0])
+            difference = (values[0] - values[1]) / 2e-5
+            np.testing.assert_allclose(gradient[position], difference, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", [CorrectedSoftmaxByExample, PlainSoftmax])
+def test_by_example_forms_equal_the_stock_cross_entropy_over_b_by_b_logits(kind):
+    batch = BATCHES["duplicates"]
+    u, v = tf.constant(batch["u"]), tf.constant(batch["v"])
+    positives = tf.constant(batch["positives"])
+    with tf.GradientTape() as tape:
+        tape.watch([u, v])
+        logits = tf.matmul(u, tf.gather(v, positives), transpose_b=True) / 0.1
+        if kind is CorrectedSoftmaxByExample:
+            logits -= tf.math.log(tf.gather(batch["probabilities"], positives))
+        losses = tf.nn.softmax_cross_entropy_with_logits(
+            tf.eye(len(batch["u"]), dtype=tf.float64), logits
+        )
+        value = tf.reduce_mean(batch["rewards"] * losses)
+    expected = [value, *(tf.convert_to_tensor(g) for g in tape.gradient(value, [u, v]))]
+    for actual, reference in zip(loss_and_gradients(kind(0.1), **batch), expected, strict=True):
+        np.testing.assert_allclose(actual, reference, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_examples_of_reward_zero_have_exactly_no_gradient(kind):
+    batch = BATCHES["some rewards zero"]
+    _, grad_u, _ = loss_and_gradients(kind(0.05), **batch)
+    assert np.all(grad_u[[0, 3]] == 0.0)
+    assert np.all(grad_u[[1, 2]].any(axis=1))
+
+    value, grad_u, grad_v = loss_and_gradients(kind(0.05), **(batch | {"rewards": np.zeros(4)}))
+    assert value == 0.0
+    assert not grad_u.any()
+    assert not grad_v.any()
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("probability", [1.0, 1e-9])
+def test_extreme_logits_stay_finite_in_float32(kind, probability):
+    # Opposite unit vectors at tau 0.01: logits of +100 and -100, of which exp overflows float32.
+    u = np.array([[1, 0], [-1, 0]], np.float32)
+    probabilities = np.array([1.0, probability], np.float32)
+    batch = (u, -u, np.array([0, 1]), np.ones(2, np.float32), probabilities)
+    got = loss_and_gradients(kind(0.01), *batch)
+    expected = naive_loss(
+        kind, 0.01, *(np.asarray(part, np.float64) for part in batch[:2]), *batch[2:]
+    )
+    for actual, reference in zip(got, expected, strict=True):
+        assert actual.dtype == np.float32
+        np.testing.assert_allclose(actual, reference, rtol=1e-5)
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("kind", ALL)
+def test_empty_batch_costs_nothing(kind, graph):
+    def run(u, v, positives, rewards, probabilities):
+        with tf.GradientTape() as tape:
+            tape.watch([u, v])
+            value = kind(0.05)(u, v, positives, rewards, probabilities)
+        return value, tape.gradient(value, [u, v])
+
+    specs = [tf.TensorSpec([None, 4])] * 2
+    specs += [tf.TensorSpec([None], dtype) for dtype in (tf.int32, tf.float32, tf.float32)]
+    run = tf.function(run, input_signature=specs) if graph else run
+    empty = tf.zeros([0])
+    value, gradients = run(
+        tf.zeros([0, 4]), tf.zeros([0, 4]), tf.zeros([0], tf.int32), empty, empty
+    )
+    assert value.numpy() == 0.0
+    assert [gradient.shape for gradient in gradients] == [(0, 4), (0, 4)]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_no_gradient_flows_to_the_probabilities(kind):
+    batch = {name: tf.constant(value) for name, value in BATCHES["duplicates"].items()}
+    with tf.GradientTape() as tape:
+        tape.watch(batch["probabilities"])
+        value = kind(0.1)(*batch.values())
+    assert tape.gradient(value, batch["probabilities"]) is None
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_same_batch_in_a_graph_gives_the_same_bits_twice(kind):
+    batch = [tf.constant(value) for value in BATCHES["duplicates"].values()]
+    loss = tf.function(kind(0.05).__call__)
+    assert loss(*batch).numpy().tobytes() == loss(*batch).numpy().tobytes()
+
+
+def test_only_the_corrected_losses_need_probabilities():
+    assert {kind for kind in ALL if kind.needs_probabilities} == {
+        CorrectedSoftmax,
+        CorrectedSoftmaxByExample,
+    }
+    batch = BATCHES["duplicates"]
+    plain = PlainSoftmax(0.1)
+    with_none = plain(batch["u"], batch["v"], batch["positives"], batch["rewards"], None)
+    assert with_none.numpy() == loss_and_gradients(plain, **batch)[0]
+
+
+def test_registry_names_every_loss():
+    assert {
+        "corrected_softmax": CorrectedSoftmax,
+        "corrected_softmax_by_example": CorrectedSoftmaxByExample,
+        "plain_softmax": PlainSoftmax,
+    } == LOSSES
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan"), float("inf")])
+def test_temperature_that_is_not_positive_is_refused(kind, temperature):
+    with pytest.raises(ValueError, match=f"above 0, got {temperature}"):
+        kind(temperature)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_rewards_as_a_column_are_refused_instead_of_broadcast(kind):
+    batch = BATCHES["duplicates"]
+    with pytest.raises(ValueError, match=r"rewards must have the shape \(8,\), got \(8, 1\)"):
+        loss_and_gradients(kind(0.1), **(batch | {"rewards": batch["rewards"][:, None]}))
+
+
+def test_weighted_softmax_of_equal_logits_is_the_logarithm_of_the_share():
+    loss = weighted_softmax_loss(
+        tf.zeros([2, 3]), tf.math.log([1.0, 2.0, 5.0]), tf.constant([0, 2]), tf.constant([1.0, 3.0])
+    )
+    np.testing.assert_allclose(loss, -(np.log(1 / 8) + 3 * np.log(5 / 8)) / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [str, np.int32, np.int64])
+def test_distinct_items_are_in_order_of_their_first_occurrence(dtype):
+    ids = np.random.default_rng(1).integers(0, 40, 100).astype(dtype).tolist()
+    order = list(dict.fromkeys(ids))
+    positives, first = distinct_items(tf.constant(ids))
+    assert positives.numpy().tolist() == [order.index(item) for item in ids]
+    assert first.numpy().tolist() == [ids.index(item) for item in order]
+
+
+def test_distinct_items_of_an_empty_batch_are_none():
+    positives, first = tf.function(distinct_items)(tf.zeros([0], tf.string))
+    assert positives.shape == (0,)
+    assert first.shape == (0,)
+
+
+def test_distinct_items_refuses_a_matrix():
+    with pytest.raises(ValueError, match=r"must be a vector.*got shape \(2, 1\)"):
+        distinct_items(tf.constant([[1], [2]]))
+
+
+def test_correction_brings_the_gradient_near_that_of_the_full_softmax():
+    items, users, examples, tau = 40, 5, 64, 0.3
+    random = np.random.default_rng(2)
+    u, v = (random.normal(size=(n, 4)) for n in (users, items))
+    u, v = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (u, v))
+    popularity = 1.0 / np.arange(1, items + 1) ** 1.2
+    popularity /= popularity.sum()
+    probabilities = 1 - (1 - popularity) ** examples
+
+    # Users are uniform and independent of items, so the gradient of the expected full softmax
+    # loss, with respect to the item embeddings, has a closed form.
+    full = np.exp(u @ v.T / tau)
+    full /= full.sum(axis=1, keepdims=True)
+    expected = (full - popularity).T @ u / users / tau
+
+    @tf.function(reduce_retracing=True)
+    def gradient(loss, example_users, example_items):
+        positives, first = distinct_items(example_items)
+        columns = tf.gather(example_items, first)
+        candidates = tf.gather(tf.constant(v), columns)
+        with tf.GradientTape() as tape:
+            tape.watch(candidates)
+            value = loss(
+                tf.gather(tf.constant(u), example_users),
+                candidates,
+                positives,
+                tf.ones([examples]),
+                tf.gather(tf.constant(probabilities), columns),
+            )
+        return tf.math.unsorted_segment_sum(tape.gradient(value, candidates), columns, items)
+
+    batches = 800
+    draws = [
+        (
+            tf.constant(random.integers(0, users, examples)),
+            tf.constant(random.choice(items, examples, p=popularity)),
+        )
+        for _ in range(batches)
+    ]
+    error = {}
+    for kind in ALL:
+        loss = kind(tau)
+        mean = sum(gradient(loss, *draw).numpy() for draw in draws) / batches
+        error[kind] = np.linalg.norm(mean - expected) / np.linalg.norm(expected)
+    print(error)
+    assert error[CorrectedSoftmax] < 0.15 * error[PlainSoftmax]
+    assert error[CorrectedSoftmax] < 0.5 * error[CorrectedSoftmaxByExample]
+
+
+@pytest.mark.parametrize(
+    "module", [in_batch, corrected_softmax, corrected_softmax_by_example, plain_softmax]
+)
+def test_documented_examples_run(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -1,0 +1,154 @@
+"""Reads a YAML file into a ``Config``: overrides, errors in one line, fingerprints."""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Sequence
+
+import yaml
+from pydantic import ValidationError
+
+from twotower_tf.config import Config
+from twotower_tf.errors import InputError
+
+# What the examples on disk depend on, and what the checkpoints depend on besides. The rest
+# (evaluation, index, gates) may change in the life of a work directory.
+_EXAMPLE_SECTIONS = ("source", "examples", "query", "candidate")
+_MODEL_SECTIONS = ("name", "seed", "tables", "loss", "estimator", "optimizer")
+
+
+def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
+    """Reads and validates a configuration.
+
+    Args:
+        path: A YAML file.
+        overrides: ``key.path=value`` each, the value in YAML; a list's element by its number.
+
+    Raises:
+        InputError: One line that names the file, the key path, what is wrong, what is allowed.
+    """
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"configuration {path} can't be read: {error}") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"configuration {path} is not YAML: {_one_line(str(error))}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"configuration {path} must be a mapping of keys, got {_shown(values)}")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"configuration {path}: {_describe(error)}") from error
+
+
+def _apply(values: dict, override: str) -> None:
+    key_path, equals, text = override.partition("=")
+    if not equals or not key_path:
+        raise InputError(f"--set={override}: give key.path=value, such as loss.temperature=0.05")
+    *parents, last = key_path.split(".")
+    place = values
+    for key in parents:
+        place = _step(place, key, override)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set={override}: '{text}' is not a YAML value") from error
+    if isinstance(place, list):
+        place[_list_position(place, last, override)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise InputError(f"--set={override}: '{'.'.join(parents)}' holds a value, not keys")
+
+
+def _step(place, key: str, override: str):
+    if isinstance(place, list):
+        return place[_list_position(place, key, override)]
+    if isinstance(place, dict):
+        if place.get(key) is None:
+            place[key] = {}
+        return place[key]
+    raise InputError(f"--set={override}: there are no keys below the value above '{key}'")
+
+
+def _list_position(place: list, key: str, override: str) -> int:
+    if key.isdecimal() and int(key) < len(place):
+        return int(key)
+    raise InputError(
+        f"--set={override}: '{key}' must be the number of a list element, 0 to {len(place) - 1}"
+    )
+
+
+def _describe(error: ValidationError) -> str:
+    """Words the first mistake, key path first, and counts the others."""
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    where = _key_path(first["loc"])
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    described = f"{where}: {message}" if where else message
+    if first["type"] not in ("value_error", "missing"):
+        described += f", got {_shown(first['input'])}"
+    if len(errors) > 1:
+        described += f" (and {len(errors) - 1} more)"
+    return _one_line(described)
+
+
+def _key_path(location: tuple) -> str:
+    """Joins a pydantic location; the tag of a feature's kind, which is no key, is left out."""
+    path = ""
+    for position, part in enumerate(location):
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif position and isinstance(location[position - 1], int):
+            continue
+        else:
+            path += f".{part}" if path else part
+    return path
+
+
+def _shown(value) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def binding_sections(config: Config) -> dict:
+    """Returns the sections a work directory is bound to, as plain JSON values.
+
+    Two configurations that agree in these may share examples and checkpoints; the paths and the
+    homepage of the source may differ, for logs move.
+    """
+    whole = config.model_dump(mode="json")
+    sections = {name: whole[name] for name in _EXAMPLE_SECTIONS + _MODEL_SECTIONS}
+    sections["source"] = {
+        kind: {key: value for key, value in files.items() if key != "path"}
+        for kind, files in whole["source"].items()
+        if isinstance(files, dict)
+    }
+    sections["training"] = {"batch_size": config.training.batch_size}
+    return sections
+
+
+def examples_fingerprint(config: Config) -> str:
+    """Returns the SHA-256 (hex) of what the examples depend on."""
+    sections = binding_sections(config)
+    kept = {name: sections[name] for name in _EXAMPLE_SECTIONS}
+    for tower in ("query", "candidate"):
+        kept[tower] = {"features": kept[tower]["features"]}
+    return _fingerprint(kept)
+
+
+def model_fingerprint(config: Config) -> str:
+    """Returns the SHA-256 (hex) of what a checkpoint depends on."""
+    return _fingerprint(binding_sections(config))
+
+
+def _fingerprint(values: dict) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,93 @@
+"""What an example holds, derived from the configuration: one place for build, reader and model.
+
+A TFRecord holds a ``tf.train.Example`` with the keys below. Query features are stored as
+``query/<name>``, candidate features as ``candidate/<name>``; beside them every example has
+``user_id``, ``item_id``, ``seed_item_id`` (bytes; ``""``: none), ``timestamp`` (int64, Unix
+seconds) and ``reward`` (float).
+"""
+
+import dataclasses
+from typing import Literal
+
+from twotower_tf.config import Config
+
+# Columns of the event that a feature may name and that the build itself fills in.
+HISTORY = "history"
+SEED_ITEM_ID = "seed_item_id"
+
+
+@dataclasses.dataclass(frozen=True)
+class RawFeature:
+    """One raw value of a tower, as it is stored, parsed and served.
+
+    Attributes:
+        name: The key of the raw feature (``<name>``, and ``<name>_weights`` for weights).
+        column: The source's column the value is read from.
+        of: Whose column that is: the event's, the user profile's, or the item's.
+        dtype: ``bytes`` or ``float``.
+        is_list: Whether an example has a list of values (of any length, 0 included) or just one.
+        default: The value where the column is missing or empty (not of lists: those are empty).
+        separator: What separates the values of a list that is given as text, if it is.
+        max_length: At most so many values of a list are kept (the last ones), None: all.
+        since: For ages, the column with the time to subtract from the event's; the stored value
+            is in days, not negative.
+    """
+
+    name: str
+    column: str
+    of: Literal["event", "user", "item"]
+    dtype: Literal["bytes", "float"]
+    is_list: bool = False
+    default: str | float = ""
+    separator: str | None = None
+    max_length: int | None = None
+    since: str | None = None
+
+
+def raw_features(config: Config, tower: Literal["query", "candidate"]) -> list[RawFeature]:
+    """Returns the raw features of a tower, in the configuration's order."""
+    owner = "event" if tower == "query" else "item"
+    result: list[RawFeature] = []
+    for feature in getattr(config, tower).features:
+        of = feature.of or owner
+        if feature.kind in ("id_bag", "weighted_id_bag"):
+            result += _lists(feature, of, config)
+        elif feature.kind == "dense":
+            result.append(
+                RawFeature(feature.name, feature.column, of, "float", default=feature.default)
+            )
+        elif feature.kind == "age":
+            result.append(
+                RawFeature(
+                    feature.name,
+                    feature.column,
+                    of,
+                    "float",
+                    default=feature.serving_days,
+                    since=feature.since,
+                )
+            )
+        else:
+            result.append(RawFeature(feature.name, feature.column, of, "bytes"))
+    return result
+
+
+def _lists(feature, of: str, config: Config) -> list[RawFeature]:
+    length = feature.max_length
+    if feature.column == HISTORY and of == "event":
+        length = min(length or config.examples.history_length, config.examples.history_length)
+    ids = RawFeature(
+        feature.name,
+        feature.column,
+        of,
+        "bytes",
+        is_list=True,
+        separator=getattr(feature, "separator", None),
+        max_length=length,
+    )
+    if feature.kind == "id_bag":
+        return [ids]
+    weights = dataclasses.replace(
+        ids, name=f"{feature.name}_weights", column=feature.weights, dtype="float"
+    )
+    return [ids, weights]

@@ -1,0 +1,188 @@
+"""The streaming frequency estimator of Yi et al., RecSys 2019."""
+
+import numbers
+from typing import Any
+
+import tensorflow as tf
+
+from twotower_tf.frequency.hashing import fingerprint, hash_to_buckets
+
+_MAX_STEP = 2**31 - 1  # What the int32 of A can hold.
+
+
+def _check_count(name: str, value: int) -> None:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+
+
+class StreamingFrequencyEstimator(tf.keras.layers.Layer):
+    """Estimates, from the stream itself, the probability that an item is in a batch.
+
+    The sketch keeps for every hash bucket the step in which it was last seen, A, and a moving
+    average of the gap, in steps, between two sightings, B. An item seen in step t updates its
+    bucket b in each of the m hash functions:
+
+        B[b] <- (1 - alpha) B[b] + alpha (t - A[b]),    then    A[b] <- t
+
+    and the estimate is p = 1 / max_k B_k[h_k(item)]: items that share a bucket can only shorten
+    its gap, so the largest of the m gaps is the one least disturbed by collisions. It follows
+    items whose frequency changes within about 1/alpha sightings, and no vocabulary is needed.
+
+    An item counts once per batch, and so does a bucket: a second update in the same step would
+    average in a gap of 0. Memory is 8 bytes per bucket and hash function; a step touches only
+    the buckets of its batch.
+
+    Source: Yi et al., "Sampling-bias-corrected neural modeling for large corpus item
+    recommendations", RecSys 2019, algorithms 2 (one hash function) and 3 (several).
+
+    As a Keras layer it maps ids to `probabilities`, without counting them; `update` counts.
+    The variables are no trainable weights, but are saved with the model and its checkpoints.
+
+    Attributes:
+        step: int64 scalar variable, the number of `update` calls so far.
+        last_step: A, int32 variable [hashes * buckets], 0 where a bucket was never seen; hash
+            function k owns the buckets from k * buckets on.
+        gap: B, float32 variable [hashes * buckets], in steps.
+
+    >>> import twotower_tf
+    >>> estimator = StreamingFrequencyEstimator(buckets=1000, alpha=0.1)
+    >>> for _ in range(100):
+    ...     estimator.update(tf.constant(["in every batch", "in every batch"]))
+    >>> estimator.probabilities(tf.constant(["in every batch", "never seen"])).numpy().round(2)
+    array([1.  , 0.01], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        buckets: int,
+        hashes: int = 1,
+        alpha: float = 0.01,
+        initial_gap: float = 100.0,
+        seed: int = 0,
+        name: str | None = None,
+        **kwargs: Any,
+    ):
+        """Creates an empty sketch.
+
+        Args:
+            buckets: H, the buckets of each hash function. Fewer than the items of the catalogue
+                make collisions, which overestimate.
+            hashes: m, the number of hash functions, each with its own `buckets` buckets.
+            alpha: The weight of the newest gap in the moving average, in (0, 1].
+            initial_gap: The gap, in steps, assumed of a bucket never seen; at least 1.
+            seed: Chooses the hash functions.
+            name: Of the layer.
+            **kwargs: Further arguments of `tf.keras.layers.Layer`.
+
+        Raises:
+            ValueError: If an argument is out of its range.
+        """
+        _check_count("buckets", buckets)
+        _check_count("hashes", hashes)
+        if not 0.0 < alpha <= 1.0:
+            raise ValueError(f"alpha must be in (0, 1], got {alpha!r}")
+        if not 1.0 <= initial_gap < float("inf"):
+            raise ValueError(f"initial_gap must be finite and at least 1 step, got {initial_gap!r}")
+        super().__init__(name=name, **kwargs)
+        self.buckets = int(buckets)
+        self.hashes = int(hashes)
+        self.alpha = float(alpha)
+        self.initial_gap = float(initial_gap)
+        self.seed = int(seed)
+        self._create_sketch()
+
+    def _create_sketch(self) -> None:
+        # Plain variables, not add_weight: under a mixed precision policy Keras would hand out
+        # float16 gaps, which end at 65504 steps.
+        size = self.hashes * self.buckets
+        self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
+        self.last_step = tf.Variable(tf.zeros([size], tf.int32), trainable=False, name="last_step")
+        self.gap = tf.Variable(tf.fill([size], self.initial_gap), trainable=False, name="gap")
+
+    def update(self, ids: tf.Tensor) -> None:
+        """Counts one batch as the next step; an item counts once, however often it is in `ids`.
+
+        Args:
+            ids: Strings or integers, any shape. May be empty: the step passes all the same.
+
+        Raises:
+            ValueError: If `ids` are neither strings nor integers.
+            tf.errors.InvalidArgumentError: At step 2^31, where A's int32 ends: at one step a
+                second that takes 68 years.
+        """
+        seen = self._slots(fingerprint(ids))
+        # Each bucket once: ids that repeat and ids that collide are one sighting. It also makes
+        # the scatters below deterministic, for no index occurs twice.
+        seen, _ = tf.unique(tf.reshape(seen, [-1]), out_idx=tf.int64)
+        step = self.step.assign_add(1)
+        countable = tf.debugging.assert_less_equal(
+            step,
+            tf.constant(_MAX_STEP, tf.int64),
+            message="the sketch cannot count past step 2^31 - 1",
+        )
+        # Without the dependency a graph may have written a wrapped gap before it fails.
+        with tf.control_dependencies([countable]):
+            step = tf.cast(step, tf.int32)
+        # Subtracted as integers: float32 cannot tell neighbouring steps apart past 2^24.
+        newest_gap = tf.cast(step - tf.gather(self.last_step, seen), tf.float32)
+        gap = (1.0 - self.alpha) * tf.gather(self.gap, seen) + self.alpha * newest_gap
+        # Scattered in place; assign() of a tensor_scatter would copy the tables at every step.
+        self.gap.scatter_update(tf.IndexedSlices(gap, seen))
+        self.last_step.scatter_update(tf.IndexedSlices(tf.fill(tf.shape(seen), step), seen))
+
+    def probabilities(self, ids: tf.Tensor) -> tf.Tensor:
+        """The estimated probability, per batch, that an item is in it: 1 / max_k B_k[h_k(id)].
+
+        Args:
+            ids: Strings or integers, any shape.
+
+        Returns:
+            float32 in (0, 1], the shape of `ids`; 1 / initial_gap for buckets never seen.
+
+        Raises:
+            ValueError: If `ids` are neither strings nor integers.
+        """
+        gap = tf.reduce_max(tf.gather(self.gap, self._slots(fingerprint(ids))), axis=0)
+        # No gap is below one step, but rounding may put their average a trifle below.
+        return 1.0 / tf.maximum(gap, 1.0)
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        """The same as `probabilities`: using the layer in a model never counts the ids."""
+        return self.probabilities(ids)
+
+    def touched_share(self) -> tf.Tensor:
+        """The share of buckets seen at least once: float32 scalar in [0, 1].
+
+        Close to 1 the sketch is too small, and collisions overestimate. Reads the whole table:
+        for a summary now and then, not for every step.
+        """
+        return tf.reduce_mean(tf.cast(self.last_step > 0, tf.float32))
+
+    def mean_gap(self) -> tf.Tensor:
+        """The mean gap, in steps, over the buckets seen at least once: float32 scalar.
+
+        0 before any was seen. Reads the whole table, as `touched_share` does.
+        """
+        touched = tf.cast(self.last_step > 0, tf.float32)
+        return tf.math.divide_no_nan(tf.reduce_sum(self.gap * touched), tf.reduce_sum(touched))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, from which Keras builds the layer again."""
+        return super().get_config() | {
+            "buckets": self.buckets,
+            "hashes": self.hashes,
+            "alpha": self.alpha,
+            "initial_gap": self.initial_gap,
+            "seed": self.seed,
+        }
+
+    def _slots(self, fingerprints: tf.Tensor) -> tf.Tensor:
+        """Where the m hash functions put each id: int64 [hashes, ...] into A and B."""
+        # Seeds of two estimators with as many hash functions have none in common.
+        first_seed = self.seed * self.hashes
+        return tf.stack(
+            [
+                k * self.buckets + hash_to_buckets(fingerprints, self.buckets, first_seed + k)
+                for k in range(self.hashes)
+            ]
+        )

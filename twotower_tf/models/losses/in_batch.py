@@ -1,0 +1,176 @@
+"""What the softmax losses over a batch's own items share.
+
+A batch of B examples holds D <= B distinct items. Each is embedded once and has one column of
+logits, whatever number of examples it is the positive of.
+"""
+
+from typing import ClassVar
+
+import tensorflow as tf
+
+
+def distinct_items(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The distinct items of a batch, in the order of their first occurrence.
+
+    Gather the candidate features at `first` and run the candidate tower on those D rows only;
+    the row of example i's item is then `positives[i]`.
+
+    Args:
+        ids: [B], the item id of every example; strings or integers.
+
+    Returns:
+        positives: int32 [B], the index of every example's item among the distinct ones.
+        first: int32 [D], the position in the batch at which each distinct item first occurs.
+
+    Raises:
+        ValueError: If `ids` are not a vector.
+
+    >>> import twotower_tf
+    >>> positives, first = distinct_items(tf.constant(["b", "a", "b", "c"]))
+    >>> positives.numpy().tolist(), first.numpy().tolist()
+    ([0, 1, 0, 2], [0, 1, 3])
+    """
+    ids = tf.convert_to_tensor(ids)
+    if ids.shape.rank != 1:
+        raise ValueError(f"ids must be a vector, one id an example, got shape {ids.shape}")
+    distinct, positives = tf.unique(ids)
+    positions = tf.range(tf.size(ids))
+    return positives, tf.math.unsorted_segment_min(positions, positives, tf.size(distinct))
+
+
+def weighted_softmax_loss(
+    logits: tf.Tensor, log_weights: tf.Tensor, positives: tf.Tensor, rewards: tf.Tensor
+) -> tf.Tensor:
+    """Reward-weighted cross entropy of a softmax whose every item has a weight.
+
+    -(1/B) sum_i r_i log softmax_i(logits + log_weights)[positive_i]
+
+    An example of reward 0 adds exactly 0 to the loss and to every gradient, but counts in B.
+    Stable for logits of any finite size.
+
+    Args:
+        logits: [B, D] floating point.
+        log_weights: [D], the logarithm of each item's weight in the softmax.
+        positives: int [B] in [0, D), the item of each example.
+        rewards: [B], the weight of each example in the loss.
+
+    Returns:
+        Scalar of the logits' type; 0 for an empty batch.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    # bias_add, because TensorFlow fuses it with the matrix product before it: no second [B, D].
+    logits = tf.nn.bias_add(logits, tf.cast(log_weights, logits.dtype))
+    # The cross entropy refuses to choose among no items at all, even if nobody asks: an empty
+    # batch is given one column. For any other this pads nothing and copies nothing.
+    missing = tf.cast(tf.equal(tf.shape(logits)[1], 0), tf.int32)
+    logits = tf.pad(logits, [[0, 0], [0, missing]])
+    # One fused operation gives the value and, in the same [B, D] buffer, the gradient.
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(positives, logits)
+    return mean_over_examples(losses, rewards)
+
+
+def weighted_softmax_loss_by_example(
+    logits: tf.Tensor, log_weights: tf.Tensor, positives: tf.Tensor, rewards: tf.Tensor
+) -> tf.Tensor:
+    """`weighted_softmax_loss` with a candidate for every example instead of every distinct item.
+
+    An item that occurs c times in the batch is c candidates of equal logits, of which an example's
+    positive is its own one:
+
+    -(1/B) sum_i r_i log (exp(z_i,positive_i) / sum_j c_j exp(z_ij)),    z = logits + log_weights
+
+    which equals the loss over the B x B matrix in which item j has c_j columns.
+
+    Args:
+        logits: [B, D] floating point.
+        log_weights: [D], the logarithm of the weight of one occurrence of each item.
+        positives: int [B] in [0, D), the item of each example.
+        rewards: [B], the weight of each example in the loss.
+
+    Returns:
+        Scalar of the logits' type; 0 for an empty batch.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    ones = tf.ones_like(positives, dtype=logits.dtype)
+    counts = tf.math.unsorted_segment_sum(ones, positives, tf.shape(logits)[1])
+    log_counts = tf.math.log(counts)
+    loss = weighted_softmax_loss(
+        logits, tf.cast(log_weights, logits.dtype) + log_counts, positives, rewards
+    )
+    # Only the example's own column is its positive, not all c of its item: a constant which
+    # changes the value, not the gradient.
+    return loss + mean_over_examples(tf.gather(log_counts, positives), rewards)
+
+
+def mean_over_examples(losses: tf.Tensor, rewards: tf.Tensor) -> tf.Tensor:
+    """(1/B) sum_i r_i losses_i.
+
+    Args:
+        losses: [B] floating point.
+        rewards: [B], the weight of each example.
+
+    Returns:
+        Scalar of the losses' type; 0 for an empty batch.
+
+    Raises:
+        ValueError: If `rewards` has not the shape of `losses`.
+    """
+    rewards = tf.cast(rewards, losses.dtype)
+    if not rewards.shape.is_compatible_with(losses.shape):
+        # Left alone, [B, 1] times [B] would broadcast to [B, B] and train on nonsense.
+        raise ValueError(f"rewards must have the shape {losses.shape}, got {rewards.shape}")
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(rewards * losses), tf.cast(tf.size(losses), losses.dtype)
+    )
+
+
+class InBatchSoftmax:
+    """Base of the losses whose logits are s(x, y) = <u(x), v(y)> / temperature.
+
+    A subclass is called with `query_embeddings` [B, d], `candidate_embeddings` [D, d] of the
+    distinct items, `positives` int [B], `rewards` [B] and `probabilities` [D], and returns the
+    scalar loss.
+
+    Attributes:
+        needs_probabilities: Whether the loss uses `probabilities`; if not, pass None and save the
+            work of estimating them.
+        temperature: tau.
+    """
+
+    needs_probabilities: ClassVar[bool]
+
+    def __init__(self, temperature: float):
+        """Fixes the temperature.
+
+        Args:
+            temperature: tau > 0, which divides the inner products.
+
+        Raises:
+            ValueError: If `temperature` is not a finite number above 0.
+        """
+        if not 0.0 < temperature < float("inf"):
+            raise ValueError(f"temperature must be finite and above 0, got {temperature!r}")
+        self.temperature = float(temperature)
+
+    def logits(self, query_embeddings: tf.Tensor, candidate_embeddings: tf.Tensor) -> tf.Tensor:
+        """<u, v> / temperature of every query [B, d] and every candidate [D, d]: [B, D]."""
+        # The queries are divided, not the logits: [B, d] is the smaller of the two.
+        return tf.matmul(
+            query_embeddings / self.temperature, candidate_embeddings, transpose_b=True
+        )
+
+
+def log_correction(probabilities: tf.Tensor) -> tf.Tensor:
+    """-log p, the correction for the sampling of in-batch items, through which nothing is trained.
+
+    Args:
+        probabilities: [D] in (0, 1], the probability that each item is in the batch.
+
+    Returns:
+        [D] of the same type.
+    """
+    return -tf.math.log(tf.stop_gradient(probabilities))

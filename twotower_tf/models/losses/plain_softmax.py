@@ -1,0 +1,57 @@
+"""The in-batch softmax without correction."""
+
+import tensorflow as tf
+
+from twotower_tf.models.losses.in_batch import InBatchSoftmax, weighted_softmax_loss_by_example
+
+
+class PlainSoftmax(InBatchSoftmax):
+    """The usual in-batch softmax: every example is a candidate, nothing is corrected.
+
+    -(1/B) sum_i r_i log (exp(s(x_i, y_i)) / sum_j exp(s(x_i, y_j))),
+
+    where j runs over all B examples, so that an item that occurs c times counts c times. Popular
+    items are negatives more often than others and are pushed down for it: the baseline against
+    which Yi et al., RecSys 2019, measure the correction. It equals the loss over the
+    B x B logits, computed from the [B, D] ones of the distinct items.
+
+    >>> import twotower_tf
+    >>> loss = PlainSoftmax(temperature=0.5)
+    >>> value = loss(
+    ...     query_embeddings=tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
+    ...     candidate_embeddings=tf.constant([[1.0, 0.0], [0.0, 1.0]]),
+    ...     positives=tf.constant([0, 1, 1]),
+    ...     rewards=tf.constant([1.0, 1.0, 0.5]),
+    ... )
+    >>> print(f"{value.numpy():.4f}")
+    0.7060
+    """
+
+    needs_probabilities = False
+
+    def __call__(
+        self,
+        query_embeddings: tf.Tensor,
+        candidate_embeddings: tf.Tensor,
+        positives: tf.Tensor,
+        rewards: tf.Tensor,
+        probabilities: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """The loss of a batch.
+
+        Args:
+            query_embeddings: [B, d], u.
+            candidate_embeddings: [D, d], v of the distinct items.
+            positives: int [B] in [0, D), the index of each example's item.
+            rewards: [B], r >= 0.
+            probabilities: Not used; there so that the losses are interchangeable.
+
+        Returns:
+            Scalar of the embeddings' type; 0 for an empty batch.
+
+        Raises:
+            ValueError: If the shapes do not fit.
+        """
+        logits = self.logits(query_embeddings, candidate_embeddings)
+        no_correction = tf.zeros([tf.shape(logits)[1]], logits.dtype)
+        return weighted_softmax_loss_by_example(logits, no_correction, positives, rewards)
