@@ -24,6 +24,8 @@ REQUIRED = [
     "pyarrow>=16",
     "rich>=13",
     "matplotlib>=3.8",
+    # Beam builds what it ships with it; tensorboard 2.16 imports pkg_resources, gone from 82 on.
+    "setuptools>=68,<82",
 ]
 
 # s3://, az:// and hdfs:// for tf.data and checkpoints; imported only where a URL needs it.

@@ -64,11 +64,13 @@ def checksum(path: str) -> str:
 
 
 @contextlib.contextmanager
-def staged(target: str) -> Iterator[str]:
-    """Gives an empty folder to fill; moves it to ``target`` at the end, or removes it on an error.
+def scratch(target: str) -> Iterator[str]:
+    """Gives an empty folder beside ``target`` to work in; removes it at the end.
 
-    What stood at ``target`` is replaced whole. Staging folders that a killed process left for
-    the same target are removed first.
+    Folders that a killed process left for the same target are removed first.
+
+    Raises:
+        JobError: If a process that still runs has such a folder.
     """
     parent, name = os.path.split(target)
     staging_root = os.path.join(parent, ".staging")
@@ -78,11 +80,21 @@ def staged(target: str) -> Iterator[str]:
     os.makedirs(folder)
     try:
         yield folder
-        _replace_folder(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.rmdir(staging_root)
+
+
+@contextlib.contextmanager
+def staged(target: str) -> Iterator[str]:
+    """Gives an empty folder to fill; moves it to ``target`` at the end, or removes it on an error.
+
+    What stood at ``target`` is replaced whole; see ``scratch`` for leftovers.
+    """
+    with scratch(target) as folder:
+        yield folder
+        _replace_folder(folder, target)
 
 
 def _remove_abandoned(staging_root: str, name: str) -> None:

@@ -32,8 +32,8 @@ GENERAL_WORDS = 60
 COUNTRIES = ("US", "IN", "BR", "DE", "JP", "GB", "FR", "NG")
 DEVICES = ("phone", "tablet", "tv", "desktop")
 
-# The first key of each random stream. A stream never depends on another's length, so that more
-# days, or more users, leave what was there before as it was.
+# The first key of each random stream. What belongs to a day has a stream of its own, so that more
+# days leave the earlier ones as they were.
 _USERS, _VIDEOS, _UPLOADS, _WORDS, _TASTE, _JITTER, EVENTS = range(7)
 
 _MOST = 10**9
@@ -69,7 +69,7 @@ class SimulatorSettings:
       uploads_per_day: number of videos published at the start of every day.
       channels: number of channels; each belongs to one topic and every video to one channel.
       topics: number of topics.
-      events_per_day: number of events in each day, exactly.
+      events_per_day: number of events in each day, exactly; at most 10,000 per user.
       start: the first day (UTC).
       days: number of days.
       seed_share: expected share of the events that have a seed, the session's previous video. At
@@ -120,6 +120,11 @@ class SimulatorSettings:
             raise ValueError(
                 f"simulator setting channels: {self.channels} given, must be at least topics "
                 f"({self.topics}), so that every topic has a channel"
+            )
+        if self.events_per_day > 10_000 * self.users:
+            raise ValueError(
+                f"simulator setting events_per_day: {self.events_per_day} given, must be at most "
+                f"10000 * users ({10_000 * self.users}), so that a day has seconds enough for them"
             )
         if self.videos < 3 * self.channels:
             raise ValueError(

@@ -1,0 +1,163 @@
+"""What every job's command line shares: flags, ``--help``, one-line errors, exit status."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+# TensorFlow's own start-up messages are no use to somebody who runs a job every night.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags, logging
+
+from twotower_tf.config import Config, nearest
+from twotower_tf.config_loader import load_config
+from twotower_tf.errors import InputError, JobError
+
+_STRINGS = {
+    "config": "The YAML configuration.",
+    "workdir": "The folder for examples, checkpoints, metrics, reports and releases.",
+    "source": "The folder that the paths below 'source' in the configuration start from.",
+    "date": "The day, as YYYY-MM-DD (UTC).",
+    "start": "The first day, as YYYY-MM-DD (UTC).",
+    "end": "The last day, as YYYY-MM-DD (UTC).",
+    "query": 'Raw query features as JSON, such as \'{"seed_item_id": "v17"}\'.',
+    "user_id": "Recommend to this user, from the history in the work directory.",
+    "out": "The folder to write to.",
+}
+_INTEGERS = {
+    "k": (10, "How many items to recommend."),
+    "poll_seconds": (60, "How long --wait waits between two looks for the next day."),
+    "seed": (17, "Of the simulation: the same seed gives the same logs, byte for byte."),
+    "days": (7, "How many days to simulate."),
+    "users": (2000, "How many users to simulate."),
+    "videos": (4000, "How many videos there are at the start."),
+    "uploads_per_day": (100, "How many videos are uploaded each day."),
+    "events_per_day": (20000, "How many events a day has."),
+}
+_CHOICES = {"format": (["jsonl", "csv", "parquet"], "What the event files are.")}
+_SWITCHES = {"wait": "Go on with each new day as its examples appear, until interrupted."}
+
+
+class Command:
+    """A job's command line.
+
+    Args:
+        documentation: Of the job's module: what ``--help`` says first.
+        names: The flags it takes, of those defined above; ``config`` brings ``--set`` along.
+        required: Those of them that must be given.
+        job: The work, given the parsed flags and the arguments after ``--``.
+    """
+
+    def __init__(
+        self,
+        documentation: str,
+        names: Sequence[str],
+        required: Sequence[str],
+        job: Callable[[flags.FlagValues, list[str]], None],
+    ):
+        self._documentation = documentation
+        self._names = names
+        self._required = required
+        self._job = job
+
+    def __call__(self, argv: Sequence[str]) -> int:
+        """Runs the job; returns 0: done, 1: it failed or a gate held, 2: bad flags or input."""
+        if any(word in ("--help", "-help", "-h") for word in argv[1:]):
+            print(self._documentation.strip(), "\n\n" + self._define().get_help())
+            return 0
+        given = self._define()
+        try:
+            rest = self._parse(given, argv)
+            logging.set_verbosity(given.verbosity)
+            self._job(given, rest)
+        except InputError as error:
+            return _fail(error, 2, given)
+        except JobError as error:
+            return _fail(error, 1, given)
+        except KeyboardInterrupt:
+            return _fail(JobError("interrupted"), 1, given)
+        except Exception as error:
+            return _fail(JobError(f"{type(error).__name__}: {error}"), 1, given)
+        return 0
+
+    def _define(self) -> flags.FlagValues:
+        values = flags.FlagValues()
+        for name in self._names:
+            if name in _STRINGS:
+                flags.DEFINE_string(name, None, _STRINGS[name], flag_values=values)
+            elif name in _INTEGERS:
+                default, text = _INTEGERS[name]
+                flags.DEFINE_integer(name, default, text, lower_bound=0, flag_values=values)
+            elif name in _CHOICES:
+                choices, text = _CHOICES[name]
+                flags.DEFINE_enum(name, choices[0], choices, text, flag_values=values)
+            else:
+                flags.DEFINE_bool(name, False, _SWITCHES[name], flag_values=values)
+        if "config" in self._names:
+            text = "Overrides a key of the configuration: key.path=value, the value as in YAML."
+            flags.DEFINE_multi_string("set", [], text, flag_values=values)
+        text = "-1: warnings only; 0: progress too; 1: also the stack trace of an error."
+        flags.DEFINE_integer("verbosity", 0, text, short_name="v", flag_values=values)
+        return values
+
+    def _parse(self, values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
+        ours, dashes, rest = list(argv), False, []
+        if "--" in ours:
+            position = ours.index("--")
+            ours, dashes, rest = ours[:position], True, ours[position + 1 :]
+        try:
+            surplus = values(ours)[1:]
+        except flags.UnrecognizedFlagError as error:
+            hint = nearest(error.flagname, list(values))
+            raise InputError(f"unknown flag --{error.flagname}{hint}") from error
+        except flags.Error as error:
+            raise InputError(str(error)) from error
+        if surplus:
+            raise InputError(f"unexpected argument '{surplus[0]}'; --help lists the flags")
+        if dashes and "source" not in self._names:
+            raise InputError("options after -- are Beam's, and this job runs no Beam pipeline")
+        for name in self._required:
+            if not values[name].value:
+                raise InputError(f"--{name} is missing; --help lists the flags")
+        return rest
+
+
+def config_of(values: flags.FlagValues) -> Config:
+    """Reads the configuration that ``--config`` and ``--set`` name."""
+    return load_config(values.config, values.set)
+
+
+def days_of(values: flags.FlagValues) -> list:
+    """Returns the days that ``--date``, or ``--start`` and ``--end``, name, oldest first."""
+    from twotower_tf.storage import day_range, parse_day
+
+    if values.date and (values.start or values.end):
+        raise InputError("give either --date, or --start and --end, not both")
+    if values.date:
+        return [parse_day(values.date, "--date")]
+    if not (values.start and values.end):
+        raise InputError("give --date=YYYY-MM-DD, or both --start and --end")
+    start, end = parse_day(values.start, "--start"), parse_day(values.end, "--end")
+    if end < start:
+        raise InputError(f"--end={end} is before --start={start}")
+    return day_range(start, end)
+
+
+def open_workdir(values: flags.FlagValues, config: Config):
+    """Opens ``--workdir`` and checks that it is this configuration's."""
+    from twotower_tf.config_loader import binding_sections
+    from twotower_tf.storage import Workdir
+
+    workdir = Workdir(values.workdir)
+    workdir.bind(binding_sections(config))
+    return workdir
+
+
+def _fail(error: Exception, status: int, values: flags.FlagValues) -> int:
+    verbosity = values["verbosity"].value
+    if verbosity >= 1:
+        traceback.print_exception(error)
+    line = " ".join(str(error).split())
+    print(f"error: {line}", file=sys.stderr)
+    return status

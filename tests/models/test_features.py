@@ -1,0 +1,148 @@
+"""Tables, encoders and towers against plain NumPy."""
+
+import numpy as np
+import pytest
+
+import twotower_tf  # noqa: F401  (chooses Keras 2 before TensorFlow loads)
+
+# isort: split
+import tensorflow as tf
+
+from twotower_tf.models.embeddings import EmbeddingTable
+from twotower_tf.models.features import (
+    AgeEncoder,
+    BagEncoder,
+    DenseEncoder,
+    IdEncoder,
+    TextEncoder,
+)
+from twotower_tf.models.towers import Tower
+
+
+def _row(table: EmbeddingTable, word: str) -> np.ndarray:
+    return table.embeddings.numpy()[int(table.rows(tf.constant(word)))]
+
+
+def test_equal_ids_share_a_row_and_unknown_ids_never_fail():
+    table = EmbeddingTable(buckets=50, dim=3)
+    ids = tf.constant([["a", "b"], ["a", "never seen before ☃"]])
+    rows = table.rows(ids).numpy()
+    assert rows.shape == (2, 2)
+    assert rows[0, 0] == rows[1, 0]
+    assert ((rows >= 0) & (rows < 50)).all()
+    np.testing.assert_array_equal(table(ids).numpy(), table.embeddings.numpy()[rows])
+
+
+def test_vocabulary_ids_have_rows_of_their_own_and_the_rest_hash_behind_them():
+    table = EmbeddingTable(buckets=4, dim=2, vocabulary=["x", "y", "z"])
+    assert table.rows(tf.constant(["z", "x", "y"])).numpy().tolist() == [2, 0, 1]
+    others = table.rows(tf.constant([f"other {n}" for n in range(100)])).numpy()
+    assert set(others) == {3, 4, 5, 6}
+
+
+def test_table_refuses_bad_sizes_and_repeated_words():
+    with pytest.raises(ValueError, match="at least 1, got 0 and 4"):
+        EmbeddingTable(buckets=0, dim=4)
+    with pytest.raises(ValueError, match="twice"):
+        EmbeddingTable(buckets=1, dim=4, vocabulary=["a", "a"])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("combiner", ["mean", "sum", "sqrtn"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_bags_combine_like_numpy_and_empty_bags_give_zeros(combiner, weighted, padded):
+    table = EmbeddingTable(buckets=100, dim=4, seed=3)
+    bags = [["a", "b", "a"], [], ["c"], []]
+    weights = [[0.5, 2.0, 0.25], [], [3.0], []]
+    expected = np.zeros((4, 4))
+    for number, (words, ws) in enumerate(zip(bags, weights, strict=True)):
+        w = np.array(ws) if weighted else np.ones(len(words))
+        if len(words):
+            total = sum(x * _row(table, word) for x, word in zip(w, words, strict=True))
+            scale = {"sum": 1.0, "mean": w.sum(), "sqrtn": np.sqrt((w**2).sum())}[combiner]
+            expected[number] = total / scale
+    ids, ws = tf.ragged.constant(bags, dtype=tf.string), tf.ragged.constant(weights, tf.float32)
+    raw = {"f": ids.to_tensor("") if padded else ids}
+    raw["f_weights"] = ws.to_tensor(0.0) if padded else ws
+    got = BagEncoder("f", table, combiner, weighted)(raw)
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-6)
+
+
+def test_bag_gradients_touch_only_the_rows_of_the_batch_and_equal_numpy():
+    table = EmbeddingTable(buckets=100, dim=2, seed=1)
+    bags = tf.ragged.constant([["a", "b"], ["a"]])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(table.combine(bags, "mean") * [[1.0, 2.0], [10.0, 20.0]])
+    gradient = tape.gradient(loss, table.embeddings)
+    assert isinstance(gradient, tf.IndexedSlices)
+    dense = tf.convert_to_tensor(gradient).numpy()
+    expected = np.zeros((100, 2))
+    expected[int(table.rows(tf.constant("a")))] += [0.5 + 10, 1 + 20]
+    expected[int(table.rows(tf.constant("b")))] += [0.5, 1]
+    np.testing.assert_allclose(dense, expected, atol=1e-6)
+
+
+def test_text_is_the_mean_of_its_lower_cased_words_and_bigrams():
+    table = EmbeddingTable(buckets=1000, dim=4, seed=5)
+    got = TextEncoder("title", table, ngrams=2)({"title": tf.constant(["Ünder the  SEA!", ""])})
+    grams = ["ünder", "the", "sea", "ünder the", "the sea"]
+    expected = np.mean([_row(table, gram) for gram in grams], axis=0)
+    np.testing.assert_allclose(got.numpy()[0], expected, atol=1e-6)
+    np.testing.assert_array_equal(got.numpy()[1], np.zeros(4))
+
+
+def test_quantile_normalisation_is_the_cumulative_distribution():
+    values = np.random.default_rng(0).lognormal(size=5000)
+    encoder = DenseEncoder("x", powers=True)
+    encoder.adapt(values)
+    probes = np.array([values.min() - 1, *np.quantile(values, [0.1, 0.5, 0.93]), 1e9])
+    got = encoder({"x": tf.constant(probes, tf.float32)}).numpy()
+    expected = np.array([0.0, 0.1, 0.5, 0.93, 1.0])
+    np.testing.assert_allclose(got[:, 0], expected, atol=2e-3)
+    np.testing.assert_allclose(got[:, 1], got[:, 0] ** 2, atol=1e-6)
+    np.testing.assert_allclose(got[:, 2], np.sqrt(got[:, 0]), atol=1e-6)
+
+
+def test_quantile_normalisation_of_a_constant_and_of_few_values_stays_in_zero_to_one():
+    for values in ([7.0], [1.0, 1.0, 2.0]):
+        encoder = DenseEncoder("x")
+        encoder.adapt(np.array(values))
+        got = encoder({"x": tf.constant([-1.0, 1.0, 2.0, 7.0, 9.0])}).numpy()
+        assert ((got >= 0) & (got <= 1)).all()
+        assert (np.diff(got[:, 0]) >= 0).all()
+
+
+def test_z_normalisation_and_bucketised_numbers():
+    values = np.array([1.0, 2.0, 3.0, 6.0])
+    z = DenseEncoder("x", normalise="z")
+    z.adapt(values)
+    got = z({"x": tf.constant(values, tf.float32)}).numpy()[:, 0]
+    np.testing.assert_allclose(got, (values - 3) / values.std(), atol=1e-6)
+    bucketised = DenseEncoder("x", buckets=4, dim=3)
+    bucketised.adapt(np.arange(101.0))
+    vectors = bucketised({"x": tf.constant([-5.0, 20.0, 30.0, 80.0, 1e9])}).numpy()
+    assert vectors.shape == (5, 3)
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    np.testing.assert_array_equal(vectors[3], vectors[4])
+    assert (vectors[1] != vectors[2]).any()
+
+
+def test_age_is_the_logarithm_of_one_plus_days():
+    got = AgeEncoder("age")({"age": tf.constant([0.0, 1.0, 99.0])}).numpy()
+    np.testing.assert_allclose(got[:, 0], np.log([1.0, 2.0, 100.0]), rtol=1e-6)
+
+
+def test_tower_equals_a_numpy_forward_pass_and_has_unit_length():
+    table = EmbeddingTable(buckets=20, dim=4, seed=2)
+    tower = Tower([IdEncoder("id", table), AgeEncoder("age")], [6, 3], seed=9, name="tower")
+    raw = {"id": tf.constant(["a", "b"]), "age": tf.constant([0.5, 3.0])}
+    got = tower(raw).numpy()
+    x = np.stack([[*_row(table, "a"), np.log(1.5)], [*_row(table, "b"), np.log(4.0)]])
+    (w0, b0, w1, b1) = [v.numpy() for v in tower.trainable_variables[1:]]
+    x = np.maximum(x @ w0 + b0, 0) @ w1 + b1
+    np.testing.assert_allclose(got, x / np.linalg.norm(x, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_tower_needs_a_feature_and_a_layer():
+    with pytest.raises(ValueError, match="at least one feature and one layer"):
+        Tower([], [4], name="query_tower")

@@ -1,0 +1,122 @@
+"""The model as a whole: its loss against a naive forward pass, its estimator, its checks."""
+
+import numpy as np
+import pytest
+
+from twotower_tf.config import Config
+
+# isort: split
+import tensorflow as tf
+
+from twotower_tf.models.losses import LOSSES
+from twotower_tf.models.two_tower import TwoTowerModel, blank_features
+
+_CONFIG = Config.model_validate(
+    {
+        "name": "tiny",
+        "source": {"events": {"path": "e.csv"}, "items": {"path": "i.csv"}},
+        "tables": {"items": {"buckets": 64, "dim": 4}, "words": {"buckets": 64, "dim": 4}},
+        "query": {
+            "features": [{"name": "history", "kind": "id_bag", "table": "items"}],
+            "layers": [4],
+        },
+        "candidate": {
+            "features": [
+                {"name": "item_id", "kind": "id", "table": "items"},
+                {"name": "tags", "kind": "id_bag", "table": "words"},
+            ],
+            "layers": [4],
+        },
+        "loss": {"temperature": 0.2},
+        "estimator": {"buckets": 1000, "initial_gap": 10, "alpha": 0.5},
+    }
+)
+
+
+def _batch() -> dict:
+    ids = tf.constant(["a", "b", "a", "c"])
+    return {
+        "query": {"history": tf.ragged.constant([["b"], ["a", "c"], [], ["b"]])},
+        "candidate": {
+            "item_id": ids,
+            "tags": tf.ragged.constant([["x"], ["y", "x"], ["x"], []], dtype=tf.string),
+        },
+        "item_id": ids,
+        "reward": tf.constant([1.0, 0.5, 0.0, 1.0]),
+    }
+
+
+def test_loss_of_a_batch_equals_a_naive_forward_pass_over_distinct_items():
+    model = TwoTowerModel.from_config(_CONFIG)
+    loss = float(model.compute_loss(_batch(), training=True))
+    u = model.query_tower(_batch()["query"]).numpy().astype(np.float64)
+    v = model.candidate_tower(_batch()["candidate"]).numpy().astype(np.float64)
+    distinct, positives = {"a": v[0], "b": v[1], "c": v[3]}, ["a", "b", "a", "c"]
+    # All were seen for the first time in step 1: gap = 0.5 * 10 + 0.5 * 1.
+    p = 1 / 5.5
+    expected = 0.0
+    for query, positive, reward in zip(u, positives, [1, 0.5, 0, 1], strict=True):
+        logits = {item: query @ vector / 0.2 - np.log(p) for item, vector in distinct.items()}
+        total = np.log(sum(np.exp(logit) for logit in logits.values()))
+        expected -= reward * (logits[positive] - total) / 4
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert float(model.mean_loss.result()) == pytest.approx(expected, rel=1e-5)
+    assert float(model.distinct_share.result()) == pytest.approx(0.75)
+
+
+def test_estimator_counts_training_steps_only_and_keeps_step_with_the_optimiser():
+    model = TwoTowerModel.from_config(_CONFIG)
+    model.compute_loss(_batch(), training=False)
+    assert int(model.estimator.step) == 0
+    data = tf.data.Dataset.from_tensors(_batch()).repeat(3)
+    model.fit(data, verbose=0)
+    assert int(model.estimator.step) == int(model.optimizer.iterations) == 3
+
+
+def test_training_lowers_the_loss_and_gradients_of_tables_stay_sparse():
+    model = TwoTowerModel.from_config(_CONFIG)
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(_batch(), training=True)
+    table = model.candidate_tower.trainable_variables[0]
+    assert table.shape == (64, 4)
+    assert isinstance(tape.gradient(loss, table), tf.IndexedSlices)
+    data = tf.data.Dataset.from_tensors(_batch()).repeat(30)
+    model.fit(data, verbose=0)
+    assert float(model.compute_loss(_batch())) < float(loss)
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_others():
+    first, again = (TwoTowerModel.from_config(_CONFIG) for _ in range(2))
+    other = TwoTowerModel.from_config(_CONFIG.model_copy(update={"seed": 18}))
+    for one, two, three in zip(
+        first.trainable_variables,
+        again.trainable_variables,
+        other.trainable_variables,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
+        if "bias" not in one.name:
+            assert (one.numpy() != three.numpy()).any()
+
+
+def test_no_initial_weights_are_shared_between_tables_or_towers():
+    variables = TwoTowerModel.from_config(_CONFIG).trainable_variables
+    values = [v.numpy().ravel()[:16] for v in variables if "bias" not in v.name]
+    for number, one in enumerate(values):
+        for other in values[number + 1 :]:
+            assert (one[: len(other)] != other[: len(one)]).any()
+
+
+def test_blank_features_are_the_defaults_with_empty_lists():
+    blank = blank_features(_CONFIG, "candidate")
+    assert blank["item_id"].numpy().tolist() == [b""]
+    assert blank["tags"].shape == (1, 0)
+
+
+def test_a_loss_that_corrects_needs_an_estimator():
+    model = TwoTowerModel.from_config(_CONFIG)
+    with pytest.raises(ValueError, match="CorrectedSoftmax needs a StreamingFrequencyEstimator"):
+        TwoTowerModel(
+            model.query_tower, model.candidate_tower, LOSSES["corrected_softmax"](0.1), None
+        )
+    TwoTowerModel(model.query_tower, model.candidate_tower, LOSSES["plain_softmax"](0.1), None)

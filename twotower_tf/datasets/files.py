@@ -1,0 +1,430 @@
+"""Finds the source files below ``--source`` and reads their records, one at a time.
+
+What can't be read becomes an ``Unreadable`` in the place of its record and reading goes on: a
+broken line must not cost the day.
+"""
+
+import collections
+import csv
+import dataclasses
+import datetime
+import glob
+import gzip
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator
+
+from twotower_tf.config import Files
+from twotower_tf.errors import InputError
+
+_TEXT_ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl"}
+_ENDINGS = {
+    **_TEXT_ENDINGS,
+    **{f"{ending}.gz": format for ending, format in _TEXT_ENDINGS.items()},
+    ".parquet": "parquet",
+}
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_DATE = "{date}"
+_DATE_GLOB = "[0-9]" * 4 + ("-" + "[0-9]" * 2) * 2
+_GLOB_PART = re.compile(r"(\{date\}|\*\*/|\*|\?|\[!?\]?[^\]]*\])")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_RAW_CHARACTERS = 1000
+# A quoted field may hold line breaks; a quote that nobody closed must not swallow the file.
+_MOST_CONTINUED_BYTES = 1 << 20
+_PARQUET_ROWS = 1024
+_PARQUET_BUFFER_BYTES = 1 << 20
+
+# The csv module refuses fields above 128 KB unless told otherwise, for the whole process.
+csv.field_size_limit(1 << 30)
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceFile:
+    """A file to read.
+
+    Attributes:
+        path: Where it is.
+        format: What it is; never ``auto``.
+        day: The day that ``{date}`` stands for in its path, if the pattern has one.
+    """
+
+    path: str
+    format: str
+    day: datetime.date | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Unreadable:
+    """What stands in the place of a record that can't be read.
+
+    Attributes:
+        raw: The start of the line, undecodable bytes escaped with backslashes; ``""`` where there
+            is no line to show.
+        reason: One line: what is wrong.
+    """
+
+    raw: str
+    reason: str
+
+    @classmethod
+    def line(cls, raw: bytes, reason: str) -> "Unreadable":
+        """Returns the unreadable for a line's bytes."""
+        start = raw[:_RAW_CHARACTERS].rstrip(b"\r\n").decode("utf-8", "backslashreplace")
+        return cls(start[:_RAW_CHARACTERS], reason)
+
+
+# --- finding ----------------------------------------------------------------------------------
+
+
+def find_files(root: str, files: Files, what: str, homepage: str | None) -> list[SourceFile]:
+    """Returns the files that a part of the source names, sorted by path.
+
+    Files whose names start with ``_`` or ``.`` (``_SUCCESS``) don't match a wildcard, and a folder
+    whose ``{date}`` is no date of the calendar does not count as a day.
+
+    Args:
+        root: The folder that ``--source`` gives.
+        files: The path below it (a file, a glob, ``{date}``, or a mixture) and the format.
+        what: Which part of the source: ``events``, ``items`` or ``users``.
+        homepage: Where one gets the data set, for the message.
+
+    Raises:
+        InputError: If there is no such folder or file, or a file's format can't be told.
+    """
+    get_it = f"; get the data set from {homepage}" if homepage else ""
+    if "://" in root:
+        raise InputError(f"--source={root}: only local folders are supported so far")
+    if not os.path.isdir(root):
+        raise InputError(
+            f"--source={root}: there is no such folder; give the one that holds {files.path} "
+            f"(source.{what}.path){get_it}"
+        )
+    pattern = os.path.normpath(files.path)
+    found = sorted(_matches(root, pattern))
+    if not found:
+        if os.path.isdir(os.path.join(root, pattern)):
+            raise InputError(
+                f"--source={root}: {files.path} (source.{what}.path) is a folder; name the files "
+                f"in it, such as {files.path}/*.jsonl"
+            )
+        raise InputError(
+            f"--source={root}: there is no {files.path} (source.{what}.path){get_it}"
+        )
+    return [
+        SourceFile(path, _format_of(path, files.format, what), day) for path, day in found
+    ]
+
+
+def _matches(root: str, pattern: str) -> Iterator[tuple[str, datetime.date | None]]:
+    dated = re.compile(_pattern_expression(pattern)) if _DATE in pattern else None
+    chosen_by_wildcard = os.path.basename(pattern)[:1] in ("*", "?", "[")
+    for name in glob.glob(pattern.replace(_DATE, _DATE_GLOB), root_dir=root, recursive=True):
+        path = os.path.join(root, name)
+        if not os.path.isfile(path):
+            continue
+        if chosen_by_wildcard and os.path.basename(name)[0] in "_.":
+            continue
+        if dated is None:
+            yield path, None
+            continue
+        match = dated.fullmatch(name)
+        day = _calendar_day(match["date"]) if match else None
+        if day is not None:
+            yield path, day
+
+
+def _calendar_day(text: str) -> datetime.date | None:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _pattern_expression(pattern: str) -> str:
+    """Returns a path pattern as a regular expression; every ``{date}`` must be the same day."""
+    expression = ""
+    for part in _GLOB_PART.split(pattern):
+        if part == _DATE:
+            first = "(?P<date>" not in expression
+            expression += r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})" if first else r"(?P=date)"
+        elif part == "**/":
+            expression += "(?:[^/]+/)*"
+        elif part in ("*", "?"):
+            expression += "[^/]" + part.replace("?", "")
+        elif part.startswith("[") and part.endswith("]") and len(part) > 2:
+            inside = part[1:-1].replace("\\", "\\\\")
+            expression += "[" + ("^" + inside[1:] if inside[0] == "!" else inside) + "]"
+        else:
+            expression += re.escape(part)
+    return expression
+
+
+def _format_of(path: str, given: str, what: str) -> str:
+    if given != "auto":
+        return given
+    name = os.path.basename(path).lower()
+    for ending, format in _ENDINGS.items():
+        if name.endswith(ending):
+            return format
+    raise InputError(
+        f"{path}: its name doesn't tell its format; let it end in .csv, .tsv, .jsonl, .json (each "
+        f"also with .gz) or .parquet, or set source.{what}.format"
+    )
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def read_records(file: SourceFile) -> Iterator[tuple[int, dict | Unreadable]]:
+    """Reads a file's records in their order, in bounded memory.
+
+    CSV and TSV have a header, and fields may be quoted with ``"``; all their values are text.
+    Empty lines are skipped. Of a file that is damaged half-way (a truncated gzip, a corrupt
+    Parquet row group) the records before the damage come first, then one Unreadable.
+
+    Yields:
+        The position (line or row number, from 1; of several lines, the first) and the record.
+
+    Raises:
+        InputError: If the file can't be opened.
+    """
+    # Here, because wikispeedia builds on this module.
+    from twotower_tf.datasets import wikispeedia
+
+    if file.format == "parquet":
+        return _read_parquet(file.path)
+    if file.format == "jsonl":
+        return _read_json_lines(file.path)
+    if file.format == "wikispeedia_paths":
+        return wikispeedia.read_paths(file.path)
+    if file.format == "wikispeedia_articles":
+        return wikispeedia.read_articles(file.path)
+    return _read_separated(file.path, _DELIMITERS[file.format])
+
+
+def column_names(file: SourceFile) -> list[str] | None:
+    """Returns the columns that a CSV, TSV or Parquet file says it has.
+
+    None where each record says it (JSON), where the columns are always the same (Wikispeedia) and
+    where the header can't be read: then ``read_records`` yields the reason.
+    """
+    if file.format == "parquet":
+        opened = _open_parquet(file.path)
+        if isinstance(opened, Unreadable):
+            return None
+        with opened:
+            return list(opened.schema_arrow.names)
+    if file.format in _DELIMITERS:
+        for _, _, fields in _rows(file.path, _DELIMITERS[file.format]):
+            return fields if isinstance(fields, list) else None
+    return None
+
+
+def read_lines(path: str) -> Iterator[tuple[int, bytes | Unreadable]]:
+    """Reads a text file, gzipped if its name ends in ``.gz``, line by line.
+
+    Yields:
+        The line's number, from 1, and the line with its line break; in the end, where the gzip is
+        damaged, one Unreadable.
+
+    Raises:
+        InputError: If the file can't be opened.
+    """
+    opener = gzip.open if path.lower().endswith(".gz") else open
+    try:
+        file = opener(path, "rb")
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from error
+    number = 0
+    with file:
+        try:
+            for number, line in enumerate(file, 1):
+                yield number, line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            yield number + 1, Unreadable("", f"the gzip file is damaged from here on: {error}")
+
+
+def _read_json_lines(path: str) -> Iterator[tuple[int, dict | Unreadable]]:
+    for number, line in read_lines(path):
+        if isinstance(line, Unreadable):
+            yield number, line
+        elif not line.isspace():
+            yield number, _json_object(line)
+
+
+def _json_object(line: bytes) -> dict | Unreadable:
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return Unreadable.line(line, _not_utf8(error))
+    except json.JSONDecodeError as error:
+        return Unreadable.line(line, f"not JSON: {error.msg} at character {error.pos + 1}")
+    except (ValueError, RecursionError) as error:
+        return Unreadable.line(line, f"not JSON that can be read: {error}")
+    if not isinstance(value, dict):
+        return Unreadable.line(line, f"not a JSON object but a {type(value).__name__}")
+    return value
+
+
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    return f"not UTF-8: byte 0x{error.object[error.start]:02x} at position {error.start + 1}"
+
+
+# --- CSV and TSV ------------------------------------------------------------------------------
+
+
+def _read_separated(path: str, delimiter: str) -> Iterator[tuple[int, dict | Unreadable]]:
+    header = None
+    for number, raw, fields in _rows(path, delimiter):
+        if isinstance(fields, Unreadable):
+            yield number, fields
+            if header is None:
+                return
+        elif header is None:
+            header = fields
+        elif len(fields) == len(header):
+            yield number, dict(zip(header, fields, strict=True))
+        else:
+            reason = f"{len(fields)} fields, but the header has {len(header)}"
+            yield number, Unreadable.line(raw, reason)
+
+
+def _rows(path: str, delimiter: str) -> Iterator[tuple[int, bytes, list[str] | Unreadable]]:
+    """Yields the line number, the bytes and the fields of every row, the header's included."""
+    lines = _PushBack(read_lines(path))
+    for number, line in lines:
+        if isinstance(line, Unreadable):
+            yield number, b"", line
+        elif b'"' in line:
+            yield number, line, _quoted_row(number, line, lines, delimiter)
+        elif not line.isspace():
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                yield number, line, Unreadable.line(line, _not_utf8(error))
+            else:
+                yield number, line, text.rstrip("\r\n").split(delimiter)
+
+
+class _PushBack:
+    """An iterator that takes elements back."""
+
+    def __init__(self, elements: Iterator):
+        self._elements = elements
+        self._waiting = collections.deque()
+
+    def __iter__(self) -> "_PushBack":
+        return self
+
+    def __next__(self):
+        return self._waiting.popleft() if self._waiting else next(self._elements)
+
+    def take_back(self, elements: list) -> None:
+        self._waiting.extendleft(reversed(elements))
+
+
+def _quoted_row(
+    number: int, line: bytes, lines: _PushBack, delimiter: str
+) -> list[str] | Unreadable:
+    """Parses a row with quotes, which goes on over as many lines as its quotes are open.
+
+    If that leads nowhere only the first line is unreadable: the others are read again.
+    """
+    continued: list[tuple[int, bytes | Unreadable]] = []
+
+    def texts() -> Iterator[str]:
+        yield line.decode("utf-8", "surrogateescape")
+        size = 0
+        for element in lines:
+            continued.append(element)
+            if isinstance(element[1], Unreadable) or size > _MOST_CONTINUED_BYTES:
+                return
+            size += len(element[1])
+            yield element[1].decode("utf-8", "surrogateescape")
+
+    try:
+        fields = next(csv.reader(texts(), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        lines.take_back(continued)
+        end = "unexpected end of data"
+        reason = "a quote is never closed" if str(error) == end else f"quoted wrongly: {error}"
+        return Unreadable.line(line, reason)
+    whole = b"".join([line, *(element[1] for element in continued)])
+    try:
+        whole.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Unreadable.line(whole, _not_utf8(error))
+    return fields
+
+
+# --- Parquet ----------------------------------------------------------------------------------
+
+
+def _open_parquet(path: str):
+    """Returns a ``pyarrow.parquet.ParquetFile``, or the Unreadable that says why not."""
+    import pyarrow.parquet
+
+    try:
+        # With a buffer size, columns are streamed and not held whole for a row group.
+        return pyarrow.parquet.ParquetFile(
+            path, buffer_size=_PARQUET_BUFFER_BYTES, page_checksum_verification=True
+        )
+    except (PermissionError, FileNotFoundError) as error:
+        raise InputError(f"{path} can't be read: {error}") from error
+    except (OSError, pyarrow.ArrowException) as error:
+        return Unreadable("", f"not a Parquet file that can be read: {_one_line(error)}")
+
+
+def _read_parquet(path: str) -> Iterator[tuple[int, dict | Unreadable]]:
+    import pyarrow
+
+    opened = _open_parquet(path)
+    if isinstance(opened, Unreadable):
+        yield 1, opened
+        return
+    row = 0
+    with opened:
+        try:
+            # A batch must not span row groups: what is sound before a damaged one must get out.
+            for group in range(opened.num_row_groups):
+                for batch in opened.iter_batches(_PARQUET_ROWS, row_groups=[group]):
+                    for record in _batch_records(batch):
+                        row += 1
+                        yield row, record
+        except (OSError, pyarrow.ArrowException) as error:
+            reason = f"the Parquet file is damaged from here on: {_one_line(error)}"
+            yield row + 1, Unreadable("", reason)
+
+
+def _batch_records(batch) -> list[dict | Unreadable]:
+    """Converts a record batch to Python values; a row that can't be is Unreadable alone."""
+    try:
+        batch = _microseconds(batch)
+        return batch.to_pylist()
+    except (ValueError, OverflowError):
+        return [_row_record(batch.slice(row, 1)) for row in range(batch.num_rows)]
+
+
+def _row_record(row) -> dict | Unreadable:
+    try:
+        return row.to_pylist()[0]
+    except (ValueError, OverflowError) as error:
+        return Unreadable("", f"a value that can't be converted: {_one_line(error)}")
+
+
+def _microseconds(batch):
+    """Casts times in nanoseconds, which Python's datetime can't hold."""
+    import pyarrow
+
+    for position, field in enumerate(batch.schema):
+        if pyarrow.types.is_timestamp(field.type) and field.type.unit == "ns":
+            type_ = pyarrow.timestamp("us", field.type.tz)
+            column = batch.column(position).cast(type_, safe=False)
+            batch = batch.set_column(position, field.with_type(type_), column)
+    return batch
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,308 @@
+"""What a model must beat: the most popular items, and those most often acted on after the seed.
+
+Both count a sliding window of days of training examples, and rank the full catalogue exactly.
+"""
+
+import dataclasses
+import datetime
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from twotower_tf.evaluation.ranking import Ranking, checked_positives
+
+NO_SEED = ""
+
+Counts = TypeVar("Counts")
+
+
+class _Window(Generic[Counts]):
+    """The counts of the last days; days come in order, and old ones are forgotten."""
+
+    def __init__(self, days: int):
+        if days < 1:
+            raise ValueError(f"window_days must be 1 or more, got {days}")
+        self._length = datetime.timedelta(days=days)
+        self._days: deque[tuple[datetime.date, Counts]] = deque()
+
+    def check(self, day: datetime.date) -> None:
+        if self._days and day <= self._days[-1][0]:
+            raise ValueError(
+                f"days must be added in order, each once: {day} does not follow {self._days[-1][0]}"
+            )
+
+    def add(self, day: datetime.date, counts: Counts) -> None:
+        self._days.append((day, counts))
+        while self._days[0][0] <= day - self._length:
+            self._days.popleft()
+
+    def __iter__(self) -> Iterator[Counts]:
+        return (counts for _, counts in self._days)
+
+
+@dataclasses.dataclass(frozen=True)
+class _ItemCounts:
+    """How often each of a day's item ids occurs."""
+
+    ids: list[str]
+    counts: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class _PairCounts:
+    """How often each pair of a seed and an item occurs in a day, as indices into its ids."""
+
+    seed_ids: list[str]
+    item_ids: list[str]
+    seeds: np.ndarray
+    items: np.ndarray
+    counts: np.ndarray
+
+
+class MostPopular:
+    """Recommends to everyone the items that occur most often in the window.
+
+    Items with the same count are in the catalogue's order.
+
+    Args:
+        window_days: How many days count, the last one added included.
+
+    >>> popular = MostPopular(window_days=7)
+    >>> popular.add_day(datetime.date(2026, 1, 1), ["b", "b", "a"])
+    >>> popular.rank([""], np.array([0]), ["a", "b", "c"], k=2).top.tolist()
+    [[1, 0]]
+    """
+
+    def __init__(self, window_days: int):
+        self._window: _Window[_ItemCounts] = _Window(window_days)
+
+    def add_day(self, day: datetime.date, item_ids: Sequence[str]) -> None:
+        """Counts a day's training examples, and forgets the days that leave the window.
+
+        Args:
+            day: Later than every day added before.
+            item_ids: The item of each example.
+
+        Raises:
+            ValueError: If the day is not later than the last one.
+        """
+        self._window.check(day)
+        ids, codes = _encode(item_ids)
+        self._window.add(day, _ItemCounts(ids, np.bincount(codes, minlength=len(ids))))
+
+    def counts(self, catalogue: Sequence[str]) -> np.ndarray:
+        """Returns [N] int64: how often each item of the catalogue occurs in the window."""
+        return self._counts(_positions(catalogue))
+
+    def _counts(self, positions: Mapping[str, int]) -> np.ndarray:
+        result = np.zeros(len(positions), np.int64)
+        for day in self._window:
+            at = _look_up(positions, day.ids)
+            result[at[at >= 0]] += day.counts[at >= 0]
+        return result
+
+    def rank(
+        self, seeds: Sequence[str], positives: np.ndarray, catalogue: Sequence[str], k: int
+    ) -> Ranking:
+        """Ranks the full catalogue, the same for every query.
+
+        Args:
+            seeds: Each query's seed item id; only their number matters here.
+            positives: [Q] int, the relevant items' positions in the catalogue, -1: not in it.
+            catalogue: The N item ids, each once.
+            k: How many items of the top to return.
+
+        Returns:
+            The ranks [Q] and the top [Q, min(k, N)].
+
+        Raises:
+            ValueError: If an item comes twice in the catalogue, or the positives do not fit.
+        """
+        positives = checked_positives(positives, len(seeds), len(catalogue))
+        order = _descending(self.counts(catalogue))
+        ranks = np.zeros(len(seeds), np.int64)
+        ranks[positives >= 0] = 1 + _inverse(order)[positives[positives >= 0]]
+        top = np.broadcast_to(order[:k], (len(seeds), len(order[:k])))
+        return Ranking(ranks, top)
+
+
+class AfterSeed:
+    """Recommends the items most often acted on after the query's seed, in the window.
+
+    Items with the same count after the seed, those never acted on after it among them, are in the
+    order of their overall popularity in the window, then in the catalogue's. So a query without a
+    seed, or with one that was never seen, gets the most popular items.
+
+    Args:
+        window_days: How many days count, the last one added included.
+
+    >>> after_seed = AfterSeed(window_days=7)
+    >>> after_seed.add_day(datetime.date(2026, 1, 1), ["a", "x", "x"], ["c", "b", "b"])
+    >>> after_seed.rank(["a", "new"], np.array([2, 2]), ["a", "b", "c"], k=2).top.tolist()
+    [[2, 1], [1, 2]]
+    """
+
+    def __init__(self, window_days: int):
+        self._popular = MostPopular(window_days)
+        self._window: _Window[_PairCounts] = _Window(window_days)
+
+    def add_day(self, day: datetime.date, seed_ids: Sequence[str], item_ids: Sequence[str]) -> None:
+        """Counts a day's training examples, and forgets the days that leave the window.
+
+        Args:
+            day: Later than every day added before.
+            seed_ids: The seed of each example, ``""`` where there is none.
+            item_ids: The item of each example.
+
+        Raises:
+            ValueError: If the day is not later than the last one, or the lengths differ.
+        """
+        if len(seed_ids) != len(item_ids):
+            raise ValueError(
+                f"{day} must have as many seeds as items, got {len(seed_ids)} and {len(item_ids)}"
+            )
+        self._popular.add_day(day, item_ids)
+        self._window.add(day, _count_pairs(seed_ids, item_ids))
+
+    def rank(
+        self, seeds: Sequence[str], positives: np.ndarray, catalogue: Sequence[str], k: int
+    ) -> Ranking:
+        """Ranks the full catalogue for each query's seed.
+
+        Args:
+            seeds: Each query's seed item id, ``""`` where there is none.
+            positives: [Q] int, the relevant items' positions in the catalogue, -1: not in it.
+            catalogue: The N item ids, each once.
+            k: How many items of the top to return.
+
+        Returns:
+            The ranks [Q] and the top [Q, min(k, N)].
+
+        Raises:
+            ValueError: If an item comes twice in the catalogue, or the positives do not fit.
+        """
+        positives = checked_positives(positives, len(seeds), len(catalogue))
+        positions = _positions(catalogue)
+        order = _descending(self._popular._counts(positions))
+        seed_ids, queries = _encode(seeds)
+        followers = _Followers(self._window, _positions(seed_ids), positions, _inverse(order))
+        found = positives >= 0
+        ranks = np.zeros(len(queries), np.int64)
+        ranks[found] = followers.ranks(queries[found], positives[found])
+        top = [followers.top(seed, order[:k]) for seed in range(len(seed_ids))]
+        by_seed = np.array(top, np.int64).reshape(len(seed_ids), len(order[:k]))
+        return Ranking(ranks, by_seed[queries])
+
+
+class _Followers:
+    """The items that followed some seeds, best first: never more than the window's pairs.
+
+    Args:
+        days: The pairs of each day of the window.
+        seeds: The seed ids of interest, numbered from 0.
+        positions: The catalogue's item ids, numbered from 0.
+        popularity: [N] int, each item's place in the popularity order, 0 is the most popular.
+    """
+
+    def __init__(
+        self,
+        days: Iterable[_PairCounts],
+        seeds: Mapping[str, int],
+        positions: Mapping[str, int],
+        popularity: np.ndarray,
+    ):
+        self._width = len(positions)
+        self._popularity = popularity
+        keys, counts = self._add_up(days, seeds, positions)
+        pair_seeds, places = np.divmod(keys, max(1, self._width))
+        best_first = np.lexsort((places, -counts, pair_seeds))
+        self._keys = keys
+        self._starts = np.searchsorted(pair_seeds, np.arange(len(seeds) + 1))
+        self._index_of_key = _inverse(best_first)
+        self._items = _inverse(popularity)[places[best_first]]
+
+    def _add_up(
+        self,
+        days: Iterable[_PairCounts],
+        seeds: Mapping[str, int],
+        positions: Mapping[str, int],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the distinct keys seed * N + popularity, ascending, and their counts."""
+        keys = [np.zeros(0, np.int64)]
+        counts = [np.zeros(0, np.int64)]
+        for day in days:
+            seed = _look_up(seeds, day.seed_ids)[day.seeds]
+            item = _look_up(positions, day.item_ids)[day.items]
+            known = (seed >= 0) & (item >= 0)
+            keys.append(seed[known] * self._width + self._popularity[item[known]])
+            counts.append(day.counts[known])
+        distinct, inverse = np.unique(np.concatenate(keys), return_inverse=True)
+        total = np.zeros(len(distinct), np.int64)
+        np.add.at(total, inverse, np.concatenate(counts))
+        return distinct, total
+
+    def ranks(self, seeds: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Returns the rank of an item (a position in the catalogue) for each of some seeds."""
+        wanted = seeds * self._width + self._popularity[items]
+        at = np.searchsorted(self._keys, wanted)
+        starts, ends = self._starts[seeds], self._starts[seeds + 1]
+        # An item that never followed the seed stands behind all that did, in popularity order:
+        # the more popular ones that did follow, `at - starts`, must not count twice.
+        ranks = 1 + (ends - starts) + self._popularity[items] - (at - starts)
+        follows = np.zeros(len(at), bool)
+        inside = at < len(self._keys)
+        follows[inside] = self._keys[at[inside]] == wanted[inside]
+        ranks[follows] = 1 + self._index_of_key[at[follows]] - starts[follows]
+        return ranks
+
+    def top(self, seed: int, most_popular: np.ndarray) -> np.ndarray:
+        """Returns as many items as ``most_popular`` has: followers first, then these."""
+        size = len(most_popular)
+        first = self._items[self._starts[seed] : self._starts[seed + 1]][:size]
+        others = most_popular[~np.isin(most_popular, first)]
+        return np.concatenate([first, others[: size - len(first)]])
+
+
+def _encode(ids: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Returns the distinct ids in order of appearance, and each id as an index into them."""
+    codes: dict[str, int] = {}
+    encoded = np.fromiter((codes.setdefault(i, len(codes)) for i in ids), np.int64, len(ids))
+    return list(codes), encoded
+
+
+def _count_pairs(seed_ids: Sequence[str], item_ids: Sequence[str]) -> _PairCounts:
+    seed_names, seeds = _encode(seed_ids)
+    item_names, items = _encode(item_ids)
+    seeded = seeds != seed_names.index(NO_SEED) if NO_SEED in seed_names else slice(None)
+    keys = seeds[seeded] * len(item_names) + items[seeded]
+    distinct, counts = np.unique(keys, return_counts=True)
+    return _PairCounts(
+        seed_names, item_names, *np.divmod(distinct, max(1, len(item_names))), counts
+    )
+
+
+def _positions(ids: Sequence[str]) -> dict[str, int]:
+    positions = {name: position for position, name in enumerate(ids)}
+    if len(positions) < len(ids):
+        twice = next(name for position, name in enumerate(ids) if positions[name] != position)
+        raise ValueError(f"the catalogue must have each item once, but '{twice}' comes twice")
+    return positions
+
+
+def _look_up(positions: Mapping[str, int], ids: Sequence[str]) -> np.ndarray:
+    """Returns each id's position, -1 where it has none."""
+    return np.fromiter((positions.get(name, -1) for name in ids), np.int64, len(ids))
+
+
+def _descending(counts: np.ndarray) -> np.ndarray:
+    """Returns the positions by descending count, ties by the lower position."""
+    return np.argsort(-counts, kind="stable")
+
+
+def _inverse(permutation: np.ndarray) -> np.ndarray:
+    """Returns the place of each element in a permutation."""
+    inverse = np.empty(len(permutation), np.int64)
+    inverse[permutation] = np.arange(len(permutation))
+    return inverse

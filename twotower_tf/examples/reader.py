@@ -1,0 +1,78 @@
+"""Reads the examples of a day back as batches, in the order they were written."""
+
+import tensorflow as tf
+
+from twotower_tf.config import Config
+from twotower_tf.examples.schema import RawFeature, raw_features
+from twotower_tf.storage import Partition
+
+
+def read_examples(
+    partition: Partition, config: Config, split: str, batch_size: int
+) -> tf.data.Dataset:
+    """Returns the examples of a day in batches, neither shuffled nor repeated.
+
+    The shards, each roughly in time order, are read in turn, a record of each, so that the whole
+    is roughly in time order too. The last batch may be smaller.
+
+    Args:
+        partition: Of kind ``examples``.
+        config: Says which features there are.
+        split: ``train`` or ``eval``.
+        batch_size: Examples per batch.
+
+    Returns:
+        Batches as ``models.two_tower.TwoTowerModel`` takes them, with ``user_id`` and
+        ``seed_item_id`` (string) and ``timestamp`` (int64) beside.
+
+    Raises:
+        InputError: If the partition was not published.
+    """
+    shards = [
+        partition.file(shard["file"])
+        for shard in partition.manifest()["shards"]
+        if shard["file"].startswith(f"{split}-")
+    ]
+    records = tf.data.Dataset.from_tensor_slices(shards).interleave(
+        lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
+        cycle_length=len(shards),
+        block_length=1,
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+    parse = _Parser(config)
+    batches = records.batch(batch_size).map(parse, num_parallel_calls=2, deterministic=True)
+    return batches.prefetch(2)
+
+
+class _Parser:
+    """Parses a batch of serialised examples into the nested dictionary the model takes."""
+
+    def __init__(self, config: Config):
+        self._spec = {
+            "user_id": tf.io.FixedLenFeature([], tf.string),
+            "item_id": tf.io.FixedLenFeature([], tf.string),
+            "seed_item_id": tf.io.FixedLenFeature([], tf.string),
+            "timestamp": tf.io.FixedLenFeature([], tf.int64),
+            "reward": tf.io.FixedLenFeature([], tf.float32),
+        }
+        for tower in ("query", "candidate"):
+            for raw in raw_features(config, tower):
+                self._spec[f"{tower}/{raw.name}"] = _parsing_spec(raw)
+
+    def __call__(self, serialised: tf.Tensor) -> dict:
+        batch: dict = {"query": {}, "candidate": {}}
+        for key, value in tf.io.parse_example(serialised, self._spec).items():
+            tower, slash, name = key.partition("/")
+            if slash:
+                batch[tower][name] = value
+            else:
+                batch[key] = value
+        return batch
+
+
+def _parsing_spec(raw: RawFeature):
+    dtype = tf.string if raw.dtype == "bytes" else tf.float32
+    if raw.is_list:
+        return tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
+    return tf.io.FixedLenFeature([], dtype, default_value=raw.default)

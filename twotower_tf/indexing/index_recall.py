@@ -1,0 +1,88 @@
+"""How near to exact search an index is, on the vectors of real queries."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from twotower_tf.evaluation.ranking import rank_exactly
+from twotower_tf.indexing.embedding import Tower
+from twotower_tf.indexing.indexes import Index
+
+# Scores held at a time, and the difference up to which scores count as equal.
+_SCORES_AT_A_TIME = 1 << 26
+_TOLERANCE = 1e-5
+
+
+class IndexRecall:
+    """Recall@k of indexes against exact search, which is done once.
+
+    An item counts as found if its score reaches the k-th highest one, so that it doesn't matter
+    which of several items with the same score an index gives.
+
+    Args:
+        query_embeddings: float32 [Q, d], Q >= 1.
+        item_embeddings: float32 [N, d].
+        at: k; N if that is less.
+    """
+
+    def __init__(self, query_embeddings: np.ndarray, item_embeddings: np.ndarray, at: int):
+        self._queries = np.asarray(query_embeddings, np.float32)
+        self._items = np.asarray(item_embeddings, np.float32)
+        self._at = min(at, len(self._items))
+        self._batch_size = max(1, _SCORES_AT_A_TIME // len(self._items))
+        top = rank_exactly(
+            self._queries,
+            self._items,
+            np.full(len(self._queries), -1),
+            self._at,
+            self._batch_size,
+        ).top
+        self._bound = np.sum(self._queries * self._items[top[:, -1]], axis=1) - _TOLERANCE
+
+    def of(self, index: Index) -> float:
+        """Returns the mean over the queries of the share of the exact top k that was found."""
+        found = 0
+        for start in range(0, len(self._queries), 256):
+            queries = self._queries[start : start + 256]
+            _, positions = index.search(tf.constant(queries), tf.constant(self._at))
+            for query, row, bound in zip(
+                queries, positions.numpy(), self._bound[start : start + 256], strict=True
+            ):
+                # The index's own scores are not believed, nor is an item counted twice.
+                found += int(np.sum(self._items[np.unique(row)] @ query >= bound))
+        return found / (len(self._queries) * self._at)
+
+    def reach(self, index: Index, wanted: float) -> float:
+        """Widens the index until its recall is as wanted, or can't be raised; returns it."""
+        recall = self.of(index)
+        while recall < wanted and index.widen():
+            recall = self.of(index)
+        return recall
+
+
+def sample_query_embeddings(
+    query_tower: Tower, batches: Iterable[Mapping], count: int
+) -> np.ndarray | None:
+    """Embeds the first queries of batches of examples (``examples.reader.read_examples``).
+
+    Returns:
+        float32 [at most count, d], or None if there are no examples.
+    """
+    parts: list[np.ndarray] = []
+    missing = count
+    for batch in batches:
+        parts.append(query_tower(batch["query"]).numpy()[:missing])
+        missing -= len(parts[-1])
+        if missing <= 0:
+            break
+    return np.concatenate(parts) if parts else None
+
+
+def recall_to_reach(required: float) -> float:
+    """Returns the index recall to build for, given the gate's: half-way between that and 1.
+
+    Tomorrow's queries are not today's: an index tuned to just pass would not pass always.
+    """
+    return math.fsum([required, 1.0]) / 2

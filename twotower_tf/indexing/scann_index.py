@@ -1,0 +1,95 @@
+"""The approximate index: ScaNN (Guo et al., ICML 2020), saved inside a SavedModel."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+from scann.scann_ops.py import scann_ops
+
+# Guo et al. 2020, section 4: threshold T of the anisotropic loss for vectors of length 1.
+_ANISOTROPIC_THRESHOLD = 0.2
+_DIMENSIONS_PER_BLOCK = 2
+_TRAINING_SAMPLE = 250_000
+# Quantised scores choose at least this many items, and this many times k, to be scored exactly.
+_REORDER_AT_LEAST = 200
+_REORDER_PER_RESULT = 4
+# The share of leaves searched at first; ``widen`` doubles it.
+_FIRST_SHARE = 0.05
+# The share of leaves is meant for up to this share of the items as results; more results search
+# more leaves in proportion.
+_RESULTS_SHARE = 0.01
+
+
+class ScannIndex(tf.Module):
+    """ScaNN: a k-means tree, quantised scores within its leaves, exact scores for the best.
+
+    The parameters come from the catalogue's size: about sqrt(N) leaves of sqrt(N) items balance
+    the cost of choosing leaves and of searching one. Leaves are initialised by k-means++, whose
+    seed is fixed, and not at ScaNN's default random, whose seed is not: the same embeddings give
+    the same index.
+
+    A search returns exactly min(k, N) items: should the searched leaves hold fewer, all leaves
+    are searched.
+
+    Args:
+        embeddings: float32 [N, d], N >= 16.
+    """
+
+    def __init__(self, embeddings: np.ndarray):
+        super().__init__(name="scann_index")
+        self._items = len(embeddings)
+        self._leaves = max(1, round(math.sqrt(self._items)))
+        self._searched_leaves = max(1, math.ceil(_FIRST_SHARE * self._leaves))
+        searcher = (
+            scann_ops.builder(
+                np.ascontiguousarray(embeddings, np.float32),
+                num_neighbors=min(100, self._items),
+                distance_measure="dot_product",
+            )
+            .tree(
+                num_leaves=self._leaves,
+                num_leaves_to_search=self._searched_leaves,
+                training_sample_size=_TRAINING_SAMPLE,
+                random_init=False,
+            )
+            .score_ah(
+                _DIMENSIONS_PER_BLOCK,
+                anisotropic_quantization_threshold=_ANISOTROPIC_THRESHOLD,
+            )
+            .reorder(_REORDER_AT_LEAST)
+            .build()
+        )
+        self._state = searcher.serialize_to_module()
+
+    def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See ``Index.search``."""
+        searcher = scann_ops.searcher_from_module(self._state)
+        k = tf.minimum(k, self._items)
+        reorder = tf.minimum(tf.maximum(_REORDER_PER_RESULT * k, _REORDER_AT_LEAST), self._items)
+
+        def search_leaves(leaves):
+            found = searcher.search_batched_parallel(queries, k, reorder, leaves)
+            return found.distances, found.indices
+
+        scores, positions = search_leaves(self._leaves_for(k))
+        # Missing results are NaN, or, where all queries miss some, columns that are not there.
+        short = tf.reduce_any(tf.math.is_nan(scores)) | (tf.shape(scores)[1] < k)
+        scores, positions = tf.cond(
+            short,
+            lambda: search_leaves(tf.constant(self._leaves)),
+            lambda: (scores, positions),
+        )
+        shape = [tf.shape(queries)[0], k]
+        return tf.reshape(scores, shape), tf.reshape(positions, shape)
+
+    def widen(self) -> bool:
+        """Doubles the number of leaves searched; returns False if all are searched already."""
+        if self._searched_leaves == self._leaves:
+            return False
+        self._searched_leaves = min(2 * self._searched_leaves, self._leaves)
+        return True
+
+    def _leaves_for(self, k: tf.Tensor) -> tf.Tensor:
+        crowding = tf.cast(k, tf.float32) / max(1.0, _RESULTS_SHARE * self._items)
+        leaves = tf.math.ceil(self._searched_leaves * tf.maximum(crowding, 1.0))
+        return tf.minimum(tf.cast(leaves, tf.int32), self._leaves)

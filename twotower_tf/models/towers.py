@@ -1,0 +1,116 @@
+"""A tower: feature encoders side by side, fully connected layers, an L2-normalised end."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from twotower_tf.config import Config
+from twotower_tf.config import Tower as TowerConfig
+from twotower_tf.models import features as encoders
+from twotower_tf.models.embeddings import EmbeddingTable
+
+
+class Tower(tf.keras.layers.Layer):
+    """Encodes raw features to a vector of length 1 (Yi et al. 2019, figure 1: u(x) or v(y)).
+
+    Args:
+        feature_encoders: What turns the raw features into vectors; these are concatenated.
+        layers: Widths of the fully connected layers; ReLU after all but the last.
+        seed: Of the initial weights.
+        name: ``query_tower`` or ``candidate_tower``.
+
+    Raises:
+        ValueError: Without an encoder or a layer.
+    """
+
+    def __init__(
+        self,
+        feature_encoders: Sequence[tf.keras.layers.Layer],
+        layers: Sequence[int],
+        seed: int = 0,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        if not feature_encoders or not layers:
+            raise ValueError(f"{name} needs at least one feature and one layer")
+        self._encoders = list(feature_encoders)
+        self._layers = [
+            tf.keras.layers.Dense(
+                width,
+                activation=None if number == len(layers) - 1 else "relu",
+                kernel_initializer=tf.keras.initializers.GlorotUniform(seed=seed + number),
+                name=f"dense_{number}",
+            )
+            for number, width in enumerate(layers)
+        ]
+
+    def call(self, raw: encoders.RawFeatures) -> tf.Tensor:
+        """Returns float32 [batch, layers[-1]] with rows of length 1."""
+        x = tf.concat([encode(raw) for encode in self._encoders], axis=-1)
+        for layer in self._layers:
+            x = layer(x)
+        return tf.math.l2_normalize(x, axis=-1)
+
+    @property
+    def adaptable(self) -> list[encoders.DenseEncoder]:
+        """The encoders whose statistics must be set before the first step."""
+        return [one for one in self._encoders if isinstance(one, encoders.DenseEncoder)]
+
+    def adapt(self, raw: Mapping[str, np.ndarray]) -> None:
+        """Sets the statistics of the dense features from a sample of their values."""
+        for encoder in self.adaptable:
+            encoder.adapt(raw[encoder.feature])
+
+
+def build_tables(config: Config) -> dict[str, EmbeddingTable]:
+    """Returns the shared embedding tables of a configuration by name."""
+    return {
+        name: EmbeddingTable(
+            table.buckets,
+            table.dim,
+            vocabulary=_read_vocabulary(table.vocabulary),
+            seed=config.seed + 1000 + number,
+            name=f"table_{name}",
+        )
+        for number, (name, table) in enumerate(sorted(config.tables.items()))
+    }
+
+
+def build_tower(
+    tower: TowerConfig, tables: Mapping[str, EmbeddingTable], seed: int, name: str
+) -> Tower:
+    """Returns the tower a configuration describes, on the tables given."""
+    made = [
+        _build_encoder(feature, tables, seed + 100 + number)
+        for number, feature in enumerate(tower.features)
+    ]
+    return Tower(made, tower.layers, seed=seed, name=name)
+
+
+def _build_encoder(feature, tables, seed: int) -> tf.keras.layers.Layer:
+    name = feature.name
+    if feature.kind == "id":
+        return encoders.IdEncoder(name, tables[feature.table])
+    if feature.kind in ("id_bag", "weighted_id_bag"):
+        weighted = feature.kind == "weighted_id_bag"
+        return encoders.BagEncoder(name, tables[feature.table], feature.combiner, weighted)
+    if feature.kind == "text":
+        return encoders.TextEncoder(name, tables[feature.table], feature.ngrams)
+    if feature.kind == "category":
+        own = EmbeddingTable(
+            feature.buckets, feature.dim, feature.values, seed=seed, name=f"values_of_{name}"
+        )
+        return encoders.IdEncoder(name, own)
+    if feature.kind == "dense":
+        return encoders.DenseEncoder(
+            name, feature.normalise, feature.powers, feature.buckets, feature.dim, seed
+        )
+    return encoders.AgeEncoder(name)
+
+
+def _read_vocabulary(path: str | None) -> list[str]:
+    if path is None:
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [line.rstrip("\n") for line in file if line.strip()]

@@ -1,0 +1,51 @@
+"""What happens between training steps: progress, and TensorBoard's scalars."""
+
+import tensorflow as tf
+
+from twotower_tf.models.two_tower import TwoTowerModel
+
+_STEPS_BETWEEN_SCALARS = 50
+
+
+class ShowProgress(tf.keras.callbacks.Callback):
+    """Advances a progress display by a batch's examples."""
+
+    def __init__(self, shown, batch_size: int, examples: int):
+        super().__init__()
+        self._shown, self._batch_size, self._left = shown, batch_size, examples
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        count = min(self._batch_size, self._left)
+        self._left -= count
+        self._shown.advance(count)
+
+
+class WriteScalars(tf.keras.callbacks.Callback):
+    """Writes loss, temperature and the health of the sketch for TensorBoard, by global step."""
+
+    def __init__(self, folder: str, temperature: float):
+        super().__init__()
+        self._writer = tf.summary.create_file_writer(folder)
+        self._temperature = temperature
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        if batch % _STEPS_BETWEEN_SCALARS == 0:
+            with self._writer.as_default(step=self.model.optimizer.iterations):
+                tf.summary.scalar("loss/batch", logs["loss"])
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        with self._writer.as_default(step=self.model.optimizer.iterations):
+            tf.summary.scalar("loss/day", self.model.mean_loss.result())
+            tf.summary.scalar("temperature", self._temperature)
+            for name, value in sketch_health(self.model).items():
+                tf.summary.scalar(f"sketch/{name}", value)
+        self._writer.flush()
+
+
+def sketch_health(model: TwoTowerModel) -> dict[str, float]:
+    """Returns what tells whether the sketch is large enough: see docs/estimator.md."""
+    return {
+        "touched_share": float(model.estimator.touched_share()),
+        "mean_gap": float(model.estimator.mean_gap()),
+        "distinct_share": float(model.distinct_share.result()),
+    }

@@ -1,0 +1,131 @@
+"""The sequential trainer: oldest day first, never shuffled, each day once (Yi et al. 2019, 5.3)."""
+
+import datetime
+import itertools
+import math
+import time
+
+import numpy as np
+
+from twotower_tf import storage
+from twotower_tf.config import Config
+from twotower_tf.config_loader import model_fingerprint
+from twotower_tf.errors import InputError, JobError
+from twotower_tf.examples.reader import read_examples
+from twotower_tf.models.two_tower import TwoTowerModel
+from twotower_tf.progress import progress
+from twotower_tf.training.callbacks import ShowProgress, WriteScalars, sketch_health
+from twotower_tf.training.checkpoints import Checkpoints
+from twotower_tf.training.runtime import make_deterministic
+
+# The statistics of dense features come from at most so many examples of the first day.
+_STATISTICS_EXAMPLES = 100_000
+
+
+class Trainer:
+    """A model and its place in the sequence of days; goes on from the newest checkpoint.
+
+    Args:
+        config: What model, and how it is trained.
+        workdir: Where its examples and checkpoints are.
+        at_or_before: Go on from the newest checkpoint up to this day rather than the newest.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        workdir: storage.Workdir,
+        at_or_before: datetime.date | None = None,
+    ):
+        make_deterministic(config.seed)
+        self._config = config
+        self._workdir = workdir
+        self.model = TwoTowerModel.from_config(config)
+        self._checkpoints = Checkpoints(
+            workdir, self.model, model_fingerprint(config), config.training.keep_checkpoints
+        )
+        self.last_day = self._checkpoints.restore(at_or_before)
+        self._scalars: WriteScalars | None = None
+
+    @property
+    def days_trained(self) -> list[datetime.date]:
+        """The days the model was trained on, oldest first."""
+        return list(self._checkpoints.days_trained)
+
+    def train_day(self, day: datetime.date) -> dict:
+        """Trains on a day's examples, once, and saves the checkpoint.
+
+        A day without examples changes nothing but the last day done.
+
+        Returns:
+            The day's metrics, which are also written to ``metrics/train/``.
+
+        Raises:
+            InputError: If the day, or one after it, was trained already, or has no examples yet.
+            JobError: If the loss is not finite; then the last checkpoint stays the newest.
+        """
+        if self.last_day is not None and day <= self.last_day:
+            raise InputError(
+                f"{day} is not after {self.last_day}, the last day trained: "
+                "each day is trained once, in order"
+            )
+        partition = self._workdir.partition("examples", day)
+        examples = partition.manifest()["counts"]["examples"]
+        self._set_statistics(partition, examples)
+        start = time.monotonic()
+        if examples:
+            self._fit(partition, day, examples)
+        metrics = self._measure(examples, time.monotonic() - start)
+        if examples and not math.isfinite(metrics["loss"]):
+            raise JobError(
+                f"the loss of {day} is {metrics['loss']}: the day was not trained; "
+                "lower optimizer.learning_rate or raise loss.temperature"
+            )
+        self._checkpoints.save(day, metrics["last_step"])
+        self.last_day = day
+        storage.write_json(self._workdir.metrics_path("train", day), metrics)
+        return metrics
+
+    def _set_statistics(self, partition: storage.Partition, examples: int) -> None:
+        if int(self.model.optimizer.iterations) or not examples:
+            return
+        batch_size = self._config.training.batch_size
+        batches = read_examples(partition, self._config, "train", batch_size)
+        sample = list(itertools.islice(batches, -(-_STATISTICS_EXAMPLES // batch_size)))
+        for side in ("query", "candidate"):
+            tower = getattr(self.model, f"{side}_tower")
+            names = [encoder.feature for encoder in tower.adaptable]
+            tower.adapt(
+                {name: np.concatenate([batch[side][name] for batch in sample]) for name in names}
+            )
+
+    def _fit(self, partition: storage.Partition, day: datetime.date, examples: int) -> None:
+        batch_size = self._config.training.batch_size
+        with progress(f"training on {day}", examples, "examples") as shown:
+            callbacks = [ShowProgress(shown, batch_size, examples)]
+            if self._config.training.tensorboard:
+                if self._scalars is None:
+                    folder = self._workdir.path("tensorboard")
+                    self._scalars = WriteScalars(folder, self._config.loss.temperature)
+                callbacks.append(self._scalars)
+            self.model.fit(
+                read_examples(partition, self._config, "train", batch_size),
+                epochs=1,
+                verbose=0,
+                callbacks=callbacks,
+            )
+
+    def _measure(self, examples: int, seconds: float) -> dict:
+        metrics = {
+            "examples": examples,
+            "batches": -(-examples // self._config.training.batch_size),
+            "loss": float(self.model.mean_loss.result()) if examples else None,
+            "temperature": self._config.loss.temperature,
+            "last_step": int(self.model.optimizer.iterations),
+            "seconds": seconds,
+            "examples_per_second": examples / seconds if examples else None,
+        }
+        health = sketch_health(self.model)
+        distinct_share = health.pop("distinct_share")
+        metrics |= {f"sketch_{name}": value for name, value in health.items()}
+        return metrics | {"distinct_share": distinct_share if examples else None}
