@@ -100,13 +100,26 @@ def test_a_users_frequencies_are_nearer_the_own_probabilities_than_another_users
     assert 4 * distance[0] < min(distance[1:])
 
 
-def test_a_seed_leads_to_its_neighbours_and_never_to_itself():
-    simulator = Simulator(dataclasses.replace(SMALL, seed_strength=1.0))
-    for seed in (0, 17, 305):
+def test_a_seed_leads_to_its_neighbours_by_popularity_over_distance():
+    simulator = Simulator(dataclasses.replace(ONE_CHANNEL, seed_strength=1.0))
+    popularity = simulator.item_probabilities("u00000", DAY)
+    for seed in (0, 17, 3005):
         p = simulator.item_probabilities("u00000", DAY, f"v{seed:06d}")
-        assert p.sum() == pytest.approx(1.0)
         assert p[seed] == 0.0
-        assert np.count_nonzero(p) == 20
+        assert p.sum() == pytest.approx(1.0)
+        related = np.flatnonzero(p)
+        ratio = np.sort(p[related] / popularity[related])[::-1]
+        distance = np.repeat(np.arange(1, 11), 2)
+        np.testing.assert_allclose(ratio / ratio[0], 1.0 / distance, rtol=1e-9)
+
+
+def test_a_seed_among_few_videos_leads_to_the_two_beside_it():
+    settings = dataclasses.replace(ONE_CHANNEL, videos=4, uploads_per_day=0, seed_strength=1.0)
+    simulator = Simulator(settings)
+    for seed in range(4):
+        p = simulator.item_probabilities("u00000", DAY, f"v{seed:06d}")
+        assert p[seed] == 0.0
+        assert np.count_nonzero(p) == 2
 
 
 def test_popularity_jitters_from_day_to_day_by_the_stated_amount():
@@ -165,20 +178,19 @@ def test_an_item_has_probability_zero_before_its_day():
     assert not simulator.sampling_probabilities(simulator.dates[1])[320:].any()
 
 
-@pytest.mark.parametrize(("drift", "low", "high"), [(0.0, 0.999, 1.0), (0.1, 0.5, 0.97)])
-def test_tastes_drift_by_the_stated_share(drift, low, high):
+@pytest.mark.parametrize("drift", [0.0, 0.1])
+def test_tastes_drift_by_the_stated_share_and_stay_as_wide(drift):
     settings = dataclasses.replace(
-        SMALL, days=6, uploads_per_day=0, freshness_boost=0.0, popularity_jitter=0.0
+        SMALL, users=2000, days=6, channel_share=0.0, taste_spread=2.0, taste_drift=drift
     )
-    simulator = Simulator(dataclasses.replace(settings, taste_drift=drift))
-    likeness = [
-        np.corrcoef(
-            simulator.item_probabilities(f"u{user:05d}", simulator.dates[0]),
-            simulator.item_probabilities(f"u{user:05d}", simulator.dates[-1]),
-        )[0, 1]
-        for user in range(40)
-    ]
-    assert low < np.mean(likeness) <= high + 1e-9
+    simulator = Simulator(settings)
+    # The first two videos are of different topics; the rest of their odds is alike for all users.
+    log_odds = []
+    for date in (simulator.dates[0], simulator.dates[5]):
+        pairs = [simulator.item_probabilities(f"u{user:05d}", date)[:2] for user in range(2000)]
+        log_odds.append(np.log([first / second for first, second in pairs]))
+    assert np.corrcoef(log_odds)[0, 1] == pytest.approx((1.0 - drift) ** 5, abs=0.04)
+    assert np.std(log_odds, axis=1) == pytest.approx(2.0 * np.sqrt(2.0), rel=0.05)
 
 
 def test_watch_shares_have_the_stated_mean_and_rise_with_the_taste():

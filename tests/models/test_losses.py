@@ -158,24 +158,36 @@ def test_extreme_logits_stay_finite_in_float32(kind, probability):
         np.testing.assert_allclose(actual, reference, rtol=1e-5)
 
 
-@pytest.mark.parametrize("graph", [False, True])
+def loss_specs(examples, items):
+    return [
+        tf.TensorSpec([examples, 4]),
+        tf.TensorSpec([items, 4]),
+        tf.TensorSpec([examples], tf.int32),
+        tf.TensorSpec([examples]),
+        tf.TensorSpec([items]),
+    ]
+
+
+@pytest.mark.parametrize("run", ["eagerly", "in a graph", "in a graph of known shapes"])
+@pytest.mark.parametrize("items", [0, 3])
 @pytest.mark.parametrize("kind", ALL)
-def test_empty_batch_costs_nothing(kind, graph):
-    def run(u, v, positives, rewards, probabilities):
+def test_empty_batch_costs_nothing(kind, items, run):
+    def step(u, v, positives, rewards, probabilities):
         with tf.GradientTape() as tape:
             tape.watch([u, v])
             value = kind(0.05)(u, v, positives, rewards, probabilities)
         return value, tape.gradient(value, [u, v])
 
-    specs = [tf.TensorSpec([None, 4])] * 2
-    specs += [tf.TensorSpec([None], dtype) for dtype in (tf.int32, tf.float32, tf.float32)]
-    run = tf.function(run, input_signature=specs) if graph else run
-    empty = tf.zeros([0])
-    value, gradients = run(
-        tf.zeros([0, 4]), tf.zeros([0, 4]), tf.zeros([0], tf.int32), empty, empty
-    )
+    batch = [tf.zeros(spec.shape, spec.dtype) for spec in loss_specs(0, items)]
+    batch[-1] += 0.5
+    if run == "in a graph":
+        step = tf.function(step, input_signature=loss_specs(None, None))
+    elif run == "in a graph of known shapes":
+        step = tf.function(step)
+    value, gradients = step(*batch)
     assert value.numpy() == 0.0
-    assert [gradient.shape for gradient in gradients] == [(0, 4), (0, 4)]
+    assert [gradient.shape for gradient in gradients] == [(0, 4), (items, 4)]
+    assert not any(gradient.numpy().any() for gradient in gradients)
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -298,7 +310,6 @@ def test_correction_brings_the_gradient_near_that_of_the_full_softmax():
         loss = kind(tau)
         mean = sum(gradient(loss, *draw).numpy() for draw in draws) / batches
         error[kind] = np.linalg.norm(mean - expected) / np.linalg.norm(expected)
-    print(error)
     assert error[CorrectedSoftmax] < 0.15 * error[PlainSoftmax]
     assert error[CorrectedSoftmax] < 0.5 * error[CorrectedSoftmaxByExample]
 

@@ -5,6 +5,7 @@ broken line must not cost the day.
 """
 
 import collections
+import contextlib
 import csv
 import dataclasses
 import datetime
@@ -19,12 +20,7 @@ from collections.abc import Iterator
 from twotower_tf.config import Files
 from twotower_tf.errors import InputError
 
-_TEXT_ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl"}
-_ENDINGS = {
-    **_TEXT_ENDINGS,
-    **{f"{ending}.gz": format for ending, format in _TEXT_ENDINGS.items()},
-    ".parquet": "parquet",
-}
+_ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _DATE = "{date}"
 _DATE_GLOB = "[0-9]" * 4 + ("-" + "[0-9]" * 2) * 2
@@ -75,9 +71,6 @@ class Unreadable:
         return cls(start[:_RAW_CHARACTERS], reason)
 
 
-# --- finding ----------------------------------------------------------------------------------
-
-
 def find_files(root: str, files: Files, what: str, homepage: str | None) -> list[SourceFile]:
     """Returns the files that a part of the source names, sorted by path.
 
@@ -104,17 +97,11 @@ def find_files(root: str, files: Files, what: str, homepage: str | None) -> list
     pattern = os.path.normpath(files.path)
     found = sorted(_matches(root, pattern))
     if not found:
+        there_is = f"--source={root}: there is no {files.path} (source.{what}.path)"
         if os.path.isdir(os.path.join(root, pattern)):
-            raise InputError(
-                f"--source={root}: {files.path} (source.{what}.path) is a folder; name the files "
-                f"in it, such as {files.path}/*.jsonl"
-            )
-        raise InputError(
-            f"--source={root}: there is no {files.path} (source.{what}.path){get_it}"
-        )
-    return [
-        SourceFile(path, _format_of(path, files.format, what), day) for path, day in found
-    ]
+            raise InputError(f"{there_is} that is a file; give the files in that folder")
+        raise InputError(there_is + get_it)
+    return [SourceFile(path, _format_of(path, files.format, what), day) for path, day in found]
 
 
 def _matches(root: str, pattern: str) -> Iterator[tuple[str, datetime.date | None]]:
@@ -128,18 +115,10 @@ def _matches(root: str, pattern: str) -> Iterator[tuple[str, datetime.date | Non
             continue
         if dated is None:
             yield path, None
-            continue
-        match = dated.fullmatch(name)
-        day = _calendar_day(match["date"]) if match else None
-        if day is not None:
-            yield path, day
-
-
-def _calendar_day(text: str) -> datetime.date | None:
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        return None
+        elif match := dated.fullmatch(name):
+            # ValueError: the folder's name looks like a day, but the calendar has none such.
+            with contextlib.suppress(ValueError):
+                yield path, datetime.date.fromisoformat(match["date"])
 
 
 def _pattern_expression(pattern: str) -> str:
@@ -164,17 +143,16 @@ def _pattern_expression(pattern: str) -> str:
 def _format_of(path: str, given: str, what: str) -> str:
     if given != "auto":
         return given
-    name = os.path.basename(path).lower()
-    for ending, format in _ENDINGS.items():
-        if name.endswith(ending):
-            return format
+    name = path.lower()
+    if name.endswith(".parquet"):
+        return "parquet"
+    ending = os.path.splitext(name.removesuffix(".gz"))[1]
+    if ending in _ENDINGS:
+        return _ENDINGS[ending]
     raise InputError(
         f"{path}: its name doesn't tell its format; let it end in .csv, .tsv, .jsonl, .json (each "
         f"also with .gz) or .parquet, or set source.{what}.format"
     )
-
-
-# --- reading ----------------------------------------------------------------------------------
 
 
 def read_records(file: SourceFile) -> Iterator[tuple[int, dict | Unreadable]]:
@@ -272,16 +250,14 @@ def _not_utf8(error: UnicodeDecodeError) -> str:
     return f"not UTF-8: byte 0x{error.object[error.start]:02x} at position {error.start + 1}"
 
 
-# --- CSV and TSV ------------------------------------------------------------------------------
-
-
 def _read_separated(path: str, delimiter: str) -> Iterator[tuple[int, dict | Unreadable]]:
     header = None
     for number, raw, fields in _rows(path, delimiter):
         if isinstance(fields, Unreadable):
-            yield number, fields
             if header is None:
+                yield number, Unreadable(fields.raw, f"in the header: {fields.reason}")
                 return
+            yield number, fields
         elif header is None:
             header = fields
         elif len(fields) == len(header):
@@ -298,8 +274,8 @@ def _rows(path: str, delimiter: str) -> Iterator[tuple[int, bytes, list[str] | U
         if isinstance(line, Unreadable):
             yield number, b"", line
         elif b'"' in line:
-            yield number, line, _quoted_row(number, line, lines, delimiter)
-        elif not line.isspace():
+            yield number, line, _quoted_row(line, lines, delimiter)
+        elif line.strip(b" \r\n"):
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
@@ -325,9 +301,7 @@ class _PushBack:
         self._waiting.extendleft(reversed(elements))
 
 
-def _quoted_row(
-    number: int, line: bytes, lines: _PushBack, delimiter: str
-) -> list[str] | Unreadable:
+def _quoted_row(line: bytes, lines: _PushBack, delimiter: str) -> list[str] | Unreadable:
     """Parses a row with quotes, which goes on over as many lines as its quotes are open.
 
     If that leads nowhere only the first line is unreadable: the others are read again.
@@ -357,9 +331,6 @@ def _quoted_row(
     except UnicodeDecodeError as error:
         return Unreadable.line(whole, _not_utf8(error))
     return fields
-
-
-# --- Parquet ----------------------------------------------------------------------------------
 
 
 def _open_parquet(path: str):
@@ -401,17 +372,12 @@ def _read_parquet(path: str) -> Iterator[tuple[int, dict | Unreadable]]:
 def _batch_records(batch) -> list[dict | Unreadable]:
     """Converts a record batch to Python values; a row that can't be is Unreadable alone."""
     try:
-        batch = _microseconds(batch)
-        return batch.to_pylist()
-    except (ValueError, OverflowError):
-        return [_row_record(batch.slice(row, 1)) for row in range(batch.num_rows)]
-
-
-def _row_record(row) -> dict | Unreadable:
-    try:
-        return row.to_pylist()[0]
+        return _microseconds(batch).to_pylist()
     except (ValueError, OverflowError) as error:
-        return Unreadable("", f"a value that can't be converted: {_one_line(error)}")
+        if batch.num_rows == 1:
+            return [Unreadable("", f"a value that can't be converted: {_one_line(error)}")]
+    rows = (batch.slice(row, 1) for row in range(batch.num_rows))
+    return [record for row in rows for record in _batch_records(row)]
 
 
 def _microseconds(batch):

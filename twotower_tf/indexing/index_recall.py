@@ -1,6 +1,5 @@
 """How near to exact search an index is, on the vectors of real queries."""
 
-import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -78,11 +77,3 @@ def sample_query_embeddings(
         if missing <= 0:
             break
     return np.concatenate(parts) if parts else None
-
-
-def recall_to_reach(required: float) -> float:
-    """Returns the index recall to build for, given the gate's: half-way between that and 1.
-
-    Tomorrow's queries are not today's: an index tuned to just pass would not pass always.
-    """
-    return math.fsum([required, 1.0]) / 2

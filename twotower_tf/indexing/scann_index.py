@@ -10,11 +10,11 @@ from scann.scann_ops.py import scann_ops
 _ANISOTROPIC_THRESHOLD = 0.2
 _DIMENSIONS_PER_BLOCK = 2
 _TRAINING_SAMPLE = 250_000
-# Quantised scores choose at least this many items, and this many times k, to be scored exactly.
+# At first a search looks into this share of the leaves, and quantised scores choose at least this
+# many items, and this many times k, to be scored exactly; ``widen`` doubles all three.
+_SHARE_OF_LEAVES = 0.05
 _REORDER_AT_LEAST = 200
 _REORDER_PER_RESULT = 4
-# The share of leaves searched at first; ``widen`` doubles it.
-_FIRST_SHARE = 0.05
 # The share of leaves is meant for up to this share of the items as results; more results search
 # more leaves in proportion.
 _RESULTS_SHARE = 0.01
@@ -39,7 +39,7 @@ class ScannIndex(tf.Module):
         super().__init__(name="scann_index")
         self._items = len(embeddings)
         self._leaves = max(1, round(math.sqrt(self._items)))
-        self._searched_leaves = max(1, math.ceil(_FIRST_SHARE * self._leaves))
+        self._effort = 1
         searcher = (
             scann_ops.builder(
                 np.ascontiguousarray(embeddings, np.float32),
@@ -48,7 +48,7 @@ class ScannIndex(tf.Module):
             )
             .tree(
                 num_leaves=self._leaves,
-                num_leaves_to_search=self._searched_leaves,
+                num_leaves_to_search=self._searched_leaves(),
                 training_sample_size=_TRAINING_SAMPLE,
                 random_init=False,
             )
@@ -65,7 +65,8 @@ class ScannIndex(tf.Module):
         """See ``Index.search``."""
         searcher = scann_ops.searcher_from_module(self._state)
         k = tf.minimum(k, self._items)
-        reorder = tf.minimum(tf.maximum(_REORDER_PER_RESULT * k, _REORDER_AT_LEAST), self._items)
+        reorder = self._effort * tf.maximum(_REORDER_PER_RESULT * k, _REORDER_AT_LEAST)
+        reorder = tf.minimum(reorder, self._items)
 
         def search_leaves(leaves):
             found = searcher.search_batched_parallel(queries, k, reorder, leaves)
@@ -83,13 +84,17 @@ class ScannIndex(tf.Module):
         return tf.reshape(scores, shape), tf.reshape(positions, shape)
 
     def widen(self) -> bool:
-        """Doubles the number of leaves searched; returns False if all are searched already."""
-        if self._searched_leaves == self._leaves:
+        """Doubles the leaves searched and the items scored exactly; says False if that is all."""
+        all_leaves = self._searched_leaves() == self._leaves
+        if all_leaves and self._effort * _REORDER_AT_LEAST >= self._items:
             return False
-        self._searched_leaves = min(2 * self._searched_leaves, self._leaves)
+        self._effort *= 2
         return True
+
+    def _searched_leaves(self) -> int:
+        return min(self._leaves, math.ceil(self._effort * _SHARE_OF_LEAVES * self._leaves))
 
     def _leaves_for(self, k: tf.Tensor) -> tf.Tensor:
         crowding = tf.cast(k, tf.float32) / max(1.0, _RESULTS_SHARE * self._items)
-        leaves = tf.math.ceil(self._searched_leaves * tf.maximum(crowding, 1.0))
+        leaves = tf.math.ceil(self._searched_leaves() * tf.maximum(crowding, 1.0))
         return tf.minimum(tf.cast(leaves, tf.int32), self._leaves)

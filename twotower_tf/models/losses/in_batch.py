@@ -60,13 +60,12 @@ def weighted_softmax_loss(
     Raises:
         ValueError: If the shapes do not fit.
     """
-    # No bias_add: fused with the matrix product before it, it aborts the whole process (oneDNN in
-    # TensorFlow 2.16) when a batch is empty. This sum costs about as little.
-    logits = logits + tf.cast(log_weights, logits.dtype)
-    # The cross entropy refuses to choose among no items at all, even if nobody asks: an empty
-    # batch is given one column. For any other this pads nothing and copies nothing.
+    # An empty batch is given one column: the cross entropy refuses to choose among no items, even
+    # for nobody, and the matrix product before it, once TensorFlow 2.16 fuses it with the sum,
+    # aborts the process. For any other batch this pads nothing and copies nothing.
     missing = tf.cast(tf.equal(tf.shape(logits)[1], 0), tf.int32)
     logits = tf.pad(logits, [[0, 0], [0, missing]])
+    logits = logits + tf.pad(tf.cast(log_weights, logits.dtype), [[0, missing]])
     # One fused operation gives the value and, in the same [B, D] buffer, the gradient.
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(positives, logits)
     return mean_over_examples(losses, rewards)

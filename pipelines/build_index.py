@@ -1,0 +1,28 @@
+"""Embeds a day's catalogue, builds the index, and publishes the release if the gates let it.
+
+    python -m pipelines.build_index --config=FILE --workdir=DIR --date=DAY
+
+The model is that of the day's checkpoint. A gate that fails publishes nothing (status 1).
+"""
+
+import sys
+
+from pipelines import command
+
+
+def _job(values, _) -> None:
+    config = command.config_of(values)
+    days = command.days_of(values)
+    from twotower_tf.daily import release_day
+
+    workdir = command.open_workdir(values, config)
+    outcome = release_day(config, workdir, days[0])
+    print(f"release: {outcome.release}\nreport:  {outcome.report}")
+
+
+main = command.Command(
+    __doc__, ["config", "workdir", "date"], ["config", "workdir", "date"], _job
+)
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,62 @@
+"""Simulates a week of a video platform's logs, runs the daily job on them, shows what it gives.
+
+    python -m pipelines.demo --workdir=DIR
+
+All but the last day are caught up in one call, as a new deployment would; the last day is a daily
+call of its own, as every night's is. Give an empty folder; a second call only shows the results.
+"""
+
+import os
+import sys
+
+from absl import logging
+
+from pipelines import command
+
+_CONFIG = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs")
+
+
+def _job(values, _) -> None:
+    from twotower_tf.config_loader import load_config
+
+    config = load_config(os.path.join(_CONFIG, "demo.yaml"), values.set)
+    workdir = command.open_workdir(values, config)
+    days, source = _simulate(workdir)
+
+    from twotower_tf.daily import run_days
+    from twotower_tf.evaluation.table import day_table
+
+    for part in (days[:-1], days[-1:]):
+        outcome = run_days(config, workdir, source, part)
+    print("\n" + day_table(workdir, days))
+    print(f"\nrelease: {outcome.release}")
+    _show_recommendations(config, workdir)
+    print(f"\nreport:  {outcome.report}")
+
+
+def _simulate(workdir) -> tuple[list, str]:
+    from twotower_tf.datasets.simulator import Simulator, SimulatorSettings
+
+    simulator = Simulator(SimulatorSettings())
+    source = workdir.path("logs")
+    if not os.path.exists(source):
+        logging.info("simulating the logs of %d days in %s", len(simulator.dates), source)
+        simulator.write(source)
+    return simulator.dates, source
+
+
+def _show_recommendations(config, workdir) -> None:
+    from twotower_tf.indexing.recommendation import Recommender
+
+    recommender = Recommender(config, workdir)
+    for user_id in recommender.some_users(3):
+        query = recommender.query_for_user(user_id)
+        print(f"\nfor {user_id}, who last watched {recommender.title(query['seed_item_id'])}:")
+        for item_id, score, title in recommender.recommend(query, 5):
+            print(f"{score:8.4f}  {item_id:<10}  {title}")
+
+
+main = command.Command(__doc__, ["workdir", "set"], ["workdir"], _job)
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

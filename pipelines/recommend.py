@@ -1,0 +1,46 @@
+"""Asks the current release: prints item ids, scores and titles, best first.
+
+    python -m pipelines.recommend --config=FILE --workdir=DIR --user_id=ID --k=10
+    python -m pipelines.recommend --config=FILE --workdir=DIR --query='{"seed_item_id": "v17"}'
+
+Features that a query does not name have their declared defaults.
+"""
+
+import json
+import sys
+
+from pipelines import command
+from twotower_tf.errors import InputError
+
+
+def _job(values, _) -> None:
+    config = command.config_of(values)
+    if (values.query is None) == (values.user_id is None):
+        raise InputError("give either --query or --user_id")
+    from twotower_tf.indexing.recommendation import Recommender
+
+    recommender = Recommender(config, command.open_workdir(values, config))
+    if values.user_id is not None:
+        query = recommender.query_for_user(values.user_id)
+    else:
+        query = _parse(values.query)
+    for item_id, score, title in recommender.recommend(query, values.k):
+        print(f"{score:8.4f}  {item_id:<20}  {title}".rstrip())
+
+
+def _parse(text: str) -> dict:
+    try:
+        query = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--query is not JSON: {error}") from error
+    if not isinstance(query, dict):
+        raise InputError(f"--query must be a JSON object of query features, got {text[:60]}")
+    return query
+
+
+main = command.Command(
+    __doc__, ["config", "workdir", "query", "user_id", "k"], ["config", "workdir"], _job
+)
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

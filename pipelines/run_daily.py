@@ -1,0 +1,40 @@
+"""The daily job: examples, training, evaluation, index, gates, release.
+
+    python -m pipelines.run_daily --config=FILE --source=DIR --workdir=DIR --date=DAY
+    python -m pipelines.run_daily --config=FILE --source=DIR --workdir=DIR --start=DAY --end=DAY
+
+It goes on where it stopped; for a day that is done it does nothing. A range is caught up oldest
+day first, and the release is of its last day. A gate that fails publishes nothing (status 1).
+Options after -- go to Beam.
+"""
+
+import sys
+
+from pipelines import command
+
+
+def _job(values, beam_args) -> None:
+    config = command.config_of(values)
+    days = command.days_of(values)
+    from twotower_tf.daily import run_days
+    from twotower_tf.evaluation.table import day_table
+
+    workdir = command.open_workdir(values, config)
+    outcome = run_days(config, workdir, values.source, days, beam_args)
+    if outcome.trained:
+        print(day_table(workdir, outcome.trained))
+    if outcome.release:
+        print(f"release: {outcome.release}")
+    if outcome.report:
+        print(f"report:  {outcome.report}")
+
+
+main = command.Command(
+    __doc__,
+    ["config", "workdir", "source", "date", "start", "end"],
+    ["config", "workdir", "source"],
+    _job,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

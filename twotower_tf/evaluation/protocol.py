@@ -1,0 +1,166 @@
+"""The evaluation of a day: its held-out examples against the full catalogue, model and baselines.
+
+Two protocols. ``after``: the day's held-out share after training on the rest of the day (the
+paper's, Yi et al. 2019, section 6.3). ``before``: the same examples before the day was trained
+on, which is what the model will do tomorrow.
+"""
+
+import dataclasses
+import datetime
+
+import numpy as np
+import tensorflow as tf
+
+from twotower_tf.config import Config
+from twotower_tf.evaluation.baselines import AfterSeed, MostPopular
+from twotower_tf.evaluation.frequencies import compare, counted_probabilities
+from twotower_tf.evaluation.metrics import summarise
+from twotower_tf.evaluation.ranking import rank_exactly
+from twotower_tf.examples.catalogue_reader import Catalogue, load_catalogue
+from twotower_tf.examples.reader import read_examples
+from twotower_tf.examples.schema import HISTORY, raw_features
+from twotower_tf.models.inference import TowerInference
+from twotower_tf.models.two_tower import TwoTowerModel
+from twotower_tf.storage import Workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """The held-out examples of a day that have a reward: queries, and what they should find.
+
+    Attributes:
+        batches: Raw query features, a dictionary a batch.
+        item_ids: [Q] str, the items that were acted on.
+        seed_ids: [Q] str, what the after-seed baseline goes by; ``""``: nothing.
+    """
+
+    batches: list[dict]
+    item_ids: list[str]
+    seed_ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+
+class Evaluator:
+    """Evaluates a model day by day; the baselines count the training examples as days go by.
+
+    Args:
+        config: The features, and what to measure.
+        workdir: Where examples and catalogues are.
+        model: Its variables are used as they are at each call.
+    """
+
+    def __init__(self, config: Config, workdir: Workdir, model: TwoTowerModel):
+        self._config = config
+        self._workdir = workdir
+        self._model = model
+        self.embed_queries = TowerInference(model.query_tower, config, "query")
+        self.embed_items = TowerInference(model.candidate_tower, config, "candidate")
+        self._popular = MostPopular(config.evaluation.baseline_days)
+        self._after_seed = AfterSeed(config.evaluation.baseline_days)
+        self._counted_to = datetime.date.min
+        self._histories = [
+            raw.name
+            for raw in raw_features(config, "query")
+            if raw.column == HISTORY and raw.is_list and raw.of == "event"
+        ]
+
+    def evaluate(self, day: datetime.date, counted_to: datetime.date) -> dict:
+        """Returns recall and friends of a day's held-out examples, per method.
+
+        Args:
+            day: The day.
+            counted_to: The last day whose training examples the baselines may know: ``day``
+                itself after training on it, the day before it before.
+        """
+        self._count_to(counted_to)
+        catalogue = self.catalogue(day)
+        held_out = self.held_out(day)
+        positions = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
+        positives = np.array([positions.get(one, -1) for one in held_out.item_ids], np.int64)
+        item_ids = list(catalogue.item_ids)
+        at = self._config.evaluation.at
+        k = min(at[-1], len(catalogue))
+        rankings = {"model": self._rank_by_model(catalogue, held_out, positives, k)}
+        for name, baseline in (("most_popular", self._popular), ("after_seed", self._after_seed)):
+            rankings[name] = baseline.rank(held_out.seed_ids, positives, item_ids, k)
+        counts = self._popular.counts(item_ids)
+        return {
+            "held_out": len(held_out),
+            "catalogue": len(catalogue),
+            "methods": {
+                name: summarise(ranking, positives, counts, at)
+                for name, ranking in rankings.items()
+            },
+        }
+
+    def frequencies(self, day: datetime.date) -> dict:
+        """Compares the estimated probability of being in a batch with the day's count of it."""
+        item_ids, _ = self._trained_on(day)
+        counted = counted_probabilities(item_ids, self._config.training.batch_size)
+        ids = sorted(counted)
+        estimated = self._model.estimator.probabilities(ids).numpy().tolist() if ids else []
+        return compare(dict(zip(ids, estimated, strict=True)), counted)
+
+    def catalogue(self, day: datetime.date) -> Catalogue:
+        """Returns the catalogue of a day with the candidate tower's raw features."""
+        return load_catalogue(self._workdir, self._config, day)
+
+    def embed_catalogue(self, catalogue: Catalogue) -> np.ndarray:
+        """Returns the embeddings of a catalogue's items, float32 [N, d]."""
+        return self.embed_items.embed_columns(
+            catalogue.tensors(), len(catalogue), self._config.evaluation.batch_size
+        )
+
+    def held_out(self, day: datetime.date) -> HeldOut:
+        """Returns the held-out examples of a day that have a reward."""
+        partition = self._workdir.partition("examples", day)
+        batches, item_ids, seed_ids = [], [], []
+        batch_size = self._config.evaluation.batch_size
+        for batch in read_examples(partition, self._config, "eval", batch_size):
+            keep = np.flatnonzero(batch["reward"].numpy() > 0)
+            batches.append({name: tf.gather(raw, keep) for name, raw in batch["query"].items()})
+            item_ids += _texts(batch["item_id"].numpy()[keep])
+            seed_ids += _texts(self._seeds(batch)[keep])
+        return HeldOut(batches, item_ids, seed_ids)
+
+    def _rank_by_model(self, catalogue, held_out: HeldOut, positives: np.ndarray, k: int):
+        items = self.embed_catalogue(catalogue)
+        if held_out:
+            queries = self.embed_queries.embed_batches(held_out.batches)
+        else:
+            queries = np.zeros((0, items.shape[1]), np.float32)
+        return rank_exactly(queries, items, positives, k, self._config.evaluation.batch_size)
+
+    def _count_to(self, day: datetime.date) -> None:
+        first = day - datetime.timedelta(days=self._config.evaluation.baseline_days - 1)
+        for one in self._workdir.days("examples"):
+            if max(first, self._counted_to + datetime.timedelta(days=1)) <= one <= day:
+                item_ids, seed_ids = self._trained_on(one)
+                self._popular.add_day(one, item_ids)
+                self._after_seed.add_day(one, seed_ids, item_ids)
+        self._counted_to = max(self._counted_to, day)
+
+    def _trained_on(self, day: datetime.date) -> tuple[list[str], list[str]]:
+        item_ids, seed_ids = [], []
+        partition = self._workdir.partition("examples", day)
+        for batch in read_examples(
+            partition, self._config, "train", self._config.training.batch_size
+        ):
+            item_ids += _texts(batch["item_id"].numpy())
+            seed_ids += _texts(self._seeds(batch))
+        return item_ids, seed_ids
+
+    def _seeds(self, batch: dict) -> np.ndarray:
+        """The item on screen or, where the log does not say, the last one acted on before."""
+        seeds = batch["seed_item_id"].numpy()
+        if not self._histories:
+            return seeds
+        history = batch["query"][self._histories[0]]
+        last = history[:, -1:].to_tensor(default_value="", shape=[None, 1])[:, 0].numpy()
+        return np.where(seeds == b"", last, seeds)
+
+
+def _texts(values: np.ndarray) -> list[str]:
+    return [value.decode() for value in values.tolist()]

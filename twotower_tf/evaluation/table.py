@@ -1,0 +1,74 @@
+"""The plain-text table of days that ``run_daily`` prints at its end."""
+
+import datetime
+from collections.abc import Sequence
+
+from twotower_tf.evaluation.day_metrics import (
+    METHODS,
+    DayMetrics,
+    cut_offs,
+    decimal,
+    read_days,
+    whole,
+)
+from twotower_tf.storage import Workdir
+
+_MOST_CUT_OFFS = 3
+
+
+def day_table(workdir: Workdir, days: Sequence[datetime.date], protocol: str = "after") -> str:
+    """Writes a line a day: the data, the training, and recall of the model and the baselines.
+
+    Args:
+        workdir: Where the metrics are.
+        days: Which days, in the order of the lines; those without metrics have dashes.
+        protocol: Which recall to show: ``"after"`` training on the day, or ``"before"``.
+
+    Returns:
+        The lines, without a newline at the end; at most 140 columns wide, for which at most three
+        K (the first, the middle and the last) are shown.
+
+    Raises:
+        ValueError: If the protocol is neither.
+    """
+    if protocol not in ("before", "after"):
+        raise ValueError(f"protocol must be 'before' or 'after', got '{protocol}'")
+    metrics = read_days(workdir, days)
+    at = _few(cut_offs(metrics))
+    groups = [("", ["day", "events", "examples", "rejected", "ex/s", "loss"])]
+    groups += [(name, [f"R@{k}" for k in at]) for name in METHODS.values() if at]
+    titles = [title for _, titles in groups for title in titles]
+    rows = [titles, *(_row(day, protocol, at) for day in metrics)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(titles))]
+    lines = [_line(row, widths) for row in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([_group_line(groups, widths), lines[0], rule, *lines[1:]])
+
+
+def _few(at: list[int]) -> list[int]:
+    return at if len(at) <= _MOST_CUT_OFFS else [at[0], at[len(at) // 2], at[-1]]
+
+
+def _row(day: DayMetrics, protocol: str, at: list[int]) -> list[str]:
+    counts = [day.number("build_examples", key) for key in ("events", "examples", "rejected")]
+    return [
+        day.day.isoformat(),
+        *map(whole, counts),
+        whole(day.number("train", "examples_per_second")),
+        decimal(day.number("train", "loss")),
+        *(decimal(day.recall(protocol, method, k)) for method in METHODS for k in at),
+    ]
+
+
+def _line(row: list[str], widths: list[int]) -> str:
+    return "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+
+
+def _group_line(groups: list[tuple[str, list[str]]], widths: list[int]) -> str:
+    """Writes each group's name above its columns, at their right edge."""
+    cells, start = [], 0
+    for name, titles in groups:
+        end = start + len(titles)
+        cells.append(name.rjust(sum(widths[start:end]) + 2 * (len(titles) - 1)))
+        start = end
+    return "  ".join(cells).rstrip()

@@ -1,0 +1,297 @@
+"""Checks raw records and turns them into typed events, items and user profiles.
+
+Which columns are needed follows from the configuration. Every mistake in a record is a
+``RejectedRecord`` whose text is the reason, ready for the rejected records' file.
+"""
+
+import dataclasses
+import datetime
+import decimal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from twotower_tf.config import Config, Reward, nearest
+from twotower_tf.datasets.files import SourceFile, column_names
+from twotower_tf.errors import InputError
+from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID, RawFeature, raw_features
+
+# The key of an item's number that the reward is divided by: no feature can have this name.
+DIVISOR = "reward.divided_by"
+
+_EARLIEST = int(datetime.datetime(1990, 1, 1, tzinfo=datetime.timezone.utc).timestamp())
+_LATEST = int(datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc).timestamp())
+# Films and books are older than logs.
+_EARLIEST_PUBLISHED = int(datetime.datetime(1000, 1, 1, tzinfo=datetime.timezone.utc).timestamp())
+_FLOAT32_MAX = 3.4028234663852886e38
+_EXACT_INTEGER = 1 << 53
+_SHOWN_CHARACTERS = 60
+
+
+class RejectedRecord(ValueError):
+    """A record that can't be used; ``str(error)`` is the reason, one line."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """One user's action on one item.
+
+    Attributes:
+        timestamp: Unix seconds.
+        seed_item_id: The item on screen, ``""`` where there is none.
+        reward_value: The number in ``examples.reward.column``, None without a reward section.
+        reward_divisor: The number in ``examples.reward.divided_by`` if the event has it.
+        history: The last ids of the column ``source.events.columns.history``, at most
+            ``examples.history_length`` of them; None if no such column is named.
+        values: By raw feature name, the values of the features ``of: event`` that the build does
+            not fill in itself: str, float, list[str], list[float]; of an age, the Unix seconds in
+            its column ``since``, or None.
+    """
+
+    user_id: str
+    item_id: str
+    timestamp: int
+    seed_item_id: str
+    reward_value: float | None
+    reward_divisor: float | None
+    history: tuple[str, ...] | None
+    values: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Item:
+    """A catalogue row.
+
+    Attributes:
+        published_at: Unix seconds, None where unknown.
+        title: ``""`` where unknown.
+        values: By raw feature name, the values of the candidate's features, as in ``Event``; and
+            under ``DIVISOR`` the number in ``examples.reward.divided_by`` if the item has it.
+    """
+
+    item_id: str
+    published_at: int | None
+    title: str
+    values: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class User:
+    """A user profile; ``values`` as in ``Event``, of the features ``of: user``."""
+
+    user_id: str
+    values: dict[str, Any]
+
+
+class EventParser:
+    """Turns the event files' records into ``Event``."""
+
+    def __init__(self, config: Config):
+        columns = config.source.events.columns
+        unit = config.source.events.timestamp_unit
+        longest = config.examples.max_id_bytes
+        features = _features_of(config, "event")
+        self._features = _Features([raw for raw in features if not _filled_in(raw)], unit)
+        self._columns = columns
+        self._user_id = partial(_id, column=columns.user_id, longest=longest)
+        self._item_id = partial(_id, column=columns.item_id, longest=longest)
+        self._timestamp = partial(
+            _time, column=columns.timestamp, unit=unit, earliest=_EARLIEST
+        )
+        self._seed = partial(
+            _optional, convert=partial(_id, column=columns.seed_item_id, longest=longest), default=""
+        )
+        separators = [raw.separator for raw in features if raw.column == HISTORY]
+        self._history = partial(
+            _list,
+            column=columns.history,
+            convert=partial(_id, column=columns.history, longest=longest),
+            separator=separators[0] if separators else None,
+            longest=config.examples.history_length,
+        )
+        self._reward = config.examples.reward
+
+    def parse(self, record: Mapping[str, Any]) -> Event:
+        """Returns the event of a raw record.
+
+        Raises:
+            RejectedRecord: If a column that every event needs is missing, or a value is wrong.
+        """
+        get, columns, reward = record.get, self._columns, self._reward
+        value = divisor = None
+        if reward is not None:
+            value = _number(get(reward.column), reward.column)
+            if reward.divided_by is not None:
+                divisor = _optional_number(get(reward.divided_by), reward.divided_by, None)
+        return Event(
+            user_id=self._user_id(get(columns.user_id)),
+            item_id=self._item_id(get(columns.item_id)),
+            timestamp=self._timestamp(get(columns.timestamp)),
+            seed_item_id=self._seed(get(columns.seed_item_id)) if columns.seed_item_id else "",
+            reward_value=value,
+            reward_divisor=divisor,
+            history=tuple(self._history(get(columns.history))) if columns.history else None,
+            values=self._features.values(record),
+        )
+
+
+class ItemParser:
+    """Turns the catalogue's records into ``Item``."""
+
+    def __init__(self, config: Config):
+        self._columns = config.source.items.columns
+        unit = config.source.items.timestamp_unit
+        self._item_id = partial(
+            _id, column=self._columns.item_id, longest=config.examples.max_id_bytes
+        )
+        self._published_at = partial(_since, column=self._columns.published_at, unit=unit)
+        self._features = _Features(_features_of(config, "item"), unit)
+        self._divided_by = config.examples.reward and config.examples.reward.divided_by
+
+    def parse(self, record: Mapping[str, Any]) -> Item:
+        """Returns the item of a raw record.
+
+        Raises:
+            RejectedRecord: If the item id is missing or a value is wrong.
+        """
+        get, columns = record.get, self._columns
+        values = self._features.values(record)
+        if self._divided_by is not None:
+            divisor = _optional_number(get(self._divided_by), self._divided_by, None)
+            if divisor is not None:
+                values[DIVISOR] = divisor
+        return Item(
+            item_id=self._item_id(get(columns.item_id)),
+            published_at=self._published_at(get(columns.published_at)),
+            title=_optional_text(get(columns.title), columns.title, ""),
+            values=values,
+        )
+
+
+class UserParser:
+    """Turns the user profiles' records into ``User``.
+
+    Raises:
+        ValueError: If the configuration names no profiles (``source.users``).
+    """
+
+    def __init__(self, config: Config):
+        if config.source.users is None:
+            raise ValueError("there are no user profiles to parse: source.users is not set")
+        users = config.source.users
+        self._column = users.columns.user_id
+        self._user_id = partial(_id, column=self._column, longest=config.examples.max_id_bytes)
+        self._features = _Features(_features_of(config, "user"), users.timestamp_unit)
+
+    def parse(self, record: Mapping[str, Any]) -> User:
+        """Returns the profile of a raw record.
+
+        Raises:
+            RejectedRecord: If the user id is missing or a value is wrong.
+        """
+        return User(self._user_id(record.get(self._column)), self._features.values(record))
+
+
+def reward(section: Reward | None, event: Event, item_values: Mapping[str, Any] | None) -> float:
+    """Returns r = clip((value / divisor - low) / (high - low), 0, 1), or 1 without a section.
+
+    Args:
+        section: ``examples.reward`` of the configuration that the event was parsed by.
+        event: The event; its own divisor goes before its item's.
+        item_values: ``Item.values`` of its item; None for an unknown item.
+
+    Raises:
+        RejectedRecord: If the divisor is missing, or not positive.
+    """
+    if section is None:
+        return 1.0
+    value = event.reward_value
+    if section.divided_by is not None:
+        divisor = event.reward_divisor
+        if divisor is None:
+            divisor = (item_values or {}).get(DIVISOR)
+        if divisor is None:
+            raise RejectedRecord(
+                f"column '{section.divided_by}' is missing from the event and from its item; the "
+                "reward needs a number above 0 to divide by"
+            )
+        if divisor <= 0.0:
+            raise _rejected(divisor, section.divided_by, "a number above 0 to divide the reward by")
+        value /= divisor
+    return min(max((value - section.low) / (section.high - section.low), 0.0), 1.0)
+
+
+def required_columns(config: Config, what: str) -> dict[str, str]:
+    """Returns the columns that a part of the source must have, and the key that names each.
+
+    Args:
+        what: ``events``, ``items`` or ``users``. The column ``examples.reward.divided_by`` is
+            not among them, since it may be the event's or the item's.
+    """
+    columns = getattr(config.source, what).columns
+    needed = {
+        column: f"source.{what}.columns.{key}" for key, column in columns if column is not None
+    }
+    if what == "events" and config.examples.reward is not None:
+        needed.setdefault(config.examples.reward.column, "examples.reward.column")
+    for raw in _features_of(config, what.removesuffix("s")):
+        if not _filled_in(raw):
+            tower = "candidate" if what == "items" else "query"
+            needed.setdefault(raw.since or raw.column, f"{tower}.features, {raw.name}")
+    return needed
+
+
+def check_columns(file: SourceFile, config: Config, what: str) -> None:
+    """Checks that a file has the columns the configuration names, as far as its header says.
+
+    Args:
+        what: ``events``, ``items`` or ``users``.
+
+    Raises:
+        InputError: Names the file, the column and its key, and the columns that are there.
+    """
+    there = column_names(file)
+    if there is None:
+        return
+    for column, key in required_columns(config, what).items():
+        if column not in there:
+            raise InputError(
+                f"{file.path}: there is no column '{column}' ({key}){nearest(column, there)}; its "
+                f"columns are {', '.join(there)}"
+            )
+        if there.count(column) > 1:
+            raise InputError(f"{file.path}: the column '{column}' ({key}) is there more than once")
+
+
+def _features_of(config: Config, owner: str) -> list[RawFeature]:
+    tower = "candidate" if owner == "item" else "query"
+    return [raw for raw in raw_features(config, tower) if raw.of == owner]
+
+
+def _filled_in(raw: RawFeature) -> bool:
+    return raw.of == "event" and raw.column in (HISTORY, SEED_ITEM_ID)
+
+
+class _Features:
+    """Reads the values of raw features from a record."""
+
+    def __init__(self, features: list[RawFeature], unit: str):
+        self._readers = [
+            (raw.name, raw.since or raw.column, _reader(raw, unit)) for raw in features
+        ]
+        self._weighted = [
+            (raw.column, raw.name.removesuffix("_weights"), raw.name)
+            for raw in features
+            if raw.is_list and raw.dtype == "float"
+        ]
+
+    def values(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        get = record.get
+        values = {name: read(get(column)) for name, column, read in self._readers}
+        for column, ids, weights in self._weighted:
+            if len(values[weights]) != len(values[ids]):
+                raise RejectedRecord(
+                    f"column '{column}' has {len(values[weights])} weights for "
+                    f"{len(values[ids])} ids; there must be as many"
+                )
+        return values

@@ -1,0 +1,143 @@
+"""Releases: versioned SavedModels in the layout TensorFlow Serving polls.
+
+``releases/<model>/<version>/`` holds the SavedModel and a ``release.json``. TensorFlow Serving
+serves the folder with the largest number as its name. Versions therefore always have 10 digits,
+YYYYMMDDnn, nn counting a day's releases from 00: were a day's first release just YYYYMMDD, its
+second (2026112001) would outrank all releases of the days after it (20261121).
+"""
+
+import dataclasses
+import datetime
+import os
+import re
+from collections.abc import Callable
+
+from twotower_tf.errors import InputError, JobError
+from twotower_tf.indexing.stitching import SERVING_FILE
+from twotower_tf.storage import Workdir, parse_day, read_json, staged, write_json
+
+RELEASE_FILE = "release.json"
+_VERSION = re.compile(r"^\d{10}$", re.ASCII)
+_NUMBER = re.compile(r"^\d+$", re.ASCII)
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """A published release.
+
+    Attributes:
+        model: The model's name.
+        version: 10 digits, YYYYMMDDnn.
+        path: The SavedModel's folder.
+        metadata: What ``release.json`` says: ``day``, ``version``, ``model``, ``created`` and what
+            was given to ``publish``.
+    """
+
+    model: str
+    version: str
+    path: str
+    metadata: dict
+
+    @property
+    def day(self) -> datetime.date:
+        """The day the model was trained up to."""
+        return parse_day(self.metadata["day"], f"day in {self.path}/{RELEASE_FILE}")
+
+    def serving(self) -> dict:
+        """Returns what ``StitchedModel.save`` wrote about asking it (``serving.json``)."""
+        described = read_json(os.path.join(self.path, SERVING_FILE))
+        if described is None:
+            raise JobError(f"release {self.path} has no {SERVING_FILE}: it can't be asked from here")
+        return described
+
+    def load(self):
+        """Returns the loaded SavedModel, as ``tf.saved_model.load`` gives it."""
+        import tensorflow as tf
+
+        if self.serving()["index_kind"] == "scann":
+            # Registers the ops the graph uses.
+            import scann  # noqa: F401
+        return tf.saved_model.load(self.path)
+
+
+def publish(
+    workdir: Workdir,
+    model_name: str,
+    day: datetime.date,
+    save: Callable[[str], None],
+    metadata: dict,
+) -> Release:
+    """Publishes a release whole or not at all.
+
+    Args:
+        workdir: Where.
+        model_name: The folder below ``releases/``.
+        day: The day the model was trained up to; makes the version.
+        save: Writes the SavedModel into the folder it is given.
+        metadata: What ``release.json`` is to say besides (metrics, gates, fingerprints, ...).
+
+    Raises:
+        JobError: If a release of a later day exists, which would be served instead.
+    """
+    folder = workdir.path("releases", model_name)
+    version = _next_version(folder, day)
+    target = os.path.join(folder, version)
+    own = {
+        "model": model_name,
+        "version": version,
+        "day": day.isoformat(),
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+    # Staging is in the folder .staging: TensorFlow Serving only looks at names that are numbers.
+    with staged(target) as staging:
+        save(staging)
+        write_json(os.path.join(staging, RELEASE_FILE), {**metadata, **own})
+    return Release(model_name, version, target, {**metadata, **own})
+
+
+def list_releases(workdir: Workdir, model_name: str) -> list[Release]:
+    """Returns the releases of a model, oldest version first."""
+    folder = workdir.path("releases", model_name)
+    releases = []
+    for version in sorted(filter(_VERSION.match, _names(folder))):
+        path = os.path.join(folder, version)
+        metadata = read_json(os.path.join(path, RELEASE_FILE))
+        if metadata is not None:
+            releases.append(Release(model_name, version, path, metadata))
+    return releases
+
+
+def current(workdir: Workdir, model_name: str) -> Release | None:
+    """Returns the release TensorFlow Serving would serve, the largest version, if there is one."""
+    releases = list_releases(workdir, model_name)
+    return releases[-1] if releases else None
+
+
+def require_current(workdir: Workdir, model_name: str) -> Release:
+    """Returns the current release; raises InputError if nothing was released yet."""
+    release = current(workdir, model_name)
+    if release is None:
+        raise InputError(
+            f"there is no release of '{model_name}' in {workdir.path('releases')}: "
+            "run pipelines.run_daily first"
+        )
+    return release
+
+
+def _next_version(folder: str, day: datetime.date) -> str:
+    first = int(f"{day:%Y%m%d}00")
+    numbers = [int(name) for name in _names(folder) if _NUMBER.match(name)]
+    largest = max(numbers, default=-1)
+    if largest >= first + 99:
+        raise JobError(
+            f"release {largest} in {folder} outranks every release of {day}: TensorFlow Serving "
+            "would go on serving it; publish a later day, or remove it"
+        )
+    return str(max(first, largest + 1))
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
