@@ -8,13 +8,21 @@ configs/demo.yaml reads what it writes.
 import sys
 
 from pipelines import command
+from twotower_tf.errors import InputError
 
 
 def _job(values, _) -> None:
-    from twotower_tf.daily import simulate_events
+    from twotower_tf.datasets.simulator import Simulator, SimulatorSettings
+    from twotower_tf.progress import progress
 
     sizes = ("seed", "users", "videos", "uploads_per_day", "events_per_day", "days")
-    simulate_events(values.out, values.format, {name: values[name].value for name in sizes})
+    try:
+        settings = SimulatorSettings(**{name: values[name].value for name in sizes})
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    total = settings.days * settings.events_per_day
+    with progress("simulating", total, "events") as shown:
+        Simulator(settings).write(values.out, values.format, shown.advance)
 
 
 main = command.Command(

@@ -251,7 +251,9 @@ def _assert_same(answer, ids, scores, kind):
     got_ids, got_scores = np.array(answer[0]), np.array(answer[1])
     k = got_ids.shape[1]
     if kind == "scann" and k < ITEMS:
-        found = [len(set(got) & set(want)) / k for got, want in zip(got_ids, ids[:, :k], strict=True)]
+        found = [
+            len(set(got) & set(want)) / k for got, want in zip(got_ids, ids[:, :k], strict=True)
+        ]
         assert np.mean(found) >= 0.9
     else:
         assert (got_ids == ids[:, :k]).mean() > 0.97  # float32 may swap near ties
@@ -288,7 +290,9 @@ def test_recommend_refuses_a_k_below_1(release):
 
 def test_build_names_the_item_whose_embedding_is_not_finite(tmp_path, model):
     workdir = Workdir(str(tmp_path))
-    rows = [{"item_id": f"i{n}", "price": float("inf") if n in (70, 90) else 1.0} for n in range(99)]
+    rows = [
+        {"item_id": f"i{n}", "price": float("inf") if n in (70, 90) else 1.0} for n in range(99)
+    ]
     _write_catalogue(workdir, rows=rows)
     with pytest.raises(JobError, match="embedding of item 'i70' is not finite"):
         build_index(_config(), workdir, model, DAY, None)

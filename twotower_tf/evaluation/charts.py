@@ -19,7 +19,6 @@ _VARIABLES = {
     _LINE: "var(--line)",
     **{colour: f"var(--series-{number})" for number, colour in enumerate(_SERIES, 1)},
 }
-_DASHES = ("-", (0, (4, 2)), (0, (1.2, 1.6)))
 _MARKERS = ("o", "s", "D")
 _SIZE_INCHES = (5.4, 2.9)
 
@@ -48,8 +47,8 @@ def over_days(
         days: The days, oldest first; between days that are not consecutive the line breaks.
         series: A value a day each.
         label: What the chart shows, for those who can't see it.
-        highest: The top of the y axis, to compare charts; by default what fits.
-        from_zero: Whether the y axis starts at 0.
+        highest: The highest value of the charts to compare with, for a common y axis.
+        from_zero: Whether the y axis starts at 0, or fits the values.
 
     Returns:
         An ``<svg>`` element.
@@ -59,15 +58,17 @@ def over_days(
         calendar, rows = _with_gaps(days, [each.values for each in series])
         averaged = len(calendar) > MOST_DAYS_UNAVERAGED
         for each, row in zip(series, rows, strict=True):
-            colour, dashes = _SERIES[each.colour], _DASHES[each.colour]
+            colour = _SERIES[each.colour]
             if averaged:
-                axes.plot(calendar, row, color=colour, linewidth=0.7, alpha=0.3)
-                axes.plot(calendar, moving_average(row), color=colour, linestyle=dashes)
+                axes.plot(calendar, row, color=colour, linewidth=0.6, alpha=0.3)
+                axes.plot(calendar, moving_average(row), color=colour)
             else:
                 marker = {"marker": _MARKERS[each.colour], "markersize": 3.6}
-                axes.plot(calendar, row, color=colour, linestyle=dashes, **marker)
+                axes.plot(calendar, row, color=colour, **marker)
         _set_day_ticks(axes, calendar)
-        _set_limits(axes, highest, from_zero)
+        if from_zero:
+            values = [value for each in series for value in each.values if value is not None]
+            _start_at_zero(axes, highest or max(values, default=0.0))
 
     return _svg(draw, label)
 
@@ -85,7 +86,7 @@ def by_decile(counts: Sequence[int], series: Sequence[Series], label: str, highe
         axes.set_xticks(range(len(counts)), ticks)
         axes.tick_params(axis="x", length=0)
         axes.set_xlabel("popularity decile (1: most popular), and its held-out examples")
-        _set_limits(axes, highest, from_zero=True)
+        _start_at_zero(axes, highest)
 
     return _svg(draw, label)
 
@@ -103,6 +104,8 @@ def estimated_against_counted(points: Sequence[tuple[float, float]], label: str)
         axes.set_xlabel("counted probability to be in a batch")
         axes.set_ylabel("estimated")
         axes.minorticks_off()
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda value, _: compact(value))
 
     return _svg(draw, label, (5.4, 4.0))
 
@@ -150,17 +153,14 @@ def _set_day_ticks(axes, calendar: Sequence[datetime.date]) -> None:
         axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=False))
 
 
-def _set_limits(axes, highest: float | None, from_zero: bool) -> None:
-    if highest:
-        axes.set_ylim(top=highest * 1.08)
-    if from_zero:
-        axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(lambda value, _: compact(value))
+def _start_at_zero(axes, highest: float) -> None:
+    axes.set_ylim(bottom=0, top=highest * 1.08 if highest > 0 else 1.0)
 
 
 def _svg(draw: Callable, label: str, size: tuple[float, float] = _SIZE_INCHES) -> str:
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     settings = {
         "svg.fonttype": "none",
@@ -181,6 +181,8 @@ def _svg(draw: Callable, label: str, size: tuple[float, float] = _SIZE_INCHES) -
         axes.grid(axis="y", color=_LINE, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=3))
+        axes.yaxis.set_major_formatter(lambda value, _: compact(value))
         draw(axes)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})

@@ -14,7 +14,7 @@ from twotower_tf.storage import Workdir, read_json
 JOBS = ("build_examples", "train", "evaluate", "build_index", "run_daily")
 METHODS = {"model": "model", "most_popular": "most popular", "after_seed": "after seed"}
 PROTOCOLS = {"before": "before training on the day", "after": "after training on the day"}
-ABSENT = "–"
+ABSENT = "-"
 
 _METRICS_FILE = re.compile(r"^dt=(\d{4}-\d{2}-\d{2})\.json$")
 

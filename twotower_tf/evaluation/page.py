@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfbf9; --card: #fff; --ink: #1d2129; --muted: #626a76;
-  --line: #e3e4e1; --series-1: #2459c9; --series-2: #c2690c; --series-3: #0b8577;
+  --line: #e3e4e1; --series-1: #1f4fc4; --series-2: #de8a1a; --series-3: #0a7d6f;
   --good: #13733f; --bad: #b3261e; --good-soft: #e2f3e9; --bad-soft: #fbe6e4; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171b; --card: #1b1f25; --ink: #e7e9ec;
   --muted: #9ca5b1; --line: #30363e; --series-1: #82a9ff; --series-2: #f2a74b;
@@ -28,15 +28,15 @@ p { margin: 0 0 12px; max-width: 72ch; }
 .badge.good { background: var(--good-soft); border-color: transparent; }
 .badge.bad { background: var(--bad-soft); border-color: transparent; }
 .tiles, .charts { display: grid; gap: 14px; margin: 18px 0; }
-.tiles { grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); }
-.charts { grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }
+.tiles { grid-template-columns: repeat(auto-fit, minmax(min(100%, 280px), 1fr)); }
+.charts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); }
 .tile, figure, .scroll { background: var(--card); border: 1px solid var(--line);
   border-radius: 10px; }
 .tile { padding: 14px 16px; }
 .tile b { display: block; font-size: 26px; line-height: 1.25; font-weight: 650;
   letter-spacing: -.02em; font-variant-numeric: tabular-nums; }
 .tile span { display: block; color: var(--muted); font-size: 13px; }
-figure { margin: 0; padding: 14px 16px 8px; min-width: 0; max-width: 640px; }
+figure { margin: 0; padding: 14px 16px 8px; min-width: 0; }
 figure svg { display: block; width: 100%; height: auto; }
 figure text { font-family: inherit !important; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 10px 0 0; padding: 0;
@@ -44,8 +44,8 @@ figure text { font-family: inherit !important; }
 .legend i { display: inline-block; width: 22px; margin-right: 7px; vertical-align: middle;
   border-top: 3px solid; }
 .legend .series-1 { border-color: var(--series-1); }
-.legend .series-2 { border-color: var(--series-2); border-top-style: dashed; }
-.legend .series-3 { border-color: var(--series-3); border-top-style: dotted; }
+.legend .series-2 { border-color: var(--series-2); }
+.legend .series-3 { border-color: var(--series-3); }
 .scroll { overflow-x: auto; margin: 14px 0; width: fit-content; max-width: 100%; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 14px; text-align: right; white-space: nowrap; }

@@ -2,7 +2,7 @@
 
 import datetime
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from twotower_tf.evaluation import charts, page
 from twotower_tf.evaluation.day_metrics import (
@@ -73,10 +73,10 @@ def _render(days: list[DayMetrics]) -> str:
     body = [
         page.header("Daily report of the two-tower pipeline", title, _status(today)),
         _key_numbers(days, at),
-        _release(today),
+        _gates(today),
         _recall_over_days(days, at),
         _recall_by_decile(today, at),
-        _loss(days),
+        _training(days),
         _data(days),
         _frequencies(today),
         _details(today),
@@ -87,45 +87,237 @@ def _render(days: list[DayMetrics]) -> str:
 
 def _status(today: DayMetrics) -> page.Cell:
     status, release = today.get("run_daily", "status"), today.get("run_daily", "release")
-    gates = today.get("run_daily", "gates") or []
-    if any(not gate.get("passed") for gate in gates):
+    if any(not gate.get("passed") for gate in today.get("run_daily", "gates") or []):
         return page.Cell(f"{status or 'held back'}: a gate failed", "bad")
     if release is not None:
         return page.Cell(f"{status or 'published'}: release {release}", "good")
-    return page.Cell(str(status) if status else "no release yet")
+    return page.Cell(str(status) if status is not None else "no release known")
 
 
 def _key_numbers(days: list[DayMetrics], at: list[int]) -> str:
-    today, yesterday = days[-1], days[-2] if len(days) > 1 else None
-    tiles = []
-    if at:
-        tiles += [_recall_tile(today, protocol, at[len(at) // 2]) for protocol in PROTOCOLS]
-    loss = today.number("train", "loss")
-    loss_before = yesterday.number("train", "loss") if yesterday else None
-    change = ""
-    if loss is not None and loss_before is not None:
-        change = f"{loss - loss_before:+.4f} since {yesterday.day.isoformat()}".replace("-", "−", 1)
-        change = change if loss < loss_before else f"{loss - loss_before:+.4f} since {yesterday.day}"
+    today = days[-1]
+    tiles = [_recall_tile(today, protocol, _middle(at)) for protocol in PROTOCOLS if at]
+    tiles.append(("Loss", decimal(today.number("train", "loss")), _change_of_loss(days)))
     speed = today.number("train", "examples_per_second")
+    beside = "" if speed is None else f"{whole(speed)} a second"
+    tiles.append(("Examples trained on", whole(today.number("train", "examples")), beside))
     rejected = today.number("build_examples", "rejected")
-    tiles += [
-        ("Loss", decimal(loss), change),
-        (
-            "Examples trained on",
-            whole(today.number("train", "examples")),
-            f"{whole(speed)} a second" if speed is not None else "",
-        ),
-        (
-            "Events",
-            whole(today.number("build_examples", "events")),
-            f"{whole(rejected)} rejected ({_percent(today.rejected_share())})"
-            if rejected is not None
-            else "",
-        ),
-        (
-            "Index recall",
-            decimal(today.number("build_index", "index_recall")),
-            str(today.get("build_index", "kind") or ""),
-        ),
-    ]
+    beside = "" if rejected is None else f"{whole(rejected)} rejected ({_rejected(today)})"
+    tiles.append(("Events", whole(today.number("build_examples", "events")), beside))
+    index_recall = decimal(today.number("build_index", "index_recall"))
+    beside = str(today.get("build_index", "kind") or "").replace("_", " ")
+    tiles.append(("Index against exact search", index_recall, beside))
     return page.tiles(tiles)
+
+
+def _recall_tile(today: DayMetrics, protocol: str, k: int) -> tuple[str, str, str]:
+    baselines = [
+        f"{name} {decimal(today.recall(protocol, method, k))}"
+        for method, name in METHODS.items()
+        if method != "model"
+    ]
+    name = f"Recall@{k} {PROTOCOLS[protocol].removesuffix(' on the day')}"
+    return name, decimal(today.recall(protocol, "model", k)), ", ".join(baselines)
+
+
+def _change_of_loss(days: list[DayMetrics]) -> str:
+    losses = [(day.day, day.number("train", "loss")) for day in days[-2:]]
+    if len(losses) < 2 or any(loss is None for _, loss in losses):
+        return ""
+    (before_day, before), (_, now) = losses
+    return f"{now - before:+.4f} against {before_day.isoformat()}"
+
+
+def _gates(today: DayMetrics) -> str:
+    gates = today.get("run_daily", "gates")
+    if not gates:
+        return ""
+    rows = []
+    for gate in gates:
+        passed = bool(gate.get("passed"))
+        verdict = page.Cell("passed" if passed else "failed", "good" if passed else "bad")
+        values = [_any(gate.get("measured")), _any(gate.get("required"))]
+        rows.append([str(gate.get("name")).replace("_", " "), *values, verdict])
+    return page.section("Gates", page.table(["gate", "measured", "required", ""], rows))
+
+
+def _recall_over_days(days: list[DayMetrics], at: list[int]) -> str:
+    if not at:
+        return page.section("Recall", page.note("No day was evaluated yet."))
+    drawn = []
+    for k in at:
+        values = {
+            (protocol, method): [day.recall(protocol, method, k) for day in days]
+            for protocol in PROTOCOLS
+            for method in METHODS
+        }
+        highest = _highest(values.values())
+        for protocol, wording in PROTOCOLS.items():
+            # Nothing is known before the first day, so a report of it has no such chart.
+            if _highest(values[protocol, method] for method in METHODS) is None:
+                continue
+            series = [
+                charts.Series(values[protocol, method], colour)
+                for colour, method in enumerate(METHODS)
+            ]
+            title = f"Recall@{k}, {wording}"
+            drawn.append((title, _over_days(days, series, title, highest)))
+    text = (
+        "The share of the day's held-out examples whose item is among the first K of the whole "
+        "catalogue. Before training on the day, the model has seen the days before only, as when "
+        "it serves; the baselines count the same days as the model."
+    )
+    parts = [page.note(text + _averaged(days)), page.legend(list(METHODS.values()))]
+    return page.section("Recall", *parts, page.charts(drawn))
+
+
+def _recall_by_decile(today: DayMetrics, at: list[int]) -> str:
+    title = "Recall by popularity"
+    k = _middle(at) if at else 0
+    measured = {
+        protocol: {
+            method: today.get("evaluate", protocol, "methods", method, "recall_by_decile")
+            for method in METHODS
+        }
+        for protocol in PROTOCOLS
+    }
+    measured = {protocol: methods for protocol, methods in measured.items() if methods["model"]}
+    if not measured:
+        return page.section(title, page.note("The day was not evaluated."))
+    recalls = {
+        (protocol, method): [((decile["recall"] or {}).get(str(k))) for decile in deciles or []]
+        for protocol, methods in measured.items()
+        for method, deciles in methods.items()
+    }
+    highest = _highest(recalls.values())
+    drawn = []
+    for protocol, methods in measured.items():
+        counts = [decile["held_out"] for decile in methods["model"]]
+        series = [
+            charts.Series(recalls[protocol, method] or [None] * len(counts), colour)
+            for colour, method in enumerate(METHODS)
+        ]
+        chart_title = f"Recall@{k}, {PROTOCOLS[protocol]}"
+        drawn.append((chart_title, charts.by_decile(counts, series, chart_title, highest)))
+    text = (
+        "The catalogue in ten groups of the same size, by how often its items occur in the recent "
+        "training examples. An item that nobody acted on recently is in the last groups."
+    )
+    parts = [page.note(text), page.legend(list(METHODS.values()))]
+    return page.section(title, *parts, page.charts(drawn))
+
+
+def _training(days: list[DayMetrics]) -> str:
+    speed = [day.number("train", "examples_per_second") for day in days]
+    drawn = [
+        ("Loss", _over_days(days, [charts.Series(_losses(days))], "Loss", from_zero=False)),
+        ("Examples a second", _over_days(days, [charts.Series(speed)], "Examples a second")),
+    ]
+    return page.section("Training", page.note(_averaged(days)), page.charts(drawn))
+
+
+def _losses(days: list[DayMetrics]) -> list[float | None]:
+    return [day.number("train", "loss") for day in days]
+
+
+def _data(days: list[DayMetrics]) -> str:
+    counts = [
+        charts.Series([day.number("build_examples", key) for day in days], colour)
+        for colour, key in enumerate(("events", "examples"))
+    ]
+    shares = [day.rejected_share() for day in days]
+    rejected = [charts.Series([None if each is None else 100 * each for each in shares], 2)]
+    title = "Rejected, in % of the events"
+    drawn = [
+        ("Events and examples", _over_days(days, counts, "Events and examples")),
+        (title, _over_days(days, rejected, title)),
+    ]
+    legend = page.legend(["events", "examples", "rejected"])
+    return page.section("Data", page.note(_averaged(days)), legend, page.charts(drawn))
+
+
+def _frequencies(today: DayMetrics) -> str:
+    title = "Item frequencies"
+    points = today.get("evaluate", "frequencies", "points")
+    if not points:
+        return page.section(title, page.note("The frequencies of the day were not compared."))
+    pairs = [(point["counted"], point["estimated"]) for point in points]
+    ratio = today.number("evaluate", "frequencies", "summary", "median_ratio")
+    error = today.number("evaluate", "frequencies", "summary", "mean_abs_log2_ratio")
+    items = today.number("evaluate", "frequencies", "summary", "items")
+    text = (
+        "The probability that an item is in a batch, as the sketch estimates it and as counted "
+        f"over the day's batches: {len(pairs)} of {whole(items)} items. The median ratio of "
+        f"estimated to counted is {decimal(ratio, 3)}; the mean |log2 of the ratio|, weighted "
+        f"with the frequency, is {decimal(error, 3)} (1: wrong by a factor of two)."
+    )
+    chart = charts.estimated_against_counted(pairs, "Estimated against counted frequencies")
+    return page.section(title, page.note(text), page.charts([("Estimated and counted", chart)]))
+
+
+def _details(today: DayMetrics) -> str:
+    values = [(name, today.number(*keys)) for name, keys in _DETAILS.items()]
+    rows = [[name, _any(value)] for name, value in values if value is not None]
+    return page.section("Details of the day", page.table(["", ""], rows)) if rows else ""
+
+
+def _table_of_days(days: list[DayMetrics], at: list[int]) -> str:
+    columns: dict[str, Callable[[DayMetrics], str]] = {
+        "day": lambda day: day.day.isoformat(),
+        "events": lambda day: whole(day.number("build_examples", "events")),
+        "examples": lambda day: whole(day.number("build_examples", "examples")),
+        "held out": lambda day: whole(day.number("build_examples", "held_out")),
+        "rejected": _rejected,
+        "examples/s": lambda day: whole(day.number("train", "examples_per_second")),
+        "loss": lambda day: decimal(day.number("train", "loss")),
+    }
+    for protocol in PROTOCOLS:
+        for k in at:
+            columns[f"R@{k} {protocol}"] = lambda day, protocol=protocol, k=k: decimal(
+                day.recall(protocol, "model", k)
+            )
+    columns["release"] = lambda day: _any(day.get("run_daily", "release"))
+    shown = days[: -_MOST_ROWS - 1 : -1]
+    rows = [[write(day) for write in columns.values()] for day in shown]
+    text = "Recall of the model, before and after training on the day; the newest day first."
+    if len(days) > len(shown):
+        text += f" The last {len(shown)} of {len(days)} days."
+    return page.section("Days", page.note(text), page.table(list(columns), rows))
+
+
+def _over_days(
+    days: list[DayMetrics],
+    series: list[charts.Series],
+    label: str,
+    highest: float | None = None,
+    from_zero: bool = True,
+) -> str:
+    return charts.over_days([day.day for day in days], series, label, highest, from_zero)
+
+
+def _averaged(days: list[DayMetrics]) -> str:
+    if (days[-1].day - days[0].day).days < charts.MOST_DAYS_UNAVERAGED:
+        return ""
+    return f" Faint: each day. Strong: the mean of the last {charts.AVERAGED_DAYS} days."
+
+
+def _highest(rows) -> float | None:
+    return max((value for row in rows for value in row if value is not None), default=None)
+
+
+def _middle(at: list[int]) -> int:
+    return at[len(at) // 2]
+
+
+def _rejected(day: DayMetrics) -> str:
+    share = day.rejected_share()
+    return ABSENT if share is None else f"{100 * share:.2f} %"
+
+
+def _any(value) -> str:
+    """Writes a value of any kind, a number with at most four significant decimals."""
+    if value is None:
+        return ABSENT
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:,.4g}" if abs(value) < 1000 else whole(value)
+    return whole(value) if isinstance(value, (int, float)) else str(value)

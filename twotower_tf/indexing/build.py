@@ -66,7 +66,7 @@ def build_index(
     embeddings = embed_items(model.candidate_tower, candidates, config.evaluation.batch_size)
     index_start = time.monotonic()
     kind = choose_kind(config.index, len(candidates))
-    index = INDEX_KINDS[kind](embeddings)
+    index = INDEX_KINDS[kind](embeddings, config.index)
     recall = None
     if query_embeddings is not None and len(query_embeddings):
         measure = IndexRecall(query_embeddings, embeddings, config.index.recall_at)

@@ -57,15 +57,16 @@ class BruteForceIndex(tf.Module):
         return False
 
 
-def _scann(embeddings: np.ndarray) -> Index:
+def _scann(embeddings: np.ndarray, config: IndexConfig) -> Index:
     # Only those who build one need the package.
     from twotower_tf.indexing.scann_index import ScannIndex
 
-    return ScannIndex(embeddings)
+    return ScannIndex(embeddings, config.recall_at)
 
 
-INDEX_KINDS: dict[str, Callable[[np.ndarray], Index]] = {
-    "brute_force": BruteForceIndex,
+# How to build each kind from embeddings, float32 [N, d].
+INDEX_KINDS: dict[str, Callable[[np.ndarray, IndexConfig], Index]] = {
+    "brute_force": lambda embeddings, _: BruteForceIndex(embeddings),
     "scann": _scann,
 }
 

@@ -47,7 +47,9 @@ class Release:
         """Returns what ``StitchedModel.save`` wrote about asking it (``serving.json``)."""
         described = read_json(os.path.join(self.path, SERVING_FILE))
         if described is None:
-            raise JobError(f"release {self.path} has no {SERVING_FILE}: it can't be asked from here")
+            raise JobError(
+                f"release {self.path} has no {SERVING_FILE}: it can't be asked from here"
+            )
         return described
 
     def load(self):

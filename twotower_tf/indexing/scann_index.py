@@ -10,14 +10,11 @@ from scann.scann_ops.py import scann_ops
 _ANISOTROPIC_THRESHOLD = 0.2
 _DIMENSIONS_PER_BLOCK = 2
 _TRAINING_SAMPLE = 250_000
-# At first a search looks into this share of the leaves, and quantised scores choose at least this
-# many items, and this many times k, to be scored exactly; ``widen`` doubles all three.
+# At first a search looks into this share of the leaves, or as many as hold this many times the
+# results wanted, and scores this many times the results exactly; ``widen`` doubles both.
 _SHARE_OF_LEAVES = 0.05
-_REORDER_AT_LEAST = 200
-_REORDER_PER_RESULT = 4
-# The share of leaves is meant for up to this share of the items as results; more results search
-# more leaves in proportion.
-_RESULTS_SHARE = 0.01
+_SEARCHED_PER_RESULT = 10
+_REORDERED_PER_RESULT = 4
 
 
 class ScannIndex(tf.Module):
@@ -33,17 +30,20 @@ class ScannIndex(tf.Module):
 
     Args:
         embeddings: float32 [N, d], N >= 16.
+        at: The number of results it is laid out for. Fewer search as much as these, so that a
+            smaller k gives the head of what a larger one gives; more search more in proportion.
     """
 
-    def __init__(self, embeddings: np.ndarray):
+    def __init__(self, embeddings: np.ndarray, at: int):
         super().__init__(name="scann_index")
         self._items = len(embeddings)
         self._leaves = max(1, round(math.sqrt(self._items)))
+        self._at = min(at, self._items)
         self._effort = 1
         searcher = (
             scann_ops.builder(
                 np.ascontiguousarray(embeddings, np.float32),
-                num_neighbors=min(100, self._items),
+                num_neighbors=self._at,
                 distance_measure="dot_product",
             )
             .tree(
@@ -56,7 +56,7 @@ class ScannIndex(tf.Module):
                 _DIMENSIONS_PER_BLOCK,
                 anisotropic_quantization_threshold=_ANISOTROPIC_THRESHOLD,
             )
-            .reorder(_REORDER_AT_LEAST)
+            .reorder(self._reordered())
             .build()
         )
         self._state = searcher.serialize_to_module()
@@ -65,14 +65,18 @@ class ScannIndex(tf.Module):
         """See ``Index.search``."""
         searcher = scann_ops.searcher_from_module(self._state)
         k = tf.minimum(k, self._items)
-        reorder = self._effort * tf.maximum(_REORDER_PER_RESULT * k, _REORDER_AT_LEAST)
-        reorder = tf.minimum(reorder, self._items)
+        crowding = tf.maximum(tf.cast(k, tf.float32) / self._at, 1.0)
+
+        def scaled(number, most):
+            return tf.cast(tf.minimum(tf.math.ceil(number * crowding), most), tf.int32)
+
+        reorder = scaled(self._reordered(), self._items)
 
         def search_leaves(leaves):
             found = searcher.search_batched_parallel(queries, k, reorder, leaves)
             return found.distances, found.indices
 
-        scores, positions = search_leaves(self._leaves_for(k))
+        scores, positions = search_leaves(scaled(self._searched_leaves(), self._leaves))
         # Missing results are NaN, or, where all queries miss some, columns that are not there.
         short = tf.reduce_any(tf.math.is_nan(scores)) | (tf.shape(scores)[1] < k)
         scores, positions = tf.cond(
@@ -85,16 +89,14 @@ class ScannIndex(tf.Module):
 
     def widen(self) -> bool:
         """Doubles the leaves searched and the items scored exactly; says False if that is all."""
-        all_leaves = self._searched_leaves() == self._leaves
-        if all_leaves and self._effort * _REORDER_AT_LEAST >= self._items:
+        if self._searched_leaves() == self._leaves and self._reordered() == self._items:
             return False
         self._effort *= 2
         return True
 
     def _searched_leaves(self) -> int:
-        return min(self._leaves, math.ceil(self._effort * _SHARE_OF_LEAVES * self._leaves))
+        share = max(_SHARE_OF_LEAVES, _SEARCHED_PER_RESULT * self._at / self._items)
+        return min(self._leaves, math.ceil(self._effort * share * self._leaves))
 
-    def _leaves_for(self, k: tf.Tensor) -> tf.Tensor:
-        crowding = tf.cast(k, tf.float32) / max(1.0, _RESULTS_SHARE * self._items)
-        leaves = tf.math.ceil(self._searched_leaves() * tf.maximum(crowding, 1.0))
-        return tf.minimum(tf.cast(leaves, tf.int32), self._leaves)
+    def _reordered(self) -> int:
+        return min(self._items, self._effort * _REORDERED_PER_RESULT * self._at)

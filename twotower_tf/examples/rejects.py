@@ -1,0 +1,53 @@
+"""Rejected records: a line of JSON each, so that people can look at what could not be used."""
+
+import collections
+import json
+import math
+import os
+import re
+
+KIND = "rejected"
+# What makes two reasons of the same kind differ: quoted values and numbers.
+_PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
+
+
+def rejected_line(root: str, path: str, number: int, record, reason: str) -> str:
+    """Returns a rejected record as a line of JSON.
+
+    Args:
+        root: The source folder; the file is given relative to it.
+        path: The file the record is from.
+        number: Its line or row there, from 1.
+        record: The record, or the text of one that could not be read.
+        reason: Why it can't be used.
+    """
+    values = {
+        "file": os.path.relpath(path, root),
+        "line": number,
+        "reason": reason,
+        "record": record,
+    }
+    try:
+        return json.dumps(values, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps({**values, "record": _without_nan(record)}, default=str)
+
+
+def _without_nan(value):
+    """JSON has no NaN and no infinity: they become text."""
+    if isinstance(value, dict):
+        return {str(key): _without_nan(element) for key, element in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(element) for element in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def commonest_reason(lines: list[str]) -> str:
+    """Words the reason most records share, with the first of them as the example."""
+    records = [json.loads(line) for line in lines]
+    kinds = [_PARTICULARS.sub("?", record["reason"]) for record in records]
+    kind, count = collections.Counter(kinds).most_common(1)[0]
+    example = records[kinds.index(kind)]
+    return f"{example['reason']} ({example['file']}:{example['line']}, and {count - 1} more like it)"
