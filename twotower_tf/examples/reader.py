@@ -13,7 +13,8 @@ def read_examples(
     """Returns the examples of a day in batches, neither shuffled nor repeated.
 
     The shards, each roughly in time order, are read in turn, a record of each, so that the whole
-    is roughly in time order too. The last batch may be smaller.
+    is roughly in time order too. The last batch may be smaller. The number of batches is known
+    from the manifest; shards that hold another number of records fail the reading.
 
     Args:
         partition: Of kind ``examples``.
@@ -29,11 +30,12 @@ def read_examples(
         InputError: If the partition was not published.
     """
     shards = [
-        partition.file(shard["file"])
+        shard
         for shard in partition.manifest()["shards"]
         if shard["file"].startswith(f"{split}-")
     ]
-    records = tf.data.Dataset.from_tensor_slices(shards).interleave(
+    paths = [partition.file(shard["file"]) for shard in shards]
+    records = tf.data.Dataset.from_tensor_slices(paths).interleave(
         lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
         cycle_length=len(shards),
         block_length=1,
@@ -42,7 +44,10 @@ def read_examples(
     )
     parse = _Parser(config)
     batches = records.batch(batch_size).map(parse, num_parallel_calls=2, deterministic=True)
-    return batches.prefetch(2)
+    # Keras stops by the count. It would otherwise run a step into the end of the data, in which
+    # step counters may advance before the missing batch fails it.
+    batch_count = -(-sum(shard["records"] for shard in shards) // batch_size)
+    return batches.apply(tf.data.experimental.assert_cardinality(batch_count)).prefetch(2)
 
 
 class _Parser:

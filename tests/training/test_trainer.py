@@ -1,0 +1,176 @@
+"""The sequential trainer on examples written here: order, resuming, refusals, repeatability."""
+
+import datetime
+
+import numpy as np
+import pytest
+
+from twotower_tf.config import Config
+from twotower_tf.errors import InputError, JobError
+from twotower_tf.examples.encoding import encode_features, example_of
+from twotower_tf.examples.tfrecord import write_records
+from twotower_tf.storage import Workdir
+
+# isort: split
+import tensorflow as tf
+
+from twotower_tf.examples.reader import read_examples
+from twotower_tf.training.sequence import train_days
+from twotower_tf.training.trainer import Trainer
+
+_DAYS = [datetime.date(2026, 1, day) for day in range(1, 6)]
+_CONFIG = Config.model_validate(
+    {
+        "name": "tiny",
+        "source": {"events": {"path": "e.csv"}, "items": {"path": "i.csv"}},
+        "tables": {"items": {"buckets": 64, "dim": 4}},
+        "query": {
+            "features": [
+                {"name": "history", "kind": "id_bag", "table": "items"},
+                {"name": "hour", "kind": "dense"},
+            ],
+            "layers": [4],
+        },
+        "candidate": {
+            "features": [{"name": "item_id", "kind": "id", "table": "items"}],
+            "layers": [4],
+        },
+        "estimator": {"buckets": 1000},
+        "training": {"batch_size": 8, "keep_checkpoints": 2, "tensorboard": False},
+    }
+)
+
+
+def _write_day(workdir: Workdir, day: datetime.date, examples: int = 50) -> list[bytes]:
+    """Publishes random examples of a day in two shards; returns their item ids by reading order."""
+    rng = np.random.default_rng(day.toordinal())
+    item_ids = [b"i%d" % item for item in rng.integers(0, 20, examples)]
+    records = [
+        example_of(
+            encode_features(
+                {
+                    "user_id": [b"u"],
+                    "item_id": [item_id],
+                    "seed_item_id": [b""],
+                    "candidate/item_id": [item_id],
+                    "query/history": [b"i%d" % one for one in rng.integers(0, 20, 3)],
+                },
+                {"reward": [1.0], "query/hour": [float(rng.integers(0, 24))]},
+                {"timestamp": [0]},
+            )
+        )
+        for item_id in item_ids
+    ]
+    manifest = {"counts": {"examples": examples}, "shards": []}
+    with workdir.partition("examples", day).write(manifest) as folder:
+        for shard in range(2):
+            name = f"train-{shard:05d}-of-00002.tfrecord.gz"
+            count = write_records(f"{folder}/{name}", records[shard::2])
+            manifest["shards"].append({"file": name, "records": count})
+    return item_ids
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    made = Workdir(str(tmp_path / "work"))
+    for day in _DAYS:
+        _write_day(made, day, examples=0 if day == _DAYS[2] else 50)
+    return made
+
+
+def _variables(workdir: Workdir, day: datetime.date) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(workdir.partition("checkpoints", day).file("checkpoint"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def test_batches_take_a_record_of_each_shard_in_turn_and_nothing_is_lost(tmp_path):
+    made = Workdir(str(tmp_path))
+    item_ids = _write_day(made, _DAYS[0], examples=21)
+    batches = list(read_examples(made.partition("examples", _DAYS[0]), _CONFIG, "train", 8))
+    assert [len(batch["item_id"]) for batch in batches] == [8, 8, 5]
+    assert [x for batch in batches for x in batch["item_id"].numpy()] == item_ids
+    assert batches[0]["query"]["history"].shape == (8, None)
+
+
+def test_days_one_by_one_end_with_the_same_checkpoint_to_the_bit_as_in_one_go(workdir, tmp_path):
+    list(train_days(_CONFIG, workdir, _DAYS))
+    other = Workdir(str(tmp_path / "other"))
+    for day in _DAYS:
+        _write_day(other, day, examples=0 if day == _DAYS[2] else 50)
+        list(train_days(_CONFIG, other, [day]))
+    one_go, one_by_one = _variables(workdir, _DAYS[-1]), _variables(other, _DAYS[-1])
+    assert set(one_go) == set(one_by_one)
+    assert any("last_step" in name for name in one_go)
+    for name, value in one_go.items():
+        assert np.array_equal(value, one_by_one[name]), name
+
+
+def test_checkpoint_holds_step_sketch_optimiser_and_last_day(workdir):
+    list(train_days(_CONFIG, workdir, _DAYS[:2]))
+    values = _variables(workdir, _DAYS[1])
+    by_end = {name.split("/.ATTRIBUTES")[0]: value for name, value in values.items()}
+    assert by_end["last_day"] == b"2026-01-02"
+    assert by_end["optimizer/_iterations"] == 14
+    assert by_end["model/estimator/step"] == 14
+    assert by_end["model/estimator/last_step"].max() == 14
+    manifest = workdir.partition("checkpoints", _DAYS[1]).manifest()
+    assert manifest["step"] == 14
+    assert manifest["days_trained"] == ["2026-01-01", "2026-01-02"]
+
+
+def test_a_day_without_examples_is_passed_over_but_done(workdir):
+    metrics = dict(train_days(_CONFIG, workdir, _DAYS[:3]))
+    assert metrics[_DAYS[2]]["examples"] == 0
+    assert metrics[_DAYS[2]]["loss"] is None
+    assert metrics[_DAYS[2]]["last_step"] == metrics[_DAYS[1]]["last_step"] == 14
+    assert Trainer(_CONFIG, workdir).last_day == _DAYS[2]
+
+
+def test_a_trained_day_is_not_trained_again_and_a_day_passed_over_is_refused(workdir):
+    list(train_days(_CONFIG, workdir, [_DAYS[1]]))
+    assert list(train_days(_CONFIG, workdir, [_DAYS[1]])) == []
+    with pytest.raises(InputError, match="2026-01-02 is not after 2026-01-02"):
+        Trainer(_CONFIG, workdir).train_day(_DAYS[1])
+    with pytest.raises(InputError, match="2026-01-01 is before 2026-01-02, the last day trained"):
+        list(train_days(_CONFIG, workdir, _DAYS[:2]))
+
+
+def test_a_day_without_a_partition_is_refused_before_anything_is_trained(workdir):
+    with pytest.raises(InputError, match="no examples of 2026-01-06"):
+        list(train_days(_CONFIG, workdir, [*_DAYS, datetime.date(2026, 1, 6)]))
+    assert workdir.days("checkpoints") == []
+
+
+def test_only_the_newest_checkpoints_are_kept(workdir):
+    list(train_days(_CONFIG, workdir, _DAYS))
+    assert workdir.days("checkpoints") == _DAYS[-2:]
+
+
+def test_a_loss_that_is_not_finite_trains_nothing(workdir):
+    wild = _CONFIG.model_copy(
+        update={"optimizer": _CONFIG.optimizer.model_copy(update={"learning_rate": 1e38})}
+    )
+    with pytest.raises(JobError, match=r"the loss of 2026-01-01 is .*optimizer.learning_rate"):
+        list(train_days(wild, workdir, _DAYS[:1]))
+    assert workdir.days("checkpoints") == []
+
+
+def test_a_checkpoint_of_another_model_is_refused(workdir):
+    list(train_days(_CONFIG, workdir, _DAYS[:1]))
+    other = _CONFIG.model_copy(update={"seed": 99})
+    with pytest.raises(InputError, match="made by another configuration"):
+        Trainer(other, workdir)
+
+
+def test_dense_statistics_are_those_of_the_first_day_and_stay(workdir):
+    list(train_days(_CONFIG, workdir, _DAYS[:2]))
+    hours = np.concatenate(
+        [
+            batch["query"]["hour"]
+            for batch in read_examples(
+                workdir.partition("examples", _DAYS[0]), _CONFIG, "train", 100
+            )
+        ]
+    )
+    (statistics,) = (v for n, v in _variables(workdir, _DAYS[1]).items() if "statistics" in n)
+    np.testing.assert_allclose(statistics, np.quantile(hours, np.linspace(0, 1, 101)), rtol=1e-6)
