@@ -1,4 +1,4 @@
-"""The index build end to end: catalogue in, SavedModel out, asked in other processes."""
+"""The index build end to end: catalogue in, SavedModel out, asked in this and other processes."""
 
 import datetime
 import json
@@ -7,34 +7,40 @@ import subprocess
 import sys
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from twotower_tf.config import Config
+from twotower_tf.datasets.files import SourceFile
 from twotower_tf.errors import InputError, JobError
+from twotower_tf.examples import catalogue, histories
 from twotower_tf.indexing import releases
+from twotower_tf.storage import Workdir
+
+# isort: split
+import tensorflow as tf
+
 from twotower_tf.indexing.build import build_index
 from twotower_tf.indexing.candidates import load_candidates
-from twotower_tf.indexing.recommendation import recommend, release_titles
+from twotower_tf.indexing.embedding import embed_items
+from twotower_tf.indexing.recommendation import Recommender
 from twotower_tf.models.two_tower import TwoTowerModel
-from twotower_tf.storage import Workdir
 
 DAY = datetime.date(2026, 11, 20)
 ITEMS = 300
 
 
-def _config(kind="brute_force") -> Config:
+def _config(kind="brute_force", vocabulary=None) -> Config:
+    """A configuration with all kinds of raw values, named as its kind of index."""
     return Config.model_validate(
         {
-            "name": "shop",
+            "name": kind,
             "source": {
                 "events": {"path": "events.csv"},
-                "items": {"path": "items.csv", "columns": {"item_id": "sku"}},
+                "items": {"path": "items.jsonl", "columns": {"item_id": "sku", "title": "title"}},
             },
             "tables": {
                 "items": {"buckets": 2000, "dim": 8},
-                "words": {"buckets": 500, "dim": 8, "vocabulary": None},
+                "words": {"buckets": 500, "dim": 8, "vocabulary": vocabulary},
             },
             "query": {
                 "features": [
@@ -68,35 +74,33 @@ def _config(kind="brute_force") -> Config:
     )
 
 
-def _write_catalogue(workdir: Workdir, day=DAY, rows=None) -> None:
-    if rows is None:
-        rng = np.random.default_rng(3)
-        rows = [
-            {
-                "item_id": f"ключ-{n}" if n % 2 else f"item-{n}",
-                "title": f"title {n}" if n % 3 else None,
-                "published_at": None,
-                "topics": [f"t{t}" for t in rng.integers(20, size=n % 4)],
-                "price": float(rng.random()) if n % 5 else None,
-            }
-            for n in range(ITEMS)
-        ]
-    schema = pa.schema(
-        {
-            "item_id": pa.string(),
-            "title": pa.string(),
-            "published_at": pa.int64(),
-            "topics": pa.list_(pa.string()),
-            "price": pa.float64(),
-        }
-    )
-    half = len(rows) // 2
-    with workdir.partition("catalogue", day).write(
-        {"shards": [{"file": "a.parquet"}, {"file": "b.parquet"}]}
-    ) as folder:
-        for name, part in (("a", rows[:half]), ("b", rows[half:])):
-            table = pa.Table.from_pylist(part, schema=schema)
-            pq.write_table(table, os.path.join(folder, f"{name}.parquet"))
+def _write_catalogue(workdir: Workdir, folder, config: Config) -> None:
+    rng = np.random.default_rng(3)
+    source = folder / "items.jsonl"
+    with source.open("w") as file:
+        for n in range(ITEMS):
+            row = {"sku": f"ключ-{n}" if n % 2 else f"item-{n}"}
+            row["topics"] = [f"t{t}" for t in rng.integers(20, size=n % 4)]
+            if n % 3:
+                row["title"] = f"title {n}"
+            if n % 5:
+                row["price"] = rng.random()
+            file.write(json.dumps(row) + "\n")
+    snapshot = catalogue.parse_snapshot([SourceFile(str(source), "jsonl")], str(folder), config)
+    assert len(snapshot.items) == ITEMS, snapshot.rejected[:1]
+    manifest = {"shards": [{"file": catalogue.FILE}]}
+    with workdir.partition(catalogue.KIND, DAY).write(manifest) as staging:
+        catalogue.write_snapshot(snapshot, os.path.join(staging, catalogue.FILE))
+
+
+def _write_histories(workdir: Workdir) -> None:
+    name = histories.shard_name(0, 1)
+    rows = [
+        ("ann", [f"item-{n}" for n in (2, 4, 6, 8)], [1, 2, 3, 4], json.dumps({"hour": 0.75})),
+        ("björn", [], [], "{}"),
+    ]
+    with workdir.partition(histories.KIND, DAY).write({"shards": [{"file": name}]}) as staging:
+        histories.write_histories(os.path.join(staging, name), rows)
 
 
 QUERIES = {
@@ -119,7 +123,8 @@ QUERY_LISTS = {
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     made = Workdir(str(tmp_path_factory.mktemp("work")))
-    _write_catalogue(made)
+    _write_catalogue(made, tmp_path_factory.mktemp("source"), _config())
+    _write_histories(made)
     return made
 
 
@@ -130,8 +135,6 @@ def model():
 
 def _exact(model, config, workdir):
     """Item ids and scores of every item for QUERIES, best first, by NumPy in float64."""
-    import tensorflow as tf
-
     candidates = load_candidates(workdir.partition("catalogue", DAY), config, DAY)
     features = {
         name: tf.constant(values)
@@ -153,8 +156,6 @@ def _exact(model, config, workdir):
 @pytest.fixture(scope="module", params=["brute_force", "scann"])
 def release(request, workdir, model):
     config = _config(request.param)
-    import tensorflow as tf
-
     queries = tf.math.l2_normalize(tf.random.stateless_normal([40, 16], [1, 2]), -1).numpy()
     built = build_index(config, workdir, model, DAY, queries)
     assert built.metrics["kind"] == request.param
@@ -264,9 +265,9 @@ def _assert_same(answer, ids, scores, kind):
     assert (np.diff(got_scores, axis=1) <= 1e-6).all()
 
 
-def test_recommend_fills_missing_features_with_their_defaults(release, workdir):
-    titles = release_titles(workdir, release)
-    partial = recommend(release, {"seed_item_id": "item-4"}, 5, titles)
+def test_recommender_fills_missing_features_with_their_defaults(release, workdir):
+    recommender = Recommender(_config(release.model), workdir)
+    partial = recommender.recommend({"seed_item_id": "item-4"}, 5)
     complete = {
         "seed_item_id": "item-4",
         "history": [],
@@ -275,35 +276,95 @@ def test_recommend_fills_missing_features_with_their_defaults(release, workdir):
         "device": "",
         "hour": 0.5,
     }
-    assert partial == recommend(release, complete, 5, titles)
-    assert partial != recommend(release, complete | {"hour": 50}, 5, titles)
+    assert partial == recommender.recommend(complete, 5)
+    assert partial != recommender.recommend(complete | {"hour": 50}, 5)
     for item_id, score, title in partial:
         number = int(item_id.rpartition("-")[2])
         assert title == (f"title {number}" if number % 3 else "")
-        assert -1.00001 <= score <= 1.00001
+        assert abs(score) <= 1 + 1e-6
+    assert len(recommender.recommend({})) == 7
 
 
-def test_recommend_refuses_a_k_below_1(release):
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"histroy": ["a"]}, "unknown feature 'histroy'; did you mean 'history'?"),
+        ({"history": "a"}, "'history' must be a list of texts, got \"a\""),
+        ({"history": ["a", 5]}, "'history' must be a list of texts"),
+        ({"seed_item_id": 5}, "'seed_item_id' must be a text in quotes, got 5"),
+        ({"hour": True}, "'hour' must be a number, got true"),
+        ({"hour": float("nan")}, "'hour' must be a number, got NaN"),
+        ({"searches": ["a"]}, "'searches_weights' must have as many values as 'searches', got 0"),
+    ],
+)
+def test_recommender_refuses_queries_that_do_not_fit(release, workdir, query, message):
+    with pytest.raises(InputError) as error:
+        Recommender(_config(release.model), workdir).recommend(query, 5)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_recommender_refuses_a_k_below_1(release, workdir):
     with pytest.raises(InputError, match="k must be at least 1, got 0"):
-        recommend(release, {}, 0, {})
+        Recommender(_config(release.model), workdir).recommend({}, 0)
 
 
-def test_build_names_the_item_whose_embedding_is_not_finite(tmp_path, model):
-    workdir = Workdir(str(tmp_path))
-    rows = [
-        {"item_id": f"i{n}", "price": float("inf") if n in (70, 90) else 1.0} for n in range(99)
-    ]
-    _write_catalogue(workdir, rows=rows)
-    with pytest.raises(JobError, match="embedding of item 'i70' is not finite"):
-        build_index(_config(), workdir, model, DAY, None)
+def test_recommender_makes_a_users_query_of_history_and_profile(release, workdir):
+    recommender = Recommender(_config(release.model), workdir)
+    query = recommender.query_for_user("ann")
+    assert query == {
+        "seed_item_id": "item-8",
+        "history": ["item-2", "item-4", "item-6", "item-8"],
+        "hour": 0.75,
+    }
+    cut = query | {"history": query["history"][-3:]}
+    assert recommender.recommend(query, 9) == recommender.recommend(cut, 9)
+    assert recommender.some_users(5) == ["ann"]
+    with pytest.raises(InputError, match="user 'eve' has no history up to 2026-11-20"):
+        recommender.query_for_user("eve")
 
 
-def test_build_without_queries_measures_no_recall(workdir, model):
-    metrics = build_index(_config(), workdir, model, DAY, None).metrics
-    assert metrics["index_recall"] is None
-    assert metrics["kind"] == "brute_force"
+def test_recommender_needs_a_release(workdir):
+    config = _config().model_copy(update={"name": "other"})
+    with pytest.raises(InputError, match="there is no release of 'other'"):
+        Recommender(config, workdir)
 
 
-def test_build_needs_the_days_catalogue(workdir, model):
-    with pytest.raises(InputError, match="there are no catalogue of 2026-11-21"):
-        build_index(_config(), workdir, model, datetime.date(2026, 11, 21), None)
+def test_release_of_tables_with_a_vocabulary_answers_after_loading(tmp_path, workdir):
+    words = tmp_path / "words.txt"
+    words.write_text("t1\nt2\nплан\n", encoding="utf-8")
+    config = _config(vocabulary=str(words))
+    model = TwoTowerModel.from_config(config)
+    built = build_index(config, workdir, model, DAY, None)
+    assert built.metrics["index_recall"] is None
+    published = releases.publish(Workdir(str(tmp_path)), "words", DAY, built.save, {})
+    words.unlink()
+
+    query = {name: tf.constant(values[2:]) for name, values in QUERIES.items()}
+    query["searches"], query["searches_weights"] = tf.constant([["план"]]), tf.constant([[1.0]])
+    answer = published.load().signatures["serving_default"](k=tf.constant(ITEMS), **query)
+    candidates = load_candidates(workdir.partition(catalogue.KIND, DAY), config, DAY)
+    items = embed_items(model.candidate_tower, candidates, 50)
+    scores = items @ model.query_tower(query)[0].numpy()
+    np.testing.assert_allclose(answer["scores"][0], np.sort(scores)[::-1], atol=1e-5)
+
+
+def test_embeddings_do_not_depend_on_the_batch_size(workdir, model):
+    candidates = load_candidates(workdir.partition(catalogue.KIND, DAY), _config(), DAY)
+    whole = embed_items(model.candidate_tower, candidates, ITEMS)
+    np.testing.assert_allclose(embed_items(model.candidate_tower, candidates, 7), whole, atol=1e-6)
+    assert whole.dtype == np.float32
+    assert whole.shape == (ITEMS, 16)
+
+
+def test_embedding_names_the_first_item_that_is_not_finite(workdir, model):
+    candidates = load_candidates(workdir.partition(catalogue.KIND, DAY), _config(), DAY)
+    candidates.features["price"][[70, 90]] = np.nan
+    first = candidates.item_ids[70]
+    with pytest.raises(JobError, match=f"embedding of item '{first}' is not finite"):
+        embed_items(model.candidate_tower, candidates, 64)
+
+
+def test_build_needs_a_catalogue_of_the_day_or_before(workdir, model):
+    with pytest.raises(InputError, match="no catalogue of 2026-11-19 or before"):
+        build_index(_config(), workdir, model, DAY - datetime.timedelta(days=1), None)

@@ -234,7 +234,7 @@ def _read_json_lines(path: str) -> Iterator[tuple[int, dict | Unreadable]]:
 
 def _json_object(line: bytes) -> dict | Unreadable:
     try:
-        value = json.loads(line.decode("utf-8"))
+        value = json.loads(line.decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError as error:
         return Unreadable.line(line, _not_utf8(error))
     except json.JSONDecodeError as error:

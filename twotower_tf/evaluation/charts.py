@@ -181,7 +181,7 @@ def _svg(draw: Callable, label: str, size: tuple[float, float] = _SIZE_INCHES) -
         axes.grid(axis="y", color=_LINE, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=3))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
         axes.yaxis.set_major_formatter(lambda value, _: compact(value))
         draw(axes)
         file = io.StringIO()

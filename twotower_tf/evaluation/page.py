@@ -48,8 +48,9 @@ figure text { font-family: inherit !important; }
 .legend .series-3 { border-color: var(--series-3); }
 .scroll { overflow-x: auto; margin: 14px 0; width: fit-content; max-width: 100%; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 14px; text-align: right; white-space: nowrap; }
-th { font-weight: 600; color: var(--muted); border-bottom: 1px solid var(--line); }
+th, td { padding: 6px 9px; text-align: right; white-space: nowrap; }
+th { font-weight: 600; color: var(--muted); white-space: normal; vertical-align: bottom;
+  border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; }
 tbody tr + tr td { border-top: 1px solid var(--line); }
 @media print { main { padding: 0; } figure, .tile, tr { break-inside: avoid; } }

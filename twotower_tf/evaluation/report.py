@@ -111,13 +111,11 @@ def _key_numbers(days: list[DayMetrics], at: list[int]) -> str:
 
 
 def _recall_tile(today: DayMetrics, protocol: str, k: int) -> tuple[str, str, str]:
-    baselines = [
-        f"{name} {decimal(today.recall(protocol, method, k))}"
-        for method, name in METHODS.items()
-        if method != "model"
-    ]
-    name = f"Recall@{k} {PROTOCOLS[protocol].removesuffix(' on the day')}"
-    return name, decimal(today.recall(protocol, "model", k)), ", ".join(baselines)
+    recalls = {method: today.recall(protocol, method, k) for method in METHODS}
+    own = recalls.pop("model")
+    known = {method: recall for method, recall in recalls.items() if recall is not None}
+    beside = ", ".join(f"{METHODS[method]} {decimal(recall)}" for method, recall in known.items())
+    return f"Recall@{k} {PROTOCOLS[protocol].removesuffix(' on the day')}", decimal(own), beside
 
 
 def _change_of_loss(days: list[DayMetrics]) -> str:
@@ -165,7 +163,7 @@ def _recall_over_days(days: list[DayMetrics], at: list[int]) -> str:
     text = (
         "The share of the day's held-out examples whose item is among the first K of the whole "
         "catalogue. Before training on the day, the model has seen the days before only, as when "
-        "it serves; the baselines count the same days as the model."
+        "it serves; the baselines likewise."
     )
     parts = [page.note(text + _averaged(days)), page.legend(list(METHODS.values()))]
     return page.section("Recall", *parts, page.charts(drawn))
@@ -189,7 +187,7 @@ def _recall_by_decile(today: DayMetrics, at: list[int]) -> str:
         for protocol, methods in measured.items()
         for method, deciles in methods.items()
     }
-    highest = _highest(recalls.values())
+    highest = _highest(recalls.values()) or 0.0
     drawn = []
     for protocol, methods in measured.items():
         counts = [decile["held_out"] for decile in methods["model"]]
@@ -258,17 +256,20 @@ def _frequencies(today: DayMetrics) -> str:
 def _details(today: DayMetrics) -> str:
     values = [(name, today.number(*keys)) for name, keys in _DETAILS.items()]
     rows = [[name, _any(value)] for name, value in values if value is not None]
-    return page.section("Details of the day", page.table(["", ""], rows)) if rows else ""
+    return (
+        page.section("Details of the day", page.table(["measure", "value"], rows)) if rows else ""
+    )
 
 
 def _table_of_days(days: list[DayMetrics], at: list[int]) -> str:
     columns: dict[str, Callable[[DayMetrics], str]] = {
         "day": lambda day: day.day.isoformat(),
+        "release": lambda day: str(day.get("run_daily", "release") or ABSENT),
         "events": lambda day: whole(day.number("build_examples", "events")),
         "examples": lambda day: whole(day.number("build_examples", "examples")),
         "held out": lambda day: whole(day.number("build_examples", "held_out")),
         "rejected": _rejected,
-        "examples/s": lambda day: whole(day.number("train", "examples_per_second")),
+        "ex/s": lambda day: whole(day.number("train", "examples_per_second")),
         "loss": lambda day: decimal(day.number("train", "loss")),
     }
     for protocol in PROTOCOLS:
@@ -276,7 +277,6 @@ def _table_of_days(days: list[DayMetrics], at: list[int]) -> str:
             columns[f"R@{k} {protocol}"] = lambda day, protocol=protocol, k=k: decimal(
                 day.recall(protocol, "model", k)
             )
-    columns["release"] = lambda day: _any(day.get("run_daily", "release"))
     shown = days[: -_MOST_ROWS - 1 : -1]
     rows = [[write(day) for write in columns.values()] for day in shown]
     text = "Recall of the model, before and after training on the day; the newest day first."

@@ -107,9 +107,17 @@ class EventParser:
         past_id = partial(_id, column=columns.history, longest=longest)
         separators = [raw.separator for raw in features if raw.column == HISTORY and raw.separator]
         separator = separators[0] if separators else None
-        self._history = partial(_list, convert=past_id, separator=separator)
+        self._history = partial(_list, column=columns.history, convert=past_id, separator=separator)
         self._history_length = config.examples.history_length
         self._reward = config.examples.reward
+
+    def timestamp(self, record: Mapping[str, Any]) -> int:
+        """Returns the Unix seconds of a raw record, whatever else is wrong with it.
+
+        Raises:
+            RejectedRecord: If its time can't be read.
+        """
+        return self._timestamp(record.get(self._columns.timestamp))
 
     def parse(self, record: Mapping[str, Any]) -> Event:
         """Returns the event of a raw record.
@@ -158,13 +166,14 @@ class ItemParser:
             RejectedRecord: If the item id is missing or a value is wrong.
         """
         get, columns = record.get, self._columns
+        item_id = self._item_id(get(columns.item_id))
         values = self._features.values(record)
         if self._divided_by is not None:
             divisor = _divisor(get(self._divided_by), self._divided_by)
             if divisor is not None:
                 values[DIVISOR] = divisor
         return Item(
-            item_id=self._item_id(get(columns.item_id)),
+            item_id=item_id,
             published_at=self._published_at(get(columns.published_at)),
             title=self._title(get(columns.title)),
             values=values,
@@ -310,11 +319,9 @@ def _reader(raw: RawFeature, unit: str) -> Callable[[Any], Any]:
     if raw.since is not None:
         since = _Time(raw.since, unit, _EARLIEST_SINCE)
         return partial(_optional, convert=since, default=None)
-    if raw.is_list:
-        element = _number if raw.dtype == "float" else _element
-        convert = partial(element, column=raw.column)
-        return partial(_list, convert=convert, separator=raw.separator)
     convert = partial(_number if raw.dtype == "float" else _text, column=raw.column)
+    if raw.is_list:
+        return partial(_list, column=raw.column, convert=convert, separator=raw.separator)
     return partial(_optional, convert=convert, default=raw.default)
 
 
@@ -322,13 +329,16 @@ def _optional(value: Any, convert: Callable[[Any], Any], default: Any) -> Any:
     return default if value is None or value == "" else convert(value)
 
 
-def _list(value: Any, convert: Callable[[Any], Any], separator: str | None) -> list:
+def _list(value: Any, column: str, convert: Callable[[Any], Any], separator: str | None) -> list:
     if value is None or value == "":
         return []
     if isinstance(value, str) and separator is not None:
         # Separators at the ends, or two in a row, are a matter of spelling.
         return [convert(part) for part in value.split(separator) if part]
     if isinstance(value, (list, tuple)):
+        # Serving pads lists with "": a list in an example must not hold it.
+        if None in value or "" in value:
+            raise _rejected(value, column, "a list without empty values")
         return [convert(element) for element in value]
     return [convert(value)]
 
@@ -341,13 +351,6 @@ def _id(value: Any, column: str, longest: int) -> str:
     if size > longest:
         raise _rejected(value, column, f"an id of at most {longest} bytes ({size} are given)")
     return text
-
-
-def _element(value: Any, column: str) -> str:
-    """Converts a list's element; serving pads lists with ``""``, so examples must not have it."""
-    if value == "":
-        raise _rejected(value, column, "a list without empty values")
-    return _text(value, column)
 
 
 def _text(value: Any, column: str) -> str:

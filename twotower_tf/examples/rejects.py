@@ -44,10 +44,21 @@ def _without_nan(value):
     return value
 
 
-def commonest_reason(lines: list[str]) -> str:
-    """Words the reason most records share, with the first of them as the example."""
+def too_many(what: str, lines: list[str], read: int, most: float) -> str:
+    """Words that too many records were rejected, with the reason most of them share.
+
+    Args:
+        what: The records, such as ``events of 2024-01-01``.
+        lines: The rejected ones.
+        read: How many records there are.
+        most: The share that may be rejected.
+    """
     records = [json.loads(line) for line in lines]
     kinds = [_PARTICULARS.sub("?", record["reason"]) for record in records]
     kind, count = collections.Counter(kinds).most_common(1)[0]
     example = records[kinds.index(kind)]
-    return f"{example['reason']} ({example['file']}:{example['line']}, and {count - 1} more like it)"
+    return (
+        f"{len(lines)} of {read} {what} were rejected ({len(lines) / read:.1%}), more than "
+        f"examples.max_rejected_share={most:g} allows; {count} of them like "
+        f"{example['file']}:{example['line']}: {example['reason']}"
+    )

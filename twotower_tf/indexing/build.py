@@ -7,6 +7,8 @@ import time
 import numpy as np
 
 from twotower_tf.config import Config
+from twotower_tf.errors import InputError
+from twotower_tf.examples import catalogue
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.indexing.candidates import load_candidates
 from twotower_tf.indexing.embedding import embed_items
@@ -50,18 +52,23 @@ def build_index(
 
     Args:
         config: Says which features there are, which index, which gates.
-        workdir: Has the ``catalogue`` of the day.
+        workdir: Has the catalogue; the newest one up to the day is taken.
         model: Its towers.
         day: Items published after it are left out.
         query_embeddings: float32 [Q, d] of real queries (``index_recall.sample_query_embeddings``)
             to measure the index with, or None: then its recall is not measured.
 
     Raises:
-        InputError: If the day has no catalogue.
+        InputError: If there is no catalogue of the day or before.
         JobError: If it has no item, or an item's embedding is not finite.
     """
     start = time.monotonic()
-    candidates = load_candidates(workdir.partition("catalogue", day), config, day)
+    partition = workdir.latest(catalogue.KIND, day)
+    if partition is None:
+        raise InputError(
+            f"{workdir.root} has no catalogue of {day} or before: build examples first"
+        )
+    candidates = load_candidates(partition, config, day)
     embedding_start = time.monotonic()
     embeddings = embed_items(model.candidate_tower, candidates, config.evaluation.batch_size)
     index_start = time.monotonic()

@@ -2,8 +2,6 @@
 
 import dataclasses
 import datetime
-import glob
-import os
 
 import numpy as np
 import pyarrow as pa
@@ -62,27 +60,29 @@ def load_candidates(
     """Selects the candidates of a day and reads their raw features.
 
     An item that is published after the end of ``day`` (UTC) is none. Of rows with the same id the
-    last one counts. Missing values get their declared defaults, ages their serving value.
+    last one counts. Ages get their serving value; what else is missing got its declared default
+    when the catalogue was built.
+
+    Args:
+        catalogue_partition: As ``examples.catalogue`` writes it.
+        config: Says which features there are.
+        day: Whose end counts.
 
     Raises:
         InputError: If the catalogue was not published.
         JobError: If no item is left.
     """
     raws = raw_features(config, "candidate")
-    columns = {"item_id", "title", "published_at", *(raw.column for raw in raws)}
-    rows = _read_catalogue(catalogue_partition, columns)
-    # The id may be asked for under the name the source gives it.
-    own_name = config.source.items.columns.item_id
-    if own_name not in rows.column_names:
-        rows = rows.append_column(own_name, rows["item_id"])
+    stored = [_stored(raw) for raw in raws if raw.since is None]
+    rows = _read(catalogue_partition, ["item_id", "title", "published_at", *stored])
     rows = _published(_last_of_each_id(rows), day)
     if not len(rows):
         raise JobError(
             f"the catalogue of {day} has no item published by then: there is nothing to index"
         )
     return Candidates(
-        item_ids=_strings(rows["item_id"], ""),
-        titles=_strings(_column(rows, "title"), ""),
+        item_ids=_values(rows["item_id"]),
+        titles=_values(rows["title"]),
         features={raw.name: _feature(rows, raw) for raw in raws},
     )
 
@@ -93,85 +93,43 @@ def load_titles(catalogue_partition: Partition) -> dict[str, str]:
     Raises:
         InputError: If the catalogue was not published.
     """
-    rows = _read_catalogue(catalogue_partition, {"item_id", "title"})
-    ids, titles = rows["item_id"].to_pylist(), _strings(_column(rows, "title"), "")
+    rows = _read(catalogue_partition, ["item_id", "title"])
+    ids, titles = rows["item_id"].to_pylist(), rows["title"].to_pylist()
     return {item_id: title for item_id, title in zip(ids, titles, strict=True) if title}
 
 
-def _read_catalogue(partition: Partition, columns: set[str]) -> pa.Table:
-    shards = partition.manifest().get("shards")
-    if shards is None:
-        paths = sorted(glob.glob(os.path.join(glob.escape(partition.path), "*.parquet")))
-    else:
-        paths = [partition.file(shard["file"]) for shard in shards]
-    tables = []
-    for path in paths:
-        present = set(pq.read_schema(path).names)
-        tables.append(pq.read_table(path, columns=sorted(columns & present)))
-    if not tables:
-        return pa.table({"item_id": pa.array([], pa.string())})
-    return pa.concat_tables(tables, promote_options="permissive")
+def _stored(raw: RawFeature) -> str:
+    return f"candidate/{raw.name}"
+
+
+def _read(partition: Partition, columns: list[str]) -> pa.Table:
+    paths = [partition.file(shard["file"]) for shard in partition.manifest()["shards"]]
+    return pa.concat_tables(pq.read_table(path, columns=columns) for path in paths)
 
 
 def _last_of_each_id(rows: pa.Table) -> pa.Table:
-    last = {item_id: row for row, item_id in enumerate(rows["item_id"].to_pylist()) if item_id}
-    return rows.take(pa.array(sorted(last.values()), pa.int64()))
+    last = {item_id: row for row, item_id in enumerate(rows["item_id"].to_pylist())}
+    return rows if len(last) == len(rows) else rows.take(sorted(last.values()))
 
 
 def _published(rows: pa.Table, day: datetime.date) -> pa.Table:
-    if "published_at" not in rows.column_names:
-        return rows
-    next_day = datetime.datetime.combine(
-        day + datetime.timedelta(days=1), datetime.time(), datetime.timezone.utc
-    )
-    published = pc.less(rows["published_at"].cast(pa.int64()), int(next_day.timestamp()))
-    return rows.filter(pc.fill_null(published, True))
+    midnight = datetime.datetime.combine(day, datetime.time(), datetime.timezone.utc)
+    end = int((midnight + datetime.timedelta(days=1)).timestamp())
+    return rows.filter(pc.fill_null(pc.less(rows["published_at"], end), True))
 
 
 def _feature(rows: pa.Table, raw: RawFeature) -> np.ndarray | Lists:
     if raw.since is not None:
         return np.full(len(rows), raw.default, np.float32)
-    column = _column(rows, raw.column)
-    if raw.is_list:
-        return _lists(column, raw)
-    if raw.dtype == "float":
-        return _floats(column, raw.default)
-    return _strings(column, raw.default)
+    column = rows[_stored(raw)]
+    if not raw.is_list:
+        return _values(column)
+    lengths = pc.list_value_length(column).to_numpy()
+    splits = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+    return Lists(_values(pc.list_flatten(column)), splits)
 
 
-def _column(rows: pa.Table, name: str) -> pa.ChunkedArray:
-    if name in rows.column_names:
-        return rows[name]
-    return pa.chunked_array([pa.nulls(len(rows))])
-
-
-def _strings(column: pa.ChunkedArray, default: str) -> np.ndarray:
-    return pc.fill_null(column.cast(pa.string()), default).to_numpy()
-
-
-def _floats(column: pa.ChunkedArray, default: float) -> np.ndarray:
-    return pc.fill_null(column.cast(pa.float64()), default).to_numpy().astype(np.float32)
-
-
-def _lists(column: pa.ChunkedArray, raw: RawFeature) -> Lists:
+def _values(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_string(column.type):
-        column = pc.split_pattern(column, raw.separator)
-    column = column.cast(pa.list_(pa.string() if raw.dtype == "bytes" else pa.float64()))
-    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
-    flat = pc.list_flatten(column)
-    values = _strings(flat, "") if raw.dtype == "bytes" else _floats(flat, 0.0)
-    return _keep_last(Lists(values, _splits(lengths)), raw.max_length)
-
-
-def _keep_last(lists: Lists, max_length: int | None) -> Lists:
-    lengths = np.diff(lists.row_splits)
-    if max_length is None or not len(lengths) or lengths.max() <= max_length:
-        return lists
-    kept = np.minimum(lengths, max_length)
-    splits = _splits(kept)
-    first = np.repeat(lists.row_splits[1:] - kept - splits[:-1], kept)
-    return Lists(lists.values[first + np.arange(splits[-1])], splits)
-
-
-def _splits(lengths: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        return pc.fill_null(column, "").to_numpy()
+    return column.to_numpy().astype(np.float32)

@@ -25,7 +25,7 @@ def embed_items(candidate_tower: Tower, candidates: Candidates, batch_size: int)
     """
     specs = {name: _spec(values) for name, values in candidates.features.items()}
     # One signature for all batches: the smaller last one must not trace the tower again.
-    tower = tf.function(candidate_tower, input_signature=[specs])
+    tower = tf.function(candidate_tower).get_concrete_function(specs)
     parts = []
     with progress("embedding the catalogue", len(candidates), "items") as shown:
         for start in range(0, len(candidates), batch_size):

@@ -1,6 +1,6 @@
 """How near to exact search an index is, on the vectors of real queries."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +12,7 @@ from twotower_tf.indexing.indexes import Index
 # Scores held at a time, and the difference up to which scores count as equal.
 _SCORES_AT_A_TIME = 1 << 26
 _TOLERANCE = 1e-5
+_QUERIES_AT_A_TIME = 256
 
 
 class IndexRecall:
@@ -38,27 +39,39 @@ class IndexRecall:
             self._at,
             self._batch_size,
         ).top
-        self._bound = np.sum(self._queries * self._items[top[:, -1]], axis=1) - _TOLERANCE
+        self._bounds = np.sum(self._queries * self._items[top[:, -1]], axis=1) - _TOLERANCE
 
     def of(self, index: Index) -> float:
         """Returns the mean over the queries of the share of the exact top k that was found."""
+        return self._of(_search_function(index, self._items.shape[1]))
+
+    def reach(self, index: Index, wanted: float) -> float:
+        """Widens the index until its recall is as wanted, or can't be raised; returns it."""
+        search = _search_function(index, self._items.shape[1])
+        recall = self._of(search)
+        while recall < wanted and index.widen():
+            recall = self._of(search)
+        return recall
+
+    def _of(self, search: Callable) -> float:
         found = 0
-        for start in range(0, len(self._queries), 256):
-            queries = self._queries[start : start + 256]
-            _, positions = index.search(tf.constant(queries), tf.constant(self._at))
+        for start in range(0, len(self._queries), _QUERIES_AT_A_TIME):
+            rows = slice(start, start + _QUERIES_AT_A_TIME)
+            _, positions = search(tf.constant(self._queries[rows]), tf.constant(self._at))
             for query, row, bound in zip(
-                queries, positions.numpy(), self._bound[start : start + 256], strict=True
+                self._queries[rows], positions.numpy(), self._bounds[rows], strict=True
             ):
                 # The index's own scores are not believed, nor is an item counted twice.
                 found += int(np.sum(self._items[np.unique(row)] @ query >= bound))
         return found / (len(self._queries) * self._at)
 
-    def reach(self, index: Index, wanted: float) -> float:
-        """Widens the index until its recall is as wanted, or can't be raised; returns it."""
-        recall = self.of(index)
-        while recall < wanted and index.widen():
-            recall = self.of(index)
-        return recall
+
+def _search_function(index: Index, dim: int) -> Callable:
+    # Outside of a function, each search would load the whole index anew.
+    function = tf.function(index.search)
+    return function.get_concrete_function(
+        tf.TensorSpec([None, dim], tf.float32), tf.TensorSpec([], tf.int32)
+    )
 
 
 def sample_query_embeddings(

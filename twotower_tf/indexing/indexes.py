@@ -29,10 +29,7 @@ class Index(Protocol):
         """
 
     def widen(self) -> bool:
-        """Makes searches slower and nearer to exact; says False if they can't get any nearer.
-
-        Only to be called before the index becomes part of a SavedModel.
-        """
+        """Makes searches slower and nearer to exact; says False if they can't get any nearer."""
 
 
 class BruteForceIndex(tf.Module):

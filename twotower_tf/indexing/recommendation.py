@@ -1,112 +1,171 @@
-"""Asking a release: a query as JSON or of a known user in, item ids, scores and titles out."""
+"""Asking a release: raw query features or a known user in; item ids, scores and titles out."""
 
+import datetime
+import functools
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from twotower_tf.config import nearest
+from twotower_tf.config import Config, nearest
 from twotower_tf.errors import InputError
+from twotower_tf.examples import catalogue, histories
+from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID
 from twotower_tf.indexing.candidates import load_titles
-from twotower_tf.indexing.releases import Release
-from twotower_tf.storage import Workdir
+from twotower_tf.indexing.releases import require_current
+from twotower_tf.storage import Partition, Workdir
+
+_PADDING = {"bytes": "", "float": 0.0}
 
 
-def parse_query(text: str, features: Sequence[Mapping]) -> dict:
-    """Reads a query given as JSON: the raw query features by name, any of them left out.
+class Recommender:
+    """Asks the current release of a configuration's model.
 
     Args:
-        text: A JSON object, such as ``{"seed_item_id": "a", "history": ["b", "c"], "age": 30}``.
-        features: The raw query features, ``Release.serving()["query_features"]``.
+        config: Names the model.
+        workdir: Has its releases, catalogues and histories.
 
     Raises:
-        InputError: If it is not JSON, or a key is unknown, or a value has the wrong type.
+        InputError: If nothing was released yet.
     """
-    try:
-        query = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"--query is not JSON: {error}") from error
-    if not isinstance(query, dict):
-        raise InputError(f"--query must be a JSON object of features, got {text[:60]}")
-    check_query(query, features)
-    return query
+
+    def __init__(self, config: Config, workdir: Workdir):
+        self._workdir = workdir
+        self.release = require_current(workdir, config.name)
+        self._serving = self.release.serving()
+
+    def recommend(
+        self, query: Mapping[str, object], k: int | None = None
+    ) -> list[tuple[str, float, str]]:
+        """Returns the best items for a query.
+
+        Args:
+            query: Raw query features by name: texts, numbers, lists of them. Missing ones get
+                their declared defaults.
+            k: How many items are wanted, ``index.default_k`` of the release if None; fewer come
+                where the catalogue is smaller.
+
+        Returns:
+            (item id, score, title) each, best first. The score is the cosine, in [-1, 1]; the
+            title is ``""`` where the catalogue of the release's day has none.
+
+        Raises:
+            InputError: If k is less than 1, or the query does not fit the release.
+        """
+        k = self._serving["default_k"] if k is None else k
+        if k < 1:
+            raise InputError(f"k must be at least 1, got {k}")
+        features = self._serving["query_features"]
+        check_query(query, features)
+        import tensorflow as tf
+
+        answer = self._model.signatures["serving_default"](
+            k=tf.constant(k, tf.int32),
+            **{raw["name"]: tf.constant(_row_of_one(query, raw)) for raw in features},
+        )
+        item_ids = [item_id.decode() for item_id in answer["item_ids"][0].numpy()]
+        scores = answer["scores"][0].numpy().tolist()
+        return [
+            (item_id, score, self.title(item_id))
+            for item_id, score in zip(item_ids, scores, strict=True)
+        ]
+
+    def query_for_user(self, user_id: str) -> dict:
+        """Returns a user's query: their history, its last item as the seed, their profile.
+
+        Features of the event, which hasn't happened yet, are left to their defaults.
+
+        Raises:
+            InputError: If the newest histories don't have the user.
+        """
+        partition = self._newest_histories()
+        history = partition and histories.find_history(partition, user_id)
+        if not history:
+            until = f" up to {partition.day}" if partition else ""
+            raise InputError(
+                f"user '{user_id}' has no history{until} in {self._workdir.root}: "
+                "check the id, or describe the user with --query"
+            )
+        profile = json.loads(history.query)
+        query = {}
+        for raw in self._serving["query_features"]:
+            name = raw["name"]
+            if name in profile:
+                query[name] = profile[name]
+            elif raw["of"] == "event" and raw["column"] == HISTORY:
+                query[name] = history.item_ids
+            elif raw["of"] == "event" and raw["column"] == SEED_ITEM_ID:
+                seed = history.item_ids[-1:]
+                query[name] = seed if raw["is_list"] else "".join(seed)
+        return query
+
+    def some_users(self, count: int) -> list[str]:
+        """Returns the ids of at most so many users with a history, always the same ones."""
+        partition = self._newest_histories()
+        shards = partition.manifest()["shards"] if partition else []
+        rows = (
+            row
+            for shard in shards
+            for row in histories.read_histories(partition.file(shard["file"]))
+            if row.item_ids
+        )
+        return [row.user_id for row in itertools.islice(rows, count)]
+
+    def title(self, item_id: str) -> str:
+        """Returns the title of an item in the catalogue of the release's day, ``""`` if none."""
+        return self._titles.get(item_id, "")
+
+    @functools.cached_property
+    def _titles(self) -> dict[str, str]:
+        partition = self._workdir.latest(catalogue.KIND, self.release.day)
+        return load_titles(partition) if partition else {}
+
+    @functools.cached_property
+    def _model(self):
+        return self.release.load()
+
+    def _newest_histories(self) -> Partition | None:
+        return self._workdir.latest(histories.KIND, datetime.date.max)
 
 
-def check_query(query: Mapping, features: Sequence[Mapping]) -> None:
-    """Raises InputError for the first unknown key or value of the wrong type of a query."""
+def check_query(query: Mapping[str, object], features: Sequence[Mapping]) -> None:
+    """Checks a query's keys and the types of its values.
+
+    Args:
+        query: Raw query features by name.
+        features: Those there are, ``Release.serving()["query_features"]``.
+
+    Raises:
+        InputError: For the first unknown key, wrong type or list of weights of a wrong length.
+    """
     known = {raw["name"]: raw for raw in features}
     for name, value in query.items():
         if name not in known:
-            allowed = ", ".join(known)
             raise InputError(
-                f"query: unknown feature '{name}'{nearest(name, known)} (allowed: {allowed})"
+                f"query: unknown feature '{name}'{nearest(name, known)} "
+                f"(allowed: {', '.join(known)})"
             )
-        expected = _expected(known[name])
         if not _has_type(value, known[name]):
-            raise InputError(f"query: '{name}' must be {expected}, got {json.dumps(value)[:60]}")
-    for name in known:
-        ids = name.removesuffix("_weights")
-        if not known[name]["is_list"] or ids == name or ids not in known:
-            continue
-        given, wanted = len(query.get(name, [])), len(query.get(ids, []))
-        if given != wanted:
-            raise InputError(
-                f"query: '{name}' must have as many values as '{ids}', got {given} and {wanted}"
-            )
-
-
-def recommend(
-    release: Release, query: Mapping, k: int, titles: Mapping[str, str]
-) -> list[tuple[str, float, str]]:
-    """Asks a release.
-
-    Args:
-        release: Which.
-        query: Raw query features by name; missing ones get their declared defaults.
-        k: How many items are wanted; fewer come where the catalogue is smaller.
-        titles: Titles by item id, where there are any.
-
-    Returns:
-        (item id, score, title) each, best first; the score is the cosine, in [-1, 1].
-
-    Raises:
-        InputError: If k is less than 1, or the query does not fit the release.
-    """
-    import tensorflow as tf
-
-    if k < 1:
-        raise InputError(f"k must be at least 1, got {k}")
-    features = release.serving()["query_features"]
-    check_query(query, features)
-    answer = release.load().signatures["serving_default"](
-        k=tf.constant(k, tf.int32),
-        **{raw["name"]: tf.constant(_row_of_one(query, raw)) for raw in features},
-    )
-    item_ids = [item_id.decode() for item_id in answer["item_ids"][0].numpy()]
-    scores = answer["scores"][0].numpy().tolist()
-    return [
-        (item_id, score, titles.get(item_id, ""))
-        for item_id, score in zip(item_ids, scores, strict=True)
-    ]
-
-
-def release_titles(workdir: Workdir, release: Release) -> dict[str, str]:
-    """Returns the titles of the catalogue a release was built from; none if that is gone."""
-    catalogue = workdir.partition("catalogue", release.day)
-    return load_titles(catalogue) if catalogue.exists() else {}
+            given = json.dumps(value, ensure_ascii=False)[:60]
+            raise InputError(f"query: '{name}' must be {_expected(known[name])}, got {given}")
+    for name, raw in known.items():
+        if raw["is_list"] and raw["dtype"] == "float":
+            ids = name.removesuffix("_weights")
+            given, wanted = len(query.get(name, [])), len(query.get(ids, []))
+            if given != wanted:
+                raise InputError(
+                    f"query: '{name}' must have as many values as '{ids}', got {given} and {wanted}"
+                )
 
 
 def _row_of_one(query: Mapping, raw: Mapping) -> np.ndarray:
     dtype = object if raw["dtype"] == "bytes" else np.float32
     if not raw["is_list"]:
         return np.array([query.get(raw["name"], raw["default"])], dtype)
-    values = query.get(raw["name"], [])
-    # An empty array of objects has no type TensorFlow could read; one "" is an empty list too.
-    return np.array([values or [_PADDING[raw["dtype"]]]], dtype)
-
-
-_PADDING = {"bytes": "", "float": 0.0}
+    # TensorFlow can't tell the type of an empty array of objects; padding alone is empty too.
+    return np.array([query.get(raw["name"]) or [_PADDING[raw["dtype"]]]], dtype)
 
 
 def _expected(raw: Mapping) -> str:
@@ -115,10 +174,10 @@ def _expected(raw: Mapping) -> str:
     return "a text in quotes" if raw["dtype"] == "bytes" else "a number"
 
 
-def _has_type(value, raw: Mapping) -> bool:
+def _has_type(value: object, raw: Mapping) -> bool:
     if raw["is_list"]:
-        scalar = {**raw, "is_list": False}
-        return isinstance(value, list) and all(_has_type(one, scalar) for one in value)
+        element = {**raw, "is_list": False}
+        return isinstance(value, list) and all(_has_type(one, element) for one in value)
     if raw["dtype"] == "bytes":
         return isinstance(value, str)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

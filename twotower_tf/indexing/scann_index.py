@@ -39,7 +39,8 @@ class ScannIndex(tf.Module):
         self._items = len(embeddings)
         self._leaves = max(1, round(math.sqrt(self._items)))
         self._at = min(at, self._items)
-        self._effort = 1
+        # A variable, so that widening does not trace a search, and so load the index, again.
+        self._effort = tf.Variable(1, trainable=False, name="effort")
         searcher = (
             scann_ops.builder(
                 np.ascontiguousarray(embeddings, np.float32),
@@ -48,7 +49,7 @@ class ScannIndex(tf.Module):
             )
             .tree(
                 num_leaves=self._leaves,
-                num_leaves_to_search=self._searched_leaves(),
+                num_leaves_to_search=self._leaves,
                 training_sample_size=_TRAINING_SAMPLE,
                 random_init=False,
             )
@@ -56,27 +57,25 @@ class ScannIndex(tf.Module):
                 _DIMENSIONS_PER_BLOCK,
                 anisotropic_quantization_threshold=_ANISOTROPIC_THRESHOLD,
             )
-            .reorder(self._reordered())
+            .reorder(self._items)
             .build()
         )
         self._state = searcher.serialize_to_module()
+        # TensorFlow would keep it, a second copy of the index, for the rest of the process.
+        tf.raw_ops.DestroyResourceOp(resource=searcher.searcher_handle, ignore_lookup_error=False)
 
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See ``Index.search``."""
         searcher = scann_ops.searcher_from_module(self._state)
         k = tf.minimum(k, self._items)
         crowding = tf.maximum(tf.cast(k, tf.float32) / self._at, 1.0)
-
-        def scaled(number, most):
-            return tf.cast(tf.minimum(tf.math.ceil(number * crowding), most), tf.int32)
-
-        reorder = scaled(self._reordered(), self._items)
+        leaves, reordered = self._extent(crowding * tf.cast(self._effort, tf.float32))
 
         def search_leaves(leaves):
-            found = searcher.search_batched_parallel(queries, k, reorder, leaves)
+            found = searcher.search_batched_parallel(queries, k, reordered, leaves)
             return found.distances, found.indices
 
-        scores, positions = search_leaves(scaled(self._searched_leaves(), self._leaves))
+        scores, positions = search_leaves(leaves)
         # Missing results are NaN, or, where all queries miss some, columns that are not there.
         short = tf.reduce_any(tf.math.is_nan(scores)) | (tf.shape(scores)[1] < k)
         scores, positions = tf.cond(
@@ -89,14 +88,15 @@ class ScannIndex(tf.Module):
 
     def widen(self) -> bool:
         """Doubles the leaves searched and the items scored exactly; says False if that is all."""
-        if self._searched_leaves() == self._leaves and self._reordered() == self._items:
+        leaves, reordered = self._extent(tf.cast(self._effort, tf.float32))
+        if leaves == self._leaves and reordered == self._items:
             return False
-        self._effort *= 2
+        self._effort.assign(2 * self._effort)
         return True
 
-    def _searched_leaves(self) -> int:
+    def _extent(self, effort: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns how many leaves are searched and how many items scored exactly, int32."""
         share = max(_SHARE_OF_LEAVES, _SEARCHED_PER_RESULT * self._at / self._items)
-        return min(self._leaves, math.ceil(self._effort * share * self._leaves))
-
-    def _reordered(self) -> int:
-        return min(self._items, self._effort * _REORDERED_PER_RESULT * self._at)
+        leaves = tf.cast(tf.math.ceil(effort * share * self._leaves), tf.int32)
+        reordered = tf.cast(tf.math.ceil(effort * _REORDERED_PER_RESULT * self._at), tf.int32)
+        return tf.minimum(leaves, self._leaves), tf.minimum(reordered, self._items)

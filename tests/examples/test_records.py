@@ -1,0 +1,418 @@
+"""Raw records to typed ones: every mistake has a reason."""
+
+import datetime
+import decimal
+import math
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twotower_tf.config import Config
+from twotower_tf.datasets.files import SourceFile
+from twotower_tf.errors import InputError
+from twotower_tf.examples.records import (
+    DIVISOR,
+    EventParser,
+    ItemParser,
+    RejectedRecord,
+    UserParser,
+    check_columns,
+    required_columns,
+    reward,
+)
+
+T = 1_700_000_000
+
+
+def config(events=None, items=None, examples=None, query=(), candidate=()):
+    return Config.model_validate(
+        {
+            "name": "test",
+            "source": {
+                "events": {"path": "e.jsonl", **(events or {})},
+                "items": {"path": "i.jsonl", **(items or {})},
+                "users": {"path": "u.jsonl"},
+            },
+            "examples": examples or {},
+            "tables": {"t": {"buckets": 10, "dim": 2}},
+            "query": {
+                "features": list(query) or [{"name": "seed_item_id", "kind": "id", "table": "t"}],
+                "layers": [2],
+            },
+            "candidate": {
+                "features": list(candidate) or [{"name": "item_id", "kind": "id", "table": "t"}],
+                "layers": [2],
+            },
+        }
+    )
+
+
+def event(config, **record):
+    return EventParser(config).parse({"user_id": "u", "item_id": "i", "timestamp": T, **record})
+
+
+def item(config, **record):
+    return ItemParser(config).parse({"item_id": "i", **record})
+
+
+def rejection(parse, *args, **record):
+    with pytest.raises(RejectedRecord) as caught:
+        parse(*args, **record)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- ids --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("a", "a"),
+        (" ", " "),
+        (7, "7"),
+        (7.0, "7"),
+        (-3, "-3"),
+        (2**70, str(2**70)),
+        ("é" * 4, "é" * 4),
+        (decimal.Decimal("12"), "12"),
+    ],
+)
+def test_ids_are_text_or_whole_numbers(given, expected):
+    for_ids = config(examples={"max_id_bytes": 22})
+    assert event(for_ids, user_id=given).user_id == expected
+    assert event(for_ids, item_id=given).item_id == expected
+    assert item(for_ids, item_id=given).item_id == expected
+    assert UserParser(for_ids).parse({"user_id": given}).user_id == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (None, "column 'user_id' is missing; it must be an id"),
+        ("", "column 'user_id' is ''; it must be an id: text that is not empty"),
+        (True, "is True; it must be an id"),
+        (1.5, "is 1.5; it must be an id"),
+        (math.nan, "is nan; it must be an id"),
+        (2.0**60, "it must be an id"),
+        (["a"], "is ['a']; it must be an id"),
+        (b"a", "it must be an id"),
+        ("é" * 5, "it must be an id of at most 9 bytes (10 are given)"),
+        ("\ud800", "is '\\ud800'; it must be valid Unicode"),
+        ("x\n" * 500, "is 'x\\nx\\n"),
+    ],
+)
+def test_ids_that_can_not_be_ids_are_rejected(given, reason):
+    for_ids = config(examples={"max_id_bytes": 9})
+    assert reason in rejection(event, for_ids, user_id=given)
+    assert len(rejection(event, for_ids, user_id=given)) < 150
+    assert reason.replace("user_id", "item_id") in rejection(item, for_ids, item_id=given)
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, ""), ("", ""), ("x", "x"), (5, "5")])
+def test_seed_item_is_read_from_its_column_and_may_be_missing(given, expected):
+    columns = {"columns": {"seed_item_id": "watching"}}
+    assert event(config(columns), watching=given).seed_item_id == expected
+    assert event(config(), seed_item_id=given).seed_item_id == ""
+
+
+# --- times ------------------------------------------------------------------------------------
+
+UTC = datetime.timezone.utc
+NOON = datetime.datetime(2026, 1, 31, 12, 0, 0, 999_999)
+
+
+@pytest.mark.parametrize(
+    ("unit", "given", "expected"),
+    [
+        ("seconds", T, T),
+        ("seconds", T + 0.9, T),
+        ("seconds", f"{T}", T),
+        ("seconds", f" {T}.7", T),
+        ("seconds", 631_152_000, 631_152_000),
+        ("seconds", 4_102_444_799, 4_102_444_799),
+        ("milliseconds", T * 1000 + 999, T),
+        ("milliseconds", str(T * 1000), T),
+        ("iso8601", "2026-01-31T12:00:00Z", 1_769_860_800),
+        ("iso8601", "2026-01-31 12:00:00", 1_769_860_800),
+        ("iso8601", "2026-01-31T12:00:00.999+02:00", 1_769_853_600),
+        ("iso8601", "2026-01-31", 1_769_817_600),
+    ]
+    + [
+        (unit, time, seconds)
+        for unit in ("seconds", "milliseconds", "iso8601")
+        for time, seconds in (
+            (NOON, 1_769_860_800),
+            (NOON.replace(tzinfo=UTC), 1_769_860_800),
+            (NOON.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=2))), 1_769_853_600),
+            (NOON.date(), 1_769_817_600),
+        )
+    ],
+)
+def test_times_of_every_unit_become_whole_unix_seconds(unit, given, expected):
+    assert event(config({"timestamp_unit": unit}), timestamp=given).timestamp == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "given", "reason"),
+    [
+        ("seconds", None, "column 'timestamp' is missing; it must be a time in Unix seconds"),
+        ("seconds", T * 1000, "this looks like milliseconds; set timestamp_unit: milliseconds"),
+        ("seconds", f"{T}000", "this looks like milliseconds; set timestamp_unit: milliseconds"),
+        ("milliseconds", T, "this looks like seconds; set timestamp_unit: seconds"),
+        ("seconds", 631_151_999, "a time between 1990-01-01 and 2100-01-01"),
+        ("seconds", 4_102_444_800, "a time between 1990-01-01 and 2100-01-01"),
+        ("seconds", T * 10**6, "a time between"),
+        ("seconds", "2026-01-31", "for dates as text set timestamp_unit: iso8601"),
+        ("seconds", True, "is True; it must be a time in Unix seconds"),
+        ("seconds", math.inf, "is inf; it must be a time in Unix seconds"),
+        ("milliseconds", "", "is ''; it must be a time in Unix milliseconds"),
+        ("iso8601", T, "a time such as 2026-01-31T12:00:00Z"),
+        ("iso8601", "2026-02-30T00:00:00Z", "a time such as"),
+        ("iso8601", "", "a time such as"),
+        ("iso8601", "1970-01-01", "a time between"),
+    ],
+)
+def test_times_that_make_no_sense_are_rejected(unit, given, reason):
+    assert reason in rejection(event, config({"timestamp_unit": unit}), timestamp=given)
+
+
+def test_publication_may_be_older_than_logs_or_unknown():
+    films = config(items={"columns": {"published_at": "released"}, "timestamp_unit": "iso8601"})
+    assert item(films, released="1895-12-28").published_at == -2_335_564_800
+    assert item(films, released="").published_at is None
+    assert item(films).published_at is None
+    assert "'released' is 'soon'" in rejection(item, films, released="soon")
+
+
+# --- features ---------------------------------------------------------------------------------
+
+FEATURES = [
+    {"name": "device", "kind": "category"},
+    {"name": "volume", "kind": "dense", "default": 0.5},
+    {"name": "tags", "kind": "id_bag", "table": "t", "separator": "|"},
+    {"name": "queries", "kind": "id_bag", "table": "t", "max_length": 2},
+    {"name": "likes", "kind": "weighted_id_bag", "table": "t", "weights": "how", "max_length": 2},
+    {"name": "since_login", "kind": "age", "since": "login"},
+]
+
+
+def test_missing_features_take_their_defaults():
+    expected = {
+        "device": "",
+        "volume": 0.5,
+        "tags": [],
+        "queries": [],
+        "likes": [],
+        "likes_weights": [],
+        "since_login": None,
+    }
+    assert event(config(query=FEATURES)).values == expected
+    for empty in (None, ""):
+        missing = dict.fromkeys(["device", "volume", "tags", "queries", "likes", "how"], empty)
+        assert event(config(query=FEATURES), login=empty, **missing).values == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "name", "expected"),
+    [
+        ("device", "tv", "device", "tv"),
+        ("device", 3, "device", "3"),
+        ("device", False, "device", "false"),
+        ("volume", 2, "volume", 2.0),
+        ("volume", "-1e3", "volume", -1000.0),
+        ("volume", True, "volume", 1.0),
+        ("volume", decimal.Decimal("0.25"), "volume", 0.25),
+        ("tags", "a|b||c|", "tags", ["a", "b", "c"]),
+        ("tags", ["a|b", 3], "tags", ["a|b", "3"]),
+        ("queries", "a b|c", "queries", ["a b|c"]),
+        ("queries", ["a", "b", "c"], "queries", ["b", "c"]),
+        ("login", T, "since_login", T),
+    ],
+)
+def test_features_are_converted(column, given, name, expected):
+    value = event(config(query=FEATURES), **{column: given}).values[name]
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "reason"),
+    [
+        ("device", 1.5, "column 'device' is 1.5; it must be text or a whole number"),
+        ("device", {"a": 1}, "must be text"),
+        ("device", "\udfff", "must be valid Unicode"),
+        ("volume", "loud", "column 'volume' is 'loud'; it must be a finite number"),
+        ("volume", math.nan, "is nan; it must be a finite number"),
+        ("volume", "inf", "is 'inf'; it must be a finite number"),
+        ("volume", 10**400, "must be a finite number"),
+        ("volume", 1e39, "must be a finite number"),
+        ("volume", [1.0], "must be a finite number"),
+        ("tags", ["a", None], "is ['a', None]; it must be a list without empty values"),
+        ("tags", ["a", ""], "column 'tags' is ['a', '']; it must be a list without empty values"),
+        ("how", [None], "column 'how' is [None]; it must be a list without empty values"),
+        ("login", "yesterday", "column 'login' is 'yesterday'; it must be a time"),
+    ],
+)
+def test_features_that_can_not_be_converted_are_rejected(column, given, reason):
+    assert reason in rejection(event, config(query=FEATURES), **{column: given})
+
+
+def test_weights_go_with_their_ids_before_lists_are_cut():
+    parsed = event(config(query=FEATURES), likes=["a", "b", "c"], how=[1, 2, "3"])
+    assert (parsed.values["likes"], parsed.values["likes_weights"]) == (["b", "c"], [2.0, 3.0])
+    reason = rejection(event, config(query=FEATURES), likes=["a", "b", "c"], how=[1, 2])
+    assert reason == "column 'how' has 2 weights for 3 ids; there must be as many"
+    assert "0 weights for 1 ids" in rejection(event, config(query=FEATURES), likes=["a"])
+
+
+def test_each_parser_takes_its_own_features_and_no_other_columns():
+    of_user = {"name": "country", "kind": "category", "of": "user", "column": "land"}
+    both = config(query=[*FEATURES[:1], of_user], candidate=[{"name": "length", "kind": "dense"}])
+    columns = {"device": "tv", "land": "CH", "length": 9, "other": object()}
+    assert event(both, **columns).values == {"device": "tv"}
+    assert UserParser(both).parse({"user_id": "u", **columns}).values == {"country": "CH"}
+    assert item(both, **columns).values == {"length": 9.0}
+
+
+HISTORY = {"name": "history", "kind": "id_bag", "table": "t", "separator": ";"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(["a", "b", 3, "d"], ("b", "3", "d")), ("a;b", ("a", "b")), (None, ()), ([], ()), ("", ())],
+)
+def test_history_of_the_log_is_read_only_where_its_column_is_named(given, expected):
+    named = config(
+        {"columns": {"history": "path"}}, query=[HISTORY], examples={"history_length": 3}
+    )
+    assert event(named, path=given).history == expected
+    assert event(named, path=given).values == {}
+    assert event(config(query=[HISTORY]), path=given, history=given).history is None
+    assert "'path' is ['a', '']; it must be a list without empty values" in rejection(
+        event, named, path=["a", ""]
+    )
+
+
+# --- reward -----------------------------------------------------------------------------------
+
+
+def reward_config(**section):
+    return config(
+        examples={"reward": {"column": "watched", **section}},
+        candidate=[{"name": "length", "kind": "dense", "default": 7.0}],
+    )
+
+
+@given(
+    st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.floats(-5, 5), st.floats(0.1, 5), st.booleans()
+)
+def test_reward_is_the_clipped_share_of_the_divisor(watched, length, low, span, on_event):
+    section = reward_config(divided_by="length", low=low, high=low + span)
+    lengths = {"length": length} if on_event else {}
+    parsed = event(section, watched=watched, **lengths)
+    of_item = item(section, length=123.0 if on_event else length).values
+    expected = (watched / length - low) / (low + span - low)
+    expected = 0.0 if expected < 0 else 1.0 if expected > 1 else expected
+    assert reward(section.examples.reward, parsed, of_item) == pytest.approx(expected, abs=1e-12)
+
+
+def test_without_a_reward_section_every_event_is_worth_one():
+    assert event(config()).reward_value is None
+    assert reward(None, event(config()), None) == 1.0
+
+
+@pytest.mark.parametrize("given", [None, "", math.nan, "much"])
+def test_reward_column_is_required(given):
+    assert "column 'watched' is" in rejection(event, reward_config(), watched=given)
+
+
+@pytest.mark.parametrize(
+    ("on_event", "on_item", "reason"),
+    [
+        (0, 5, "column 'length' is 0.0; it must be a number above 0"),
+        (-1, 5, "column 'length' is -1.0"),
+        (None, 0, "column 'length' is 0.0"),
+        # The feature's default, 7, is not something to divide by.
+        (None, None, "column 'length' is missing from the event and from its item"),
+    ],
+)
+def test_divisor_must_be_there_and_positive(on_event, on_item, reason):
+    section = reward_config(divided_by="length")
+    parsed, of_item = event(section, watched=3, length=on_event), item(section, length=on_item)
+    assert of_item.values.get(DIVISOR) == on_item
+    assert reason in rejection(reward, section.examples.reward, parsed, of_item.values)
+
+
+def test_unknown_item_has_no_divisor():
+    section = reward_config(divided_by="length")
+    parsed = event(section, watched=3)
+    assert "missing from the event" in rejection(reward, section.examples.reward, parsed, None)
+
+
+# --- columns ----------------------------------------------------------------------------------
+
+
+def test_required_columns_are_those_the_configuration_names():
+    needing = config(
+        {"columns": {"seed_item_id": "watching", "history": "path"}},
+        {"columns": {"title": "name"}},
+        {"reward": {"column": "watched", "divided_by": "length"}},
+        query=[HISTORY, FEATURES[4], FEATURES[5], {"name": "c", "kind": "category", "of": "user"}],
+    )
+    assert set(required_columns(needing, "events")) == {
+        *("user_id", "item_id", "timestamp", "watching", "path", "watched", "likes", "how", "login")
+    }
+    assert set(required_columns(needing, "items")) == {"item_id", "name"}
+    assert set(required_columns(needing, "users")) == {"user_id", "c"}
+
+
+def test_header_without_a_needed_column_is_refused_up_front(tmp_path):
+    path = tmp_path / "ratings.csv"
+    file = SourceFile(str(path), "csv")
+    needing = config({"columns": {"item_id": "movie_id"}})
+    path.write_text("user_id,movie,timestamp\n")
+    with pytest.raises(InputError) as caught:
+        check_columns(file, needing, "events")
+    assert str(caught.value) == (
+        f"{path}: there is no column 'movie_id' (source.events.columns.item_id); did you mean "
+        "'movie'?; its columns are user_id, movie, timestamp"
+    )
+    path.write_text("user_id,movie_id,timestamp,user_id\n")
+    with pytest.raises(InputError, match=r"'user_id' .* more than once"):
+        check_columns(file, needing, "events")
+    path.write_text("timestamp,movie_id,user_id,other\n")
+    check_columns(file, needing, "events")
+    check_columns(SourceFile("anything.jsonl", "jsonl"), needing, "events")
+
+
+# --- anything at all --------------------------------------------------------------------------
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes()
+    | st.decimals() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=5,
+)  # fmt: skip
+EVERYTHING = config(
+    {"columns": {"seed_item_id": "seed", "history": "path"}},
+    examples={"reward": {"column": "watched", "divided_by": "length"}},
+    query=FEATURES,
+)
+COLUMNS = ["seed", "path", "watched", "length", "how", "login"] + [f["name"] for f in FEATURES]
+
+
+@given(st.dictionaries(st.sampled_from([*COLUMNS, "user_id", "item_id", "timestamp"]), ANYTHING))
+def test_any_record_is_parsed_or_rejected_and_never_breaks_the_build(record):
+    parser = pickle.loads(pickle.dumps(EventParser(EVERYTHING)))
+    try:
+        parsed = parser.parse({"user_id": "u", "item_id": "i", "timestamp": T, **record})
+    except RejectedRecord:
+        return
+    texts = [parsed.user_id, parsed.item_id, parsed.seed_item_id, *parsed.history]
+    texts += [parsed.values["device"], *parsed.values["tags"], *parsed.values["likes"]]
+    assert all(text.encode("utf-8") is not None for text in texts)
+    assert math.isfinite(parsed.values["volume"])
+    assert len(parsed.values["likes"]) == len(parsed.values["likes_weights"])

@@ -1,0 +1,87 @@
+"""What a build has to do, as every worker has to know it."""
+
+import bisect
+import dataclasses
+import datetime
+import functools
+
+from twotower_tf.config import Config
+from twotower_tf.datasets.files import SourceFile
+from twotower_tf.examples import catalogue
+
+_EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
+
+
+def day_number(timestamp: int) -> int:
+    """Returns the UTC day (``date.toordinal``) of a time in Unix seconds."""
+    return timestamp // catalogue.SECONDS_PER_DAY + _EPOCH_DAY
+
+
+@dataclasses.dataclass(frozen=True)
+class CatalogueSnapshot:
+    """A catalogue snapshot to join with.
+
+    Attributes:
+        day: The first day it holds for.
+        path: Its Parquet file.
+        checksum: The file's SHA-256.
+    """
+
+    day: int
+    path: str
+    checksum: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a build does; days are ``date.toordinal`` numbers.
+
+    Attributes:
+        config_json: The configuration as JSON, which travels to workers cheaply.
+        root: The source folder.
+        scratch: Where workers write; not seen by readers.
+        days: The days to build, ascending.
+        events: The event files to read.
+        catalogues: The catalogue snapshots, ascending.
+        profiles: The user profiles' snapshots, ascending: the first day each holds for, its files.
+        carried: The files of the histories to go on from.
+    """
+
+    config_json: str
+    root: str
+    scratch: str
+    days: tuple[int, ...]
+    events: tuple[SourceFile, ...]
+    catalogues: tuple[CatalogueSnapshot, ...]
+    profiles: tuple[tuple[int, tuple[SourceFile, ...]], ...]
+    carried: tuple[str, ...]
+
+    @functools.cached_property
+    def config(self) -> Config:
+        """The configuration."""
+        return Config.model_validate_json(self.config_json)
+
+    @functools.cached_property
+    def day_set(self) -> frozenset[int]:
+        """The days to build, to look up."""
+        return frozenset(self.days)
+
+    def items_of(self, day: int) -> catalogue.ItemLookup:
+        """Returns the look-up in the catalogue as of a day."""
+        snapshot = latest(self.catalogues, day, key=lambda snapshot: snapshot.day)
+        return catalogue.shared_lookup(snapshot.path, snapshot.checksum, self.config_json)
+
+    def profiles_of(self, day: int) -> int | None:
+        """Returns the day of the user profiles' snapshot that holds on a day."""
+        snapshot = latest(self.profiles, day, key=lambda snapshot: snapshot[0])
+        return None if snapshot is None else snapshot[0]
+
+    def events_of(self, day: int) -> list[SourceFile]:
+        """Returns the files that may hold events of a day."""
+        return [file for file in self.events if file.day is None or file.day.toordinal() == day]
+
+
+def latest(snapshots, day: int, key):
+    """Returns the last of ascending snapshots that is not after a day, None if there is none."""
+    position = bisect.bisect_right(snapshots, day, key=key)
+    return snapshots[position - 1] if position else None
