@@ -67,7 +67,7 @@ $(INSTALLED_BENCH): $(INSTALLED)
 
 # A PYTHON that is named, and differs from the one .venv was made with, makes it anew.
 ifdef PYTHON
-ifneq ($(shell "$(PYTHON)" -V 2>&1),$(shell $(VENV_PYTHON) -V 2>&1))
+ifneq ($(shell ("$(PYTHON)" -V) 2>&1),$(shell ($(VENV_PYTHON) -V) 2>&1))
 $(INSTALLED): other-python
 endif
 endif

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Separator = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
@@ -196,7 +197,7 @@ class IdBagFeature(BaseFeature):
     table: str
     combiner: Literal["mean", "sum", "sqrtn"] = "mean"
     max_length: Positive | None = None
-    separator: str | None = None
+    separator: Separator | None = None
 
 
 class WeightedIdBagFeature(BaseFeature):
@@ -207,6 +208,7 @@ class WeightedIdBagFeature(BaseFeature):
     weights: str
     combiner: Literal["mean", "sum", "sqrtn"] = "sum"
     max_length: Positive | None = None
+    separator: Separator | None = None
 
 
 class CategoryFeature(BaseFeature):
@@ -409,5 +411,13 @@ def _check_feature(where: str, feature, tower: str, config: Config) -> None:
         raise ValueError(f"{where}: 'of' must be one of {', '.join(allowed)}, got '{feature.of}'")
     if feature.of == "user" and config.source.users is None:
         raise ValueError(f"{where}: 'of: user' needs source.users")
+    seeded = config.source.events.columns.seed_item_id is not None
+    if feature.column == "seed_item_id" and not seeded and tower == "query":
+        raise ValueError(f"{where}: a seed needs source.events.columns.seed_item_id")
+    weights = f"{feature.name}_weights"
+    if feature.kind == "weighted_id_bag" and any(
+        other.name == weights for other in getattr(config, tower).features
+    ):
+        raise ValueError(f"{where}: its weights are called '{weights}', as another feature is")
     if not math.isfinite(getattr(feature, "default", 0.0)):
         raise ValueError(f"{where}: default must be finite")

@@ -23,6 +23,9 @@ _DAY_FOLDER = re.compile(r"^dt=(\d{4}-\d{2}-\d{2})$")
 def parse_day(text: str, what: str = "day") -> datetime.date:
     """Returns the UTC date written as YYYY-MM-DD; raises InputError naming ``what`` otherwise."""
     try:
+        # Python 3.11 would take other ISO forms too, such as 2026-W01-1.
+        if not _DAY_FOLDER.match(f"dt={text}"):
+            raise ValueError(text)
         return datetime.date.fromisoformat(text)
     except ValueError as error:
         raise InputError(f"{what} must be a date as YYYY-MM-DD, got '{text}'") from error

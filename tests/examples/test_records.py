@@ -64,9 +64,6 @@ def rejection(parse, *args, **record):
     return str(caught.value)
 
 
-# --- ids --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -96,9 +93,8 @@ def test_ids_are_text_or_whole_numbers(given, expected):
         (True, "is True; it must be an id"),
         (1.5, "is 1.5; it must be an id"),
         (math.nan, "is nan; it must be an id"),
-        (2.0**60, "it must be an id"),
+        (2.0**60, "it must be an id: text"),
         (["a"], "is ['a']; it must be an id"),
-        (b"a", "it must be an id"),
         ("é" * 5, "it must be an id of at most 9 bytes (10 are given)"),
         ("\ud800", "is '\\ud800'; it must be valid Unicode"),
         ("x\n" * 500, "is 'x\\nx\\n"),
@@ -117,8 +113,6 @@ def test_seed_item_is_read_from_its_column_and_may_be_missing(given, expected):
     assert event(config(columns), watching=given).seed_item_id == expected
     assert event(config(), seed_item_id=given).seed_item_id == ""
 
-
-# --- times ------------------------------------------------------------------------------------
 
 UTC = datetime.timezone.utc
 NOON = datetime.datetime(2026, 1, 31, 12, 0, 0, 999_999)
@@ -167,7 +161,6 @@ def test_times_of_every_unit_become_whole_unix_seconds(unit, given, expected):
         ("seconds", T * 10**6, "a time between"),
         ("seconds", "2026-01-31", "for dates as text set timestamp_unit: iso8601"),
         ("seconds", True, "is True; it must be a time in Unix seconds"),
-        ("seconds", math.inf, "is inf; it must be a time in Unix seconds"),
         ("milliseconds", "", "is ''; it must be a time in Unix milliseconds"),
         ("iso8601", T, "a time such as 2026-01-31T12:00:00Z"),
         ("iso8601", "2026-02-30T00:00:00Z", "a time such as"),
@@ -179,6 +172,10 @@ def test_times_that_make_no_sense_are_rejected(unit, given, reason):
     assert reason in rejection(event, config({"timestamp_unit": unit}), timestamp=given)
 
 
+def test_time_is_read_whatever_else_is_wrong():
+    assert EventParser(config()).timestamp({"timestamp": str(T), "user_id": None}) == T
+
+
 def test_publication_may_be_older_than_logs_or_unknown():
     films = config(items={"columns": {"published_at": "released"}, "timestamp_unit": "iso8601"})
     assert item(films, released="1895-12-28").published_at == -2_335_564_800
@@ -186,8 +183,6 @@ def test_publication_may_be_older_than_logs_or_unknown():
     assert item(films).published_at is None
     assert "'released' is 'soon'" in rejection(item, films, released="soon")
 
-
-# --- features ---------------------------------------------------------------------------------
 
 FEATURES = [
     {"name": "device", "kind": "category"},
@@ -200,15 +195,8 @@ FEATURES = [
 
 
 def test_missing_features_take_their_defaults():
-    expected = {
-        "device": "",
-        "volume": 0.5,
-        "tags": [],
-        "queries": [],
-        "likes": [],
-        "likes_weights": [],
-        "since_login": None,
-    }
+    expected = {"device": "", "volume": 0.5, "since_login": None}
+    expected.update({name: [] for name in ("tags", "queries", "likes", "likes_weights")})
     assert event(config(query=FEATURES)).values == expected
     for empty in (None, ""):
         missing = dict.fromkeys(["device", "volume", "tags", "queries", "likes", "how"], empty)
@@ -246,7 +234,6 @@ def test_features_are_converted(column, given, name, expected):
         ("device", "\udfff", "must be valid Unicode"),
         ("volume", "loud", "column 'volume' is 'loud'; it must be a finite number"),
         ("volume", math.nan, "is nan; it must be a finite number"),
-        ("volume", "inf", "is 'inf'; it must be a finite number"),
         ("volume", 10**400, "must be a finite number"),
         ("volume", 1e39, "must be a finite number"),
         ("volume", [1.0], "must be a finite number"),
@@ -291,12 +278,11 @@ def test_history_of_the_log_is_read_only_where_its_column_is_named(given, expect
     assert event(named, path=given).history == expected
     assert event(named, path=given).values == {}
     assert event(config(query=[HISTORY]), path=given, history=given).history is None
+    an_age = config(query=[{"name": "history", "kind": "age", "since": "login"}])
+    assert event(an_age, login=T).values == {"history": T}
     assert "'path' is ['a', '']; it must be a list without empty values" in rejection(
         event, named, path=["a", ""]
     )
-
-
-# --- reward -----------------------------------------------------------------------------------
 
 
 def reward_config(**section):
@@ -352,9 +338,6 @@ def test_unknown_item_has_no_divisor():
     assert "missing from the event" in rejection(reward, section.examples.reward, parsed, None)
 
 
-# --- columns ----------------------------------------------------------------------------------
-
-
 def test_required_columns_are_those_the_configuration_names():
     needing = config(
         {"columns": {"seed_item_id": "watching", "history": "path"}},
@@ -387,8 +370,6 @@ def test_header_without_a_needed_column_is_refused_up_front(tmp_path):
     check_columns(file, needing, "events")
     check_columns(SourceFile("anything.jsonl", "jsonl"), needing, "events")
 
-
-# --- anything at all --------------------------------------------------------------------------
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes()

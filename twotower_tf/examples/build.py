@@ -11,18 +11,16 @@ A day of which more than ``examples.max_rejected_share`` was rejected ends the b
 import datetime
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 
 from twotower_tf import storage
 from twotower_tf.config import Config
-from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.errors import InputError
-from twotower_tf.examples import catalogue, histories, rejects, tfrecord
-from twotower_tf.examples.outcome import Outcome
-from twotower_tf.examples.plan import KIND, Plan, days_to_build, find_events, find_snapshots
-from twotower_tf.examples.staging import StagedCatalogue, stage_catalogues
+from twotower_tf.examples import catalogue
+from twotower_tf.examples.plan import Plan
+from twotower_tf.examples.planning import KIND, days_to_build, make_plan
+from twotower_tf.examples.publish import Outcome, Publisher
 
 JOB = "build_examples"
 Progress = Callable[[datetime.date, dict], None]
@@ -63,10 +61,9 @@ def build_examples(
     }
     if missing:
         with storage.scratch(workdir.path(JOB)) as scratch:
-            staged = stage_catalogues(config, workdir, source, missing, scratch)
-            plan = _plan(config, workdir, source, missing, scratch, staged)
+            plan, staged = make_plan(config, workdir, source, missing, scratch)
             outcome = _run(plan, beam_args)
-            publisher = _Publisher(config, workdir, plan, outcome, staged)
+            publisher = Publisher(config, workdir, plan, outcome, staged)
             publisher.check_profiles()
             for day in missing:
                 counts[day] = publisher.publish(day)
@@ -75,34 +72,6 @@ def build_examples(
                 if progress is not None:
                     progress(day, counts[day])
     return dict(sorted(counts.items()))
-
-
-def _plan(
-    config: Config,
-    workdir: storage.Workdir,
-    source: str,
-    days: list[datetime.date],
-    scratch: str,
-    staged: list[StagedCatalogue],
-) -> Plan:
-    profiles = {}
-    if config.source.users is not None:
-        profiles = find_snapshots(source, config, "users", days, built=[])
-    carried = None
-    if config.source.events.columns.history is None:
-        carried = workdir.latest(histories.KIND, days[0] - datetime.timedelta(days=1))
-    return Plan(
-        config_json=config.model_dump_json(by_alias=True),
-        root=source,
-        scratch=scratch,
-        days=tuple(day.toordinal() for day in days),
-        events=tuple(find_events(source, config, days)),
-        catalogues=tuple(snapshot.snapshot for snapshot in staged),
-        profiles=tuple((day.toordinal(), tuple(files)) for day, files in profiles.items()),
-        carried=tuple(carried.file(shard["file"]) for shard in carried.manifest()["shards"])
-        if carried is not None
-        else (),
-    )
 
 
 def _run(plan: Plan, beam_args: Sequence[str]) -> Outcome:
@@ -131,34 +100,3 @@ def _run(plan: Plan, beam_args: Sequence[str]) -> Outcome:
     if outcome.problems:
         raise InputError(outcome.problems[0])
     return outcome
-
-
-class _Publisher:
-    """Moves a day's files from the scratch folder to its partitions."""
-
-    def __init__(
-        self,
-        config: Config,
-        workdir: storage.Workdir,
-        plan: Plan,
-        outcome: Outcome,
-        staged: list[StagedCatalogue],
-    ):
-        self._config = config
-        self._workdir = workdir
-        self._plan = plan
-        self._outcome = outcome
-        self._fingerprint = examples_fingerprint(config)
-        self._catalogues_due = [snapshot for snapshot in staged if snapshot.parsed is not None]
-        self._catalogue_days = {}
-
-    def publish(self, day: datetime.date) -> dict:
-        """Publishes a day and returns its counts.
-
-        Raises:
-            InputError: If too many of its records were rejected.
-        """
-        due = [staged for staged in self._catalogues_due if staged.snapshot.day <= day.toordinal()]
-        rejected = self._rejected_lines(day, due)
-        self._check_share(day)
-        return {}

@@ -110,9 +110,7 @@ class ItemLookup:
         table = pyarrow.parquet.read_table(path)
         self._rows = {item_id: row for row, item_id in enumerate(table["item_id"].to_pylist())}
         self._features = raw_features(config, "candidate")
-        self._columns = [
-            table[f"candidate/{raw.name}"].to_pylist() for raw in self._features
-        ]
+        self._columns = [table[f"candidate/{raw.name}"].to_pylist() for raw in self._features]
         self._divisors = table[DIVISOR].to_pylist() if DIVISOR in table.column_names else None
         self._id_column = config.source.items.columns.item_id
         # Without ages the features of an item are the same in all of its events.

@@ -50,9 +50,7 @@ def _declare_features():
     features = file.message_type.add(name="Features")
     entry = features.nested_type.add(name="FeatureEntry")
     entry.options.map_entry = True
-    entry.field.add(
-        name="key", number=1, type=_FIELD.TYPE_STRING, label=_FIELD.LABEL_OPTIONAL
-    )
+    entry.field.add(name="key", number=1, type=_FIELD.TYPE_STRING, label=_FIELD.LABEL_OPTIONAL)
     _add_message_field(entry, "value", 2, "Feature")
     _add_message_field(features, "feature", 1, "Features.FeatureEntry", repeated=True)
     pool = descriptor_pool.DescriptorPool()

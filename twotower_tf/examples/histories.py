@@ -56,9 +56,7 @@ def write_histories(path: str, rows: list[tuple]) -> None:
         rows: ``(user_id, item_ids, timestamps, query)`` each, sorted by user.
     """
     columns = zip(*rows, strict=True) if rows else ((), (), (), ())
-    arrays = [
-        pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)
-    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
     table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
     pyarrow.parquet.write_table(table, path, compression="zstd")
 

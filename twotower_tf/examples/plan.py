@@ -4,17 +4,34 @@ import bisect
 import dataclasses
 import datetime
 import functools
+import os
 
 from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.examples import catalogue
 
+SPLITS = ("train", "eval")
 _EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
 
 
 def day_number(timestamp: int) -> int:
     """Returns the UTC day (``date.toordinal``) of a time in Unix seconds."""
     return timestamp // catalogue.SECONDS_PER_DAY + _EPOCH_DAY
+
+
+def shard_path(kind: str, day: int, name: str) -> str:
+    """Returns where below the scratch folder a file of a day's partition is."""
+    return os.path.join(kind, f"dt={datetime.date.fromordinal(day)}", name)
+
+
+def rejected_users_path(snapshot_day: int) -> str:
+    """Returns where below the scratch folder the rejected profiles of a snapshot are."""
+    return shard_path("rejected_users", snapshot_day, "users.jsonl")
+
+
+def example_shard_name(split: str, shard: int, shards: int) -> str:
+    """Returns the file of a partition of examples that holds a shard of a split."""
+    return f"{split}-{shard:05d}-of-{shards:05d}.tfrecord.gz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +83,13 @@ class Plan:
         """The days to build, to look up."""
         return frozenset(self.days)
 
+    def catalogue_of(self, day: int) -> CatalogueSnapshot:
+        """Returns the catalogue snapshot that holds on a day."""
+        return latest(self.catalogues, day, key=lambda snapshot: snapshot.day)
+
     def items_of(self, day: int) -> catalogue.ItemLookup:
         """Returns the look-up in the catalogue as of a day."""
-        snapshot = latest(self.catalogues, day, key=lambda snapshot: snapshot.day)
+        snapshot = self.catalogue_of(day)
         return catalogue.shared_lookup(snapshot.path, snapshot.checksum, self.config_json)
 
     def profiles_of(self, day: int) -> int | None:

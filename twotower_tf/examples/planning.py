@@ -204,9 +204,7 @@ def _stage(
     parsed = catalogue.parse_snapshot(files, source, config)
     most = config.examples.max_rejected_share
     if len(parsed.rejected) > most * parsed.read:
-        raise InputError(
-            rejects.too_many(f"items of {day}", parsed.rejected, parsed.read, most)
-        )
+        raise InputError(rejects.too_many(f"items of {day}", parsed.rejected, parsed.read, most))
     path = os.path.join(scratch, "catalogue", f"dt={day}", catalogue.FILE)
     os.makedirs(os.path.dirname(path))
     catalogue.write_snapshot(parsed, path)

@@ -87,9 +87,7 @@ def window_positions(
         events: A day's, in order.
         window_seconds: The length of a window.
     """
-    for window, group in itertools.groupby(
-        events, lambda event: event.timestamp // window_seconds
-    ):
+    for window, group in itertools.groupby(events, lambda event: event.timestamp // window_seconds):
         count = len(list(group))
         for rank in range(count):
             yield window, (rank + user_share) / count
@@ -247,6 +245,4 @@ class TimelineEncoder:
 
 def by_day(events: list[TimedEvent]) -> dict[int, list[TimedEvent]]:
     """Groups events in order by their day."""
-    return {
-        day: list(group) for day, group in itertools.groupby(events, attrgetter("day"))
-    }
+    return {day: list(group) for day, group in itertools.groupby(events, attrgetter("day"))}

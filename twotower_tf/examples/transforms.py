@@ -5,7 +5,6 @@ moves between workers are tuples of plain values, which Beam encodes fast.
 """
 
 import contextlib
-import datetime
 import json
 import os
 import uuid
@@ -23,7 +22,12 @@ from twotower_tf.datasets.files import SourceFile, Unreadable, read_records
 from twotower_tf.errors import InputError
 from twotower_tf.examples import histories, tfrecord
 from twotower_tf.examples.events import EventReader, Rejected
-from twotower_tf.examples.plan import Plan
+from twotower_tf.examples.plan import (
+    Plan,
+    example_shard_name,
+    rejected_users_path,
+    shard_path,
+)
 from twotower_tf.examples.records import RejectedRecord, UserParser
 from twotower_tf.examples.rejects import rejected_line
 from twotower_tf.examples.timeline import (
@@ -42,16 +46,6 @@ OUTCOME_FILE = "outcome.json"
 
 UserPart = tuple[str, tuple]
 Keyed = tuple[str, tuple]
-
-
-def shard_path(kind: str, day: int, name: str) -> str:
-    """Returns where below the scratch folder a file of a day's partition is."""
-    return os.path.join(kind, f"dt={datetime.date.fromordinal(day)}", name)
-
-
-def rejected_users_path(snapshot_day: int) -> str:
-    """Returns where below the scratch folder the rejected profiles of a snapshot are."""
-    return shard_path("rejected_users", snapshot_day, "users.jsonl")
 
 
 def _rejected(path: str, delivery: tuple[int, int], line: str) -> pvalue.TaggedOutput:
@@ -182,11 +176,8 @@ class MakeExamples(beam.DoFn):
         for day in sorted({*days, *(day for day in self._profile_days if day >= first)}):
             profile = profiles.get(self._plan.profiles_of(day))
             for example in self._encoder.examples(user_id, days.get(day, ()), walk, profile):
-                name = f"{example.split}-{example.shard:05d}-of-{self._shards:05d}.tfrecord.gz"
-                yield (
-                    shard_path("examples", day, name),
-                    (*example.order, example.record),
-                )
+                name = example_shard_name(example.split, example.shard, self._shards)
+                yield shard_path("examples", day, name), (*example.order, example.record)
             if self._carries:
                 shard = histories.shard_name(histories.user_hash(user_id)[0], self._shards)
                 row = (day, user_id, *walk.state(), self._query.of_user(user_id, profile))
@@ -195,10 +186,9 @@ class MakeExamples(beam.DoFn):
     def finish_bundle(self) -> Iterator[Any]:
         """Hands the counts on."""
         for (day, name), count in self._counts.items():
-            counted = _outcome("count", day, name, count)
-            yield pvalue.TaggedOutput(
-                _OUTCOME, WindowedValue(counted.value, GlobalWindow().max_timestamp(), [GlobalWindow()])
-            )
+            window = GlobalWindow()
+            counted = WindowedValue(("count", day, name, count), window.max_timestamp(), [window])
+            yield pvalue.TaggedOutput(_OUTCOME, counted)
 
 
 def _sorted_parts(parts: Iterable[tuple]) -> tuple[list[tuple], dict[int, dict], tuple | None]:
@@ -278,15 +268,13 @@ class WriteRejected(beam.DoFn):
         self._scratch = plan.scratch
 
     def process(self, element: tuple[str, Iterable[tuple]]) -> Iterator[tuple]:
-        """Writes a file; yields its count."""
+        """Writes a file; yields what the manifest says of it."""
         name, rejected = element
         lines = [line for _, line in sorted(rejected)]
-        with (
-            _whole_file(os.path.join(self._scratch, name)) as temporary,
-            open(temporary, "w", encoding="utf-8") as file,
-        ):
+        path = os.path.join(self._scratch, name)
+        with _whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
-        yield ("rejected", name, len(lines))
+        yield ("shard", name, len(lines), storage.checksum(path))
 
 
 @beam.typehints.with_input_types(list[tuple])
@@ -359,8 +347,7 @@ class BuildExamples(beam.PTransform):
             | f"{name}Files" >> beam.Create(files)
             # Without it, runners fuse the reading to the one worker that lists the files.
             | f"Spread{name}" >> beam.Reshuffle()
-            | f"Read{name}"
-            >> beam.ParDo(reader).with_outputs(_REJECTED, _OUTCOME, main="users")
+            | f"Read{name}" >> beam.ParDo(reader).with_outputs(_REJECTED, _OUTCOME, main="users")
         )
 
 

@@ -61,6 +61,10 @@ class ScannIndex(tf.Module):
             .build()
         )
         self._state = searcher.serialize_to_module()
+        for part in self._state.variables:
+            # The parts that this kind of searcher has not are scalars, never set to anything.
+            if not part.numpy().shape:
+                part.assign(tf.zeros([], part.dtype))
         # TensorFlow would keep it, a second copy of the index, for the rest of the process.
         tf.raw_ops.DestroyResourceOp(resource=searcher.searcher_handle, ignore_lookup_error=False)
 

@@ -1,0 +1,179 @@
+"""The kinds of index against NumPy, and the measurement of their recall."""
+
+import numpy as np
+import pytest
+
+from twotower_tf.config import Index as IndexConfig
+
+# isort: split
+import tensorflow as tf
+
+from twotower_tf.indexing.index_recall import IndexRecall, sample_query_embeddings
+from twotower_tf.indexing.indexes import INDEX_KINDS, choose_kind
+
+ITEMS, DIM, AT = 2500, 16, 50
+
+
+def _vectors(count: int, seed: int) -> np.ndarray:
+    """Unit vectors around 60 centres, the same for every seed."""
+    centres = np.random.default_rng(0).normal(size=(60, DIM))
+    rng = np.random.default_rng(seed)
+    vectors = centres[rng.integers(60, size=count)] + 0.5 * rng.normal(size=(count, DIM))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def items():
+    return _vectors(ITEMS, 1)
+
+
+@pytest.fixture(scope="module", params=["brute_force", "scann"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def index(kind, items):
+    return INDEX_KINDS[kind](items, IndexConfig(recall_at=AT))
+
+
+def _search(index, queries, k):
+    scores, positions = index.search(tf.constant(queries), tf.constant(k))
+    return scores.numpy(), positions.numpy()
+
+
+@pytest.mark.parametrize("k", [1, 7, AT, 400, ITEMS, ITEMS + 9])
+def test_search_gives_exactly_k_distinct_items_best_first_with_their_cosines(index, items, k):
+    queries = _vectors(40, 2)
+    scores, positions = _search(index, queries, k)
+    assert scores.shape == positions.shape == (40, min(k, ITEMS))
+    exact = queries.astype(np.float64) @ items.T.astype(np.float64)
+    np.testing.assert_allclose(scores, np.take_along_axis(exact, positions, 1), atol=1e-6)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert all(len(set(row)) == len(row) for row in positions.tolist())
+
+
+def test_search_of_all_items_is_exact(index, items):
+    queries = _vectors(5, 3)
+    _, positions = _search(index, queries, ITEMS)
+    best = np.argmax(queries.astype(np.float64) @ items.T.astype(np.float64), axis=1)
+    np.testing.assert_array_equal(positions[:, 0], best)
+    np.testing.assert_array_equal(np.sort(positions, axis=1), [np.arange(ITEMS)] * 5)
+
+
+def test_search_takes_batches_of_one_and_of_none(index):
+    queries = _vectors(9, 4)
+    one, none = _search(index, queries[3:4], 5), _search(index, queries[:0], 5)
+    np.testing.assert_array_equal(one[1][0], _search(index, queries, 5)[1][3])
+    assert none[0].shape == none[1].shape == (0, 5)
+
+
+def test_a_smaller_k_gives_the_head_of_a_larger_one(index):
+    queries = _vectors(30, 5)
+    np.testing.assert_array_equal(
+        _search(index, queries, 3)[1], _search(index, queries, AT)[1][:, :3]
+    )
+
+
+def test_the_same_embeddings_give_the_same_index(kind, index, items):
+    again = INDEX_KINDS[kind](items, IndexConfig(recall_at=AT))
+    for one, other in zip(index.variables, again.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_scann_searches_all_leaves_when_the_nearest_hold_too_few_items():
+    # All but 200 of the items are far from the query, in leaves that are not searched at first.
+    far = _vectors(ITEMS, 6)
+    query = np.zeros((1, DIM), np.float32)
+    query[0, 0] = 1.0
+    far[:, 0] = -np.abs(far[:, 0])
+    near = query + 0.01 * _vectors(200, 7)
+    items = np.concatenate([far, near])
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    index = INDEX_KINDS["scann"](items, IndexConfig(recall_at=10))
+    scores, positions = _search(index, query, 2000)
+    assert np.isfinite(scores).all()
+    assert len(set(positions[0])) == 2000
+
+
+@pytest.mark.parametrize("items", [1, 5, 15, 16, 40])
+def test_any_catalogue_however_small_gets_an_index_that_works(items):
+    kind = choose_kind(IndexConfig(kind="scann"), items)
+    assert kind == ("scann" if items >= 16 else "brute_force")
+    vectors = _vectors(items, 8)
+    _, positions = _search(INDEX_KINDS[kind](vectors, IndexConfig()), vectors, 1)
+    np.testing.assert_array_equal(positions[:, 0], np.arange(items))
+
+
+def test_auto_chooses_brute_force_below_its_limit():
+    auto = IndexConfig(kind="auto", brute_force_below=1000)
+    assert choose_kind(auto, 999) == "brute_force"
+    assert choose_kind(auto, 1000) == "scann"
+    assert choose_kind(IndexConfig(kind="brute_force", brute_force_below=1), 10**6) == "brute_force"
+
+
+class _FixedIndex(tf.Module):
+    """An index with given answers, one column narrower at first than after being widened."""
+
+    def __init__(self, positions):
+        super().__init__()
+        self._positions = tf.constant(positions, tf.int32)
+        self._wrong = tf.Variable(1, trainable=False)
+
+    def search(self, queries, k):
+        del queries
+        kept = tf.range(k) < k - self._wrong
+        positions = tf.where(kept, self._positions[:, :k], self._positions[:, -1:])
+        return tf.zeros_like(positions, tf.float32), positions
+
+    def widen(self):
+        if self._wrong == 0:
+            return False
+        self._wrong.assign(0)
+        return True
+
+
+def test_recall_is_the_share_of_the_exact_top_k_that_an_index_finds(items):
+    queries = _vectors(20, 9)
+    order = np.argsort(-(queries.astype(np.float64) @ items.T.astype(np.float64)), axis=1)
+    index = _FixedIndex(order)  # one of the top 10 is replaced by the worst item
+    recall = IndexRecall(queries, items, at=10)
+    assert recall.of(index) == pytest.approx(0.9)
+    order[:5, 2] = order[:5, 1]  # an item given twice counts once
+    assert recall.of(_FixedIndex(order)) == pytest.approx(0.9 - 5 / 200)
+    assert recall.reach(index, 0.95) == pytest.approx(1.0)
+    assert recall.reach(_FixedIndex(order), 1.0) == pytest.approx(1 - 5 / 200)
+
+
+def test_recall_takes_any_of_the_items_with_the_same_score(items):
+    twins = np.concatenate([items[:300], items[:300]])
+    queries = _vectors(20, 10)
+    order = np.argsort(-(queries @ items[:300].T), axis=1)
+    other_twins = np.concatenate([order + 300, order], axis=1)
+    index = _FixedIndex(other_twins)
+    index.widen()
+    # The exact top 1 is a pair of twins, of which either will do.
+    assert IndexRecall(queries, twins, at=1).of(index) == pytest.approx(1.0)
+
+
+def test_widening_raises_scanns_recall_to_what_is_wanted(items):
+    index = INDEX_KINDS["scann"](items, IndexConfig(recall_at=10))
+    # Queries from nowhere near the items: the hardest for a tree of clusters.
+    queries = np.random.default_rng(11).normal(size=(100, DIM)).astype(np.float32)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    recall = IndexRecall(queries, items, at=10)
+    before = recall.of(index)
+    after = recall.reach(index, 0.99)
+    assert before < 0.9 < 0.99 <= after
+    _, found = _search(index, queries, 10)
+    exact = np.argsort(-(queries.astype(np.float64) @ items.T.astype(np.float64)), axis=1)[:, :10]
+    shared = [len(set(a) & set(b)) for a, b in zip(found, exact, strict=True)]
+    assert np.mean(shared) / 10 == pytest.approx(after, abs=0.002)
+
+
+def test_sampled_queries_are_the_first_of_the_batches():
+    batches = [{"query": tf.fill([3, 2], float(n))} for n in range(4)]
+    sample = sample_query_embeddings(tf.identity, batches, 7)
+    np.testing.assert_array_equal(sample[:, 0], [0, 0, 0, 1, 1, 1, 2])
+    assert len(sample_query_embeddings(tf.identity, batches, 99)) == 12
+    assert sample_query_embeddings(tf.identity, [], 7) is None

@@ -1,0 +1,154 @@
+"""The house rules of DESIGN section 3, read off the source itself."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SOURCES = sorted([*ROOT.glob("twotower_tf/**/*.py"), *ROOT.glob("pipelines/**/*.py")])
+TREE = sorted(
+    path
+    for folder in ("twotower_tf", "pipelines", "tests", "benchmarks")
+    for path in ROOT.glob(f"{folder}/**/*.py")
+)
+
+# Data flows down this list; imports only ever point up it.
+LAYERS = [
+    "errors",
+    "config",
+    "config_loader",
+    "storage",
+    "progress",
+    "datasets",
+    "examples",
+    "frequency",
+    "models",
+    "training",
+    "evaluation",
+    "indexing",
+    "daily",
+]
+FOUNDATION = {
+    "errors": set(),
+    "config": {"errors"},
+    "config_loader": {"errors", "config"},
+    "storage": {"errors", "config"},
+}
+HEAVY = ["tensorflow", "tf_keras", "tensorflow_io", "scann", "apache_beam", "matplotlib"]
+
+
+def _name(path: pathlib.Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _layer(path: pathlib.Path) -> str:
+    return path.relative_to(ROOT / "twotower_tf").parts[0].removesuffix(".py")
+
+
+def _absolute(node: ast.ImportFrom, path: pathlib.Path) -> str:
+    """Returns the module that ``from ... import`` names, a relative one written out."""
+    if not node.level:
+        return node.module or ""
+    package = path.relative_to(ROOT).parts[: -node.level]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def _imports(path: pathlib.Path) -> set[str]:
+    """Returns every dotted name a file imports, those inside functions included."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = _absolute(node, path)
+            names |= {f"{module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _layers_imported(path: pathlib.Path) -> set[str]:
+    ours = (name.split(".") for name in _imports(path) if name.startswith("twotower_tf."))
+    return {parts[1] for parts in ours}
+
+
+def _package_files() -> list[pathlib.Path]:
+    files = [path for path in SOURCES if path.is_relative_to(ROOT / "twotower_tf")]
+    # The package's own __init__ names modules for the public API, and loads none of them.
+    return [path for path in files if path != ROOT / "twotower_tf" / "__init__.py"]
+
+
+def test_every_module_of_the_package_has_its_place_in_the_order():
+    unplaced = {_name(path) for path in _package_files() if _layer(path) not in LAYERS}
+    assert not unplaced
+
+
+def test_imports_only_point_up_the_order():
+    wrong = []
+    for path in _package_files():
+        own = LAYERS.index(_layer(path))
+        for layer in _layers_imported(path):
+            if layer not in LAYERS[: own + 1]:
+                wrong.append(f"{_name(path)} imports twotower_tf.{layer}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", FOUNDATION)
+def test_the_foundation_imports_nothing_else_of_ours(module):
+    assert _layers_imported(ROOT / "twotower_tf" / f"{module}.py") <= FOUNDATION[module]
+
+
+def test_the_package_imports_no_pipeline_test_or_benchmark():
+    outside = {"pipelines", "tests", "benchmarks"}
+    wrong = {
+        f"{_name(path)} imports {name}"
+        for path in [*_package_files(), ROOT / "twotower_tf" / "__init__.py"]
+        for name in _imports(path)
+        if name.split(".")[0] in outside
+    }
+    assert not wrong
+
+
+def test_no_file_is_a_drawer_for_anything():
+    drawers = {"utils", "util", "common", "helpers", "helper", "misc"}
+    relative = [path.relative_to(ROOT) for path in TREE]
+    assert not [path for path in relative if drawers & {path.stem, *path.parts}]
+
+
+def test_no_module_is_longer_than_400_lines():
+    lengths = {_name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert not {name: length for name, length in lengths.items() if length > 400}
+
+
+def _length_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    length = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is not None:
+        docstring = function.body[0]
+        length -= docstring.end_lineno - docstring.lineno + 1
+    return length
+
+
+def test_no_function_is_longer_than_50_lines_without_its_docstring():
+    too_long = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = _length_without_docstring(node)
+                if length > 50:
+                    too_long[f"{_name(path)}:{node.lineno} {node.name}"] = length
+    assert not too_long
+
+
+def test_the_light_modules_and_every_pipeline_import_without_the_heavy_libraries():
+    light = ["twotower_tf", *(f"twotower_tf.{module}" for module in FOUNDATION)]
+    jobs = [f"pipelines.{path.stem}" for path in sorted(ROOT.glob("pipelines/[a-z]*.py"))]
+    script = (
+        "import importlib, sys\n"
+        f"for module in {light + jobs}:\n"
+        "    importlib.import_module(module)\n"
+        f"    loaded = [name for name in {HEAVY} if name in sys.modules]\n"
+        "    if loaded: sys.exit(f'importing {module} loads {loaded}')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
