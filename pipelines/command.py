@@ -36,6 +36,7 @@ _INTEGERS = {
     "events_per_day": (20000, "How many events a day has."),
 }
 _CHOICES = {"format": (["jsonl", "csv", "parquet"], "What the event files are.")}
+_LISTS = {"set": "Overrides a key of the configuration: key.path=value, the value as in YAML."}
 _SWITCHES = {"wait": "Go on with each new day as its examples appear, until interrupted."}
 
 
@@ -44,7 +45,7 @@ class Command:
 
     Args:
         documentation: Of the job's module: what ``--help`` says first.
-        names: The flags it takes, of those defined above; ``config`` brings ``--set`` along.
+        names: The flags it takes, of those defined above.
         required: Those of them that must be given.
         job: The work, given the parsed flags and the arguments after ``--``.
     """
@@ -92,11 +93,10 @@ class Command:
             elif name in _CHOICES:
                 choices, text = _CHOICES[name]
                 flags.DEFINE_enum(name, choices[0], choices, text, flag_values=values)
+            elif name in _LISTS:
+                flags.DEFINE_multi_string(name, [], _LISTS[name], flag_values=values)
             else:
                 flags.DEFINE_bool(name, False, _SWITCHES[name], flag_values=values)
-        if "config" in self._names:
-            text = "Overrides a key of the configuration: key.path=value, the value as in YAML."
-            flags.DEFINE_multi_string("set", [], text, flag_values=values)
         text = "-1: warnings only; 0: progress too; 1: also the stack trace of an error."
         flags.DEFINE_integer("verbosity", 0, text, short_name="v", flag_values=values)
         return values

@@ -22,7 +22,7 @@ def _job(values, _) -> None:
 
 
 main = command.Command(
-    __doc__, ["config", "workdir", "date"], ["config", "workdir", "date"], _job
+    __doc__, ["config", "set", "workdir", "date"], ["config", "workdir", "date"], _job
 )
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def _parse(text: str) -> dict:
 
 
 main = command.Command(
-    __doc__, ["config", "workdir", "query", "user_id", "k"], ["config", "workdir"], _job
+    __doc__, ["config", "set", "workdir", "query", "user_id", "k"], ["config", "workdir"], _job
 )
 
 if __name__ == "__main__":

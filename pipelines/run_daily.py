@@ -31,7 +31,7 @@ def _job(values, beam_args) -> None:
 
 main = command.Command(
     __doc__,
-    ["config", "workdir", "source", "date", "start", "end"],
+    ["config", "set", "workdir", "source", "date", "start", "end"],
     ["config", "workdir", "source"],
     _job,
 )

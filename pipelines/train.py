@@ -41,8 +41,8 @@ def _job(values, _) -> None:
 
 main = command.Command(
     __doc__,
-    ["config", "workdir", "date", "start", "end", "wait", "poll_seconds"],
-    ["config", "workdir"],
+    ["config", "set", "workdir", "date", "start", "end", "wait", "poll_seconds"],
+    ["config", "set", "workdir"],
     _job,
 )
 

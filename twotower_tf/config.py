@@ -309,11 +309,16 @@ class Estimator(Section):
 
 
 class Optimizer(Section):
-    """Which Keras optimiser, and its learning rate."""
+    """Which Keras optimiser, and its learning rate.
+
+    ``initial_accumulator`` is where Adagrad's sums of squared gradients start. The loss is a mean
+    over the batch, so an embedding's gradients are of the order of 1 / batch: at the 0.1 that is
+    usual elsewhere, rows that are seen a few times hardly move.
+    """
 
     kind: Literal["adagrad", "adam", "sgd"] = "adagrad"
     learning_rate: Annotated[float, Field(gt=0.0)] = 0.05
-    initial_accumulator: Annotated[float, Field(ge=0.0)] = 0.1
+    initial_accumulator: Annotated[float, Field(ge=0.0)] = 1e-6
 
 
 class Training(Section):

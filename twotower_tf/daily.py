@@ -9,13 +9,18 @@ import dataclasses
 import datetime
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import logging
 
 from twotower_tf import storage
 from twotower_tf.config import Config
-from twotower_tf.errors import JobError
+from twotower_tf.config_loader import model_fingerprint
+from twotower_tf.errors import InputError, JobError
 from twotower_tf.storage import Workdir
+
+if TYPE_CHECKING:
+    from twotower_tf.indexing.gates import Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,16 +77,36 @@ def _outcome(workdir: Workdir, day: datetime.date, trained: list) -> Outcome:
     return Outcome(day, trained, record.get("release"), record.get("report"))
 
 
+def release_day(config: Config, workdir: Workdir, day: datetime.date) -> Outcome:
+    """Builds and publishes the release of a day that was trained and evaluated.
+
+    Raises:
+        InputError: If the newest checkpoint up to the day is not the day's own.
+        JobError: If a gate held the release back; says which and why.
+    """
+    session = _Session(config, workdir, day)
+    if session.trainer.last_day != day:
+        raise InputError(
+            f"there is no checkpoint of {day}: "
+            f"the newest up to it is of {session.trainer.last_day}; train on {day} first"
+        )
+    session.train_and_evaluate([day])
+    session.release(day)
+    return _outcome(workdir, day, [])
+
+
 class _Session:
     """One start of TensorFlow: the model, its trainer and its evaluator."""
 
-    def __init__(self, config: Config, workdir: Workdir):
+    def __init__(
+        self, config: Config, workdir: Workdir, at_or_before: datetime.date | None = None
+    ):
         from twotower_tf.evaluation.protocol import Evaluator
         from twotower_tf.training.trainer import Trainer
 
         self._config = config
         self._workdir = workdir
-        self.trainer = Trainer(config, workdir)
+        self.trainer = Trainer(config, workdir, at_or_before)
         self._evaluator = Evaluator(config, workdir, self.trainer.model)
 
     def train_and_evaluate(self, days: Sequence[datetime.date]) -> list[datetime.date]:
@@ -103,28 +128,61 @@ class _Session:
         return left
 
     def release(self, day: datetime.date) -> None:
+        """Builds the index of a day; publishes it if every gate lets it through.
+
+        Raises:
+            JobError: If a gate held it back.
+        """
         from twotower_tf.evaluation.report import write_report
         from twotower_tf.indexing.build import build_index
         from twotower_tf.indexing.gates import check_gates
         from twotower_tf.indexing.releases import publish
 
-        candidate = build_index(self._config, self._workdir, self._evaluator, day)
-        gates = check_gates(self._config, self._workdir, day)
+        queries = self._evaluator.embed_held_out(day)[: self._config.index.recall_queries]
+        built = build_index(self._config, self._workdir, self.trainer.model, day, queries)
+        storage.write_json(self._workdir.metrics_path("build_index", day), built.metrics)
+        measured = self._measured(day, built.metrics["index_recall"])
+        gates = check_gates(self._config.gates, measured)
         held = [gate for gate in gates if not gate.passed]
         record = {
             "day": day.isoformat(),
             "status": "held" if held else "released",
-            "gates": [gate.as_dict() for gate in gates],
+            "gates": [dataclasses.asdict(gate) for gate in gates],
             "release": None,
         }
         if not held:
-            published = publish(self._config, self._workdir, day, candidate, record["gates"])
+            metadata = {
+                "configuration": model_fingerprint(self._config),
+                "days_trained": [one.isoformat() for one in self.trainer.days_trained],
+                "gates": record["gates"],
+                "metrics": dataclasses.asdict(measured) | {"index": built.metrics},
+            }
+            name = self._config.name
+            published = publish(self._workdir, name, day, built.save, metadata)
             record["release"] = published.path
         self._record(day, record)
         record["report"] = write_report(self._workdir, day)
         self._record(day, record)
         if held:
-            raise JobError("; ".join(gate.message for gate in held))
+            reasons = "; ".join(gate.message for gate in held)
+            raise JobError(f"the release of {day} was held back by a gate: {reasons}")
+
+    def _measured(self, day: datetime.date, index_recall: float | None) -> "Measured":
+        from twotower_tf.indexing.gates import Measured
+        from twotower_tf.indexing.releases import current
+
+        trained = storage.read_json(self._workdir.metrics_path("train", day))
+        evaluated = storage.read_json(self._workdir.metrics_path("evaluate", day))
+        last = current(self._workdir, self._config.name)
+        k = self._config.gates.recall_at or self._config.evaluation.at[-1]
+        return Measured(
+            examples=trained["examples"],
+            loss=trained["loss"],
+            recall_at=k,
+            recall=evaluated["after"]["methods"]["model"]["recall"][str(k)],
+            last_recall=last.metadata["metrics"]["recall"] if last else None,
+            index_recall=index_recall,
+        )
 
     def _record(self, day: datetime.date, record: dict) -> None:
         storage.write_json(self._workdir.metrics_path("run_daily", day), record)
@@ -134,18 +192,18 @@ class _Session:
         return record is not None and record.get("after") is not None
 
     def _evaluate_before(self, day: datetime.date) -> None:
-        before = None
         if self.trainer.last_day is not None:
-            before = self._evaluator.evaluate(day, day - datetime.timedelta(days=1))
-        self._write_evaluation(day, {"before": before})
+            yesterday = day - datetime.timedelta(days=1)
+            self._record_evaluation(day, {"before": self._evaluator.evaluate(day, yesterday)})
 
     def _evaluate_after(self, day: datetime.date) -> None:
-        path = self._workdir.metrics_path("evaluate", day)
-        known = storage.read_json(path) or {"before": None}
-        after = self._evaluator.evaluate(day, day)
-        frequencies = self._evaluator.frequencies(day)
-        self._write_evaluation(day, known | {"after": after, "frequencies": frequencies})
+        measured = {
+            "after": self._evaluator.evaluate(day, day),
+            "frequencies": self._evaluator.frequencies(day),
+        }
+        self._record_evaluation(day, measured)
 
-    def _write_evaluation(self, day: datetime.date, values: dict) -> None:
-        path = self._workdir.metrics_path("evaluate", day)
-        storage.write_json(path, {"day": day.isoformat(), **values})
+    def _record_evaluation(self, day: datetime.date, measured: dict) -> None:
+        from twotower_tf.evaluation.protocol import record
+
+        record(self._workdir, day, measured)

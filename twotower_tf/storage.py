@@ -114,7 +114,7 @@ def _remove_abandoned(staging_root: str, name: str) -> None:
 
 def _replace_folder(folder: str, target: str) -> None:
     if os.path.isdir(target):
-        outgoing = f"{folder}.old@{os.getpid()}"
+        outgoing = f"{folder}-old"
         os.rename(target, outgoing)
         os.rename(folder, target)
         shutil.rmtree(outgoing)

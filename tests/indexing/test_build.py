@@ -35,7 +35,7 @@ def _config(kind="brute_force", vocabulary=None) -> Config:
         {
             "name": kind,
             "source": {
-                "events": {"path": "events.csv"},
+                "events": {"path": "e.csv", "columns": {"seed_item_id": "seed_item_id"}},
                 "items": {"path": "items.jsonl", "columns": {"item_id": "sku", "title": "title"}},
             },
             "tables": {
@@ -107,7 +107,7 @@ QUERIES = {
     "seed_item_id": ["item-4", "ключ-5", ""],
     "history": [["item-1", "", "", ""], ["a", "b", "ключ-7", "item-8"], ["", "", "", ""]],
     "searches": [["x", "y", "z"], ["x", "", ""], ["", "", ""]],
-    "searches_weights": [[1.0, 0.0, 2.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]],
+    "searches_weights": [[1.0, 2.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]],
     "device": ["phone", "tv", "watch"],
     "hour": [0.1, 0.9, 0.5],
 }
@@ -116,7 +116,7 @@ QUERIES = {
 QUERY_LISTS = {
     "history": [["item-1"], ["b", "ключ-7", "item-8"], []],
     "searches": [["y", "z"], ["x"], []],
-    "searches_weights": [[0.0, 2.0], [0.5], []],
+    "searches_weights": [[2.0, 0.0], [0.5], []],
 }
 
 

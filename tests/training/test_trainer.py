@@ -41,8 +41,10 @@ _CONFIG = Config.model_validate(
 )
 
 
-def _write_day(workdir: Workdir, day: datetime.date, examples: int = 50) -> list[bytes]:
-    """Publishes random examples of a day in two shards; returns their item ids by reading order."""
+def _write_day(
+    workdir: Workdir, day: datetime.date, examples: int = 50, shards: int = 2
+) -> list[bytes]:
+    """Publishes random examples of a day; returns their item ids in the order of reading."""
     rng = np.random.default_rng(day.toordinal())
     item_ids = [b"i%d" % item for item in rng.integers(0, 20, examples)]
     records = [
@@ -63,9 +65,9 @@ def _write_day(workdir: Workdir, day: datetime.date, examples: int = 50) -> list
     ]
     manifest = {"counts": {"examples": examples}, "shards": []}
     with workdir.partition("examples", day).write(manifest) as folder:
-        for shard in range(2):
-            name = f"train-{shard:05d}-of-00002.tfrecord.gz"
-            count = write_records(f"{folder}/{name}", records[shard::2])
+        for shard in range(shards):
+            name = f"train-{shard:05d}-of-{shards:05d}.tfrecord.gz"
+            count = write_records(f"{folder}/{name}", records[shard::shards])
             manifest["shards"].append({"file": name, "records": count})
     return item_ids
 
@@ -83,9 +85,10 @@ def _variables(workdir: Workdir, day: datetime.date) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-def test_batches_take_a_record_of_each_shard_in_turn_and_nothing_is_lost(tmp_path):
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_batches_take_a_record_of_each_shard_in_turn_and_nothing_is_lost(tmp_path, shards):
     made = Workdir(str(tmp_path))
-    item_ids = _write_day(made, _DAYS[0], examples=21)
+    item_ids = _write_day(made, _DAYS[0], examples=21, shards=shards)
     batches = list(read_examples(made.partition("examples", _DAYS[0]), _CONFIG, "train", 8))
     assert [len(batch["item_id"]) for batch in batches] == [8, 8, 5]
     assert [x for batch in batches for x in batch["item_id"].numpy()] == item_ids

@@ -11,7 +11,9 @@ import datetime
 import numpy as np
 import tensorflow as tf
 
+from twotower_tf import storage
 from twotower_tf.config import Config
+from twotower_tf.errors import InputError
 from twotower_tf.evaluation.baselines import AfterSeed, MostPopular
 from twotower_tf.evaluation.frequencies import compare, counted_probabilities
 from twotower_tf.evaluation.metrics import summarise
@@ -22,6 +24,7 @@ from twotower_tf.examples.schema import HISTORY, raw_features
 from twotower_tf.models.inference import TowerInference
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.storage import Workdir
+from twotower_tf.training.trainer import Trainer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Evaluator:
                 itself after training on it, the day before it before.
         """
         self._count_to(counted_to)
-        catalogue = self.catalogue(day)
+        catalogue = load_catalogue(self._workdir, self._config, day)
         held_out = self.held_out(day)
         positions = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
         positives = np.array([positions.get(one, -1) for one in held_out.item_ids], np.int64)
@@ -103,15 +106,9 @@ class Evaluator:
         estimated = self._model.estimator.probabilities(ids).numpy().tolist() if ids else []
         return compare(dict(zip(ids, estimated, strict=True)), counted)
 
-    def catalogue(self, day: datetime.date) -> Catalogue:
-        """Returns the catalogue of a day with the candidate tower's raw features."""
-        return load_catalogue(self._workdir, self._config, day)
-
-    def embed_catalogue(self, catalogue: Catalogue) -> np.ndarray:
-        """Returns the embeddings of a catalogue's items, float32 [N, d]."""
-        return self.embed_items.embed_columns(
-            catalogue.tensors(), len(catalogue), self._config.evaluation.batch_size
-        )
+    def embed_held_out(self, day: datetime.date) -> np.ndarray:
+        """Returns the embeddings of a day's held-out queries, float32 [Q, d]; Q may be 0."""
+        return self._embed(self.held_out(day))
 
     def held_out(self, day: datetime.date) -> HeldOut:
         """Returns the held-out examples of a day that have a reward."""
@@ -125,12 +122,14 @@ class Evaluator:
             seed_ids += _texts(self._seeds(batch)[keep])
         return HeldOut(batches, item_ids, seed_ids)
 
+    def _embed(self, held_out: HeldOut) -> np.ndarray:
+        if not held_out:
+            return np.zeros((0, self._config.query.layers[-1]), np.float32)
+        return self.embed_queries.embed_batches(held_out.batches)
+
     def _rank_by_model(self, catalogue, held_out: HeldOut, positives: np.ndarray, k: int):
-        items = self.embed_catalogue(catalogue)
-        if held_out:
-            queries = self.embed_queries.embed_batches(held_out.batches)
-        else:
-            queries = np.zeros((0, items.shape[1]), np.float32)
+        items = self.embed_items.embed_catalogue(catalogue, self._config.evaluation.batch_size)
+        queries = self._embed(held_out)
         return rank_exactly(queries, items, positives, k, self._config.evaluation.batch_size)
 
     def _count_to(self, day: datetime.date) -> None:
@@ -160,6 +159,31 @@ class Evaluator:
         history = batch["query"][self._histories[0]]
         last = history[:, -1:].to_tensor(default_value="", shape=[None, 1])[:, 0].numpy()
         return np.where(seeds == b"", last, seeds)
+
+
+def evaluate_day(config: Config, workdir: Workdir, day: datetime.date) -> dict:
+    """Evaluates a day with the newest checkpoint up to it; writes and returns the metrics.
+
+    Raises:
+        InputError: If there is no checkpoint up to the day, or the day has no examples.
+    """
+    trainer = Trainer(config, workdir, at_or_before=day)
+    if trainer.last_day is None:
+        raise InputError(f"there is no checkpoint of {day} or before: train first")
+    evaluator = Evaluator(config, workdir, trainer.model)
+    if trainer.last_day == day:
+        measured = {"after": evaluator.evaluate(day, day), "frequencies": evaluator.frequencies(day)}
+    else:
+        measured = {"before": evaluator.evaluate(day, trainer.last_day)}
+    return record(workdir, day, measured)
+
+
+def record(workdir: Workdir, day: datetime.date, measured: dict) -> dict:
+    """Adds what was measured to ``metrics/evaluate`` of the day; returns all of it."""
+    path = workdir.metrics_path("evaluate", day)
+    known = storage.read_json(path) or {"day": day.isoformat(), "before": None, "after": None}
+    storage.write_json(path, known | measured)
+    return known | measured
 
 
 def _texts(values: np.ndarray) -> list[str]:

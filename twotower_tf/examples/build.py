@@ -20,7 +20,7 @@ from twotower_tf.errors import InputError
 from twotower_tf.examples import catalogue
 from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.planning import KIND, days_to_build, make_plan
-from twotower_tf.examples.publish import Outcome, Publisher
+from twotower_tf.examples.publish import COUNTS, Outcome, Publisher
 
 JOB = "build_examples"
 Progress = Callable[[datetime.date, dict], None]
@@ -55,10 +55,10 @@ def build_examples(
     """
     started = time.monotonic()
     missing = days_to_build(config, workdir, days)
-    counts = {
-        day: workdir.partition(KIND, day).manifest()["counts"]
-        for day in sorted(set(days) - set(missing))
-    }
+    counts = {}
+    for day in set(days) - set(missing):
+        known = workdir.partition(KIND, day).manifest()["counts"]
+        counts[day] = {name: known[name] for name in COUNTS}
     if missing:
         with storage.scratch(workdir.path(JOB)) as scratch:
             plan, staged = make_plan(config, workdir, source, missing, scratch)

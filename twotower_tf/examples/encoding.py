@@ -79,18 +79,20 @@ def encode_features(
     message = _Features()
     feature = message.feature
     for key, values in texts.items():
-        entry = feature[key].bytes_list
-        entry.SetInParent()
-        entry.value.extend(values)
+        _fill(feature[key].bytes_list, values)
     for key, values in floats.items():
-        entry = feature[key].float_list
-        entry.SetInParent()
-        entry.value.extend(values)
+        _fill(feature[key].float_list, values)
     for key, values in (integers or {}).items():
-        entry = feature[key].int64_list
-        entry.SetInParent()
-        entry.value.extend(values)
+        _fill(feature[key].int64_list, values)
     return message.SerializeToString(deterministic=True)
+
+
+def _fill(message, values: Sequence) -> None:
+    if values:
+        message.value.extend(values)
+    else:
+        # A list that nobody touched would count as absent.
+        message.SetInParent()
 
 
 def example_of(*parts: bytes) -> bytes:

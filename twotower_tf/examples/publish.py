@@ -21,6 +21,9 @@ from twotower_tf.examples.plan import (
 )
 from twotower_tf.examples.planning import KIND, StagedCatalogue
 
+# What is counted of a day, in the order people read it: events read are the next four together.
+COUNTS = ("events", "examples", "held_out", "duplicates", "rejected", "users")
+
 
 class Outcome:
     """What the workers of a build report.

@@ -39,7 +39,7 @@ def read_examples(
         lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
         cycle_length=len(shards),
         block_length=1,
-        num_parallel_calls=2,
+        num_parallel_calls=min(2, len(shards)),
         deterministic=True,
     )
     parse = _Parser(config)

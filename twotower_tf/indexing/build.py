@@ -55,8 +55,8 @@ def build_index(
         workdir: Has the catalogue; the newest one up to the day is taken.
         model: Its towers.
         day: Items published after it are left out.
-        query_embeddings: float32 [Q, d] of real queries (``index_recall.sample_query_embeddings``)
-            to measure the index with, or None: then its recall is not measured.
+        query_embeddings: float32 [Q, d] of real queries to measure the index with; with None, or
+            Q = 0, its recall is not measured.
 
     Raises:
         InputError: If there is no catalogue of the day or before.

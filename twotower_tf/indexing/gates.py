@@ -45,10 +45,6 @@ class GateResult:
     required: float | None
     message: str
 
-    def as_dict(self) -> dict:
-        """Returns the attributes as plain JSON values."""
-        return dataclasses.asdict(self)
-
 
 def check_gates(gates: Gates, measured: Measured) -> list[GateResult]:
     """Checks every gate, also after one has failed: minimum examples, loss, recall, index recall.

@@ -1,12 +1,11 @@
 """How near to exact search an index is, on the vectors of real queries."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from twotower_tf.evaluation.ranking import rank_exactly
-from twotower_tf.indexing.embedding import Tower
 from twotower_tf.indexing.indexes import Index
 
 # Scores held at a time, and the difference up to which scores count as equal.
@@ -72,21 +71,3 @@ def _search_function(index: Index, dim: int) -> Callable:
     return function.get_concrete_function(
         tf.TensorSpec([None, dim], tf.float32), tf.TensorSpec([], tf.int32)
     )
-
-
-def sample_query_embeddings(
-    query_tower: Tower, batches: Iterable[Mapping], count: int
-) -> np.ndarray | None:
-    """Embeds the first queries of batches of examples (``examples.reader.read_examples``).
-
-    Returns:
-        float32 [at most count, d], or None if there are no examples.
-    """
-    parts: list[np.ndarray] = []
-    missing = count
-    for batch in batches:
-        parts.append(query_tower(batch["query"]).numpy()[:missing])
-        missing -= len(parts[-1])
-        if missing <= 0:
-            break
-    return np.concatenate(parts) if parts else None

@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from twotower_tf.config import Config
 from twotower_tf.errors import JobError
+from twotower_tf.examples.catalogue_reader import Catalogue, Lists
 from twotower_tf.examples.schema import RawFeature, raw_features
+from twotower_tf.progress import progress
 
 
 class TowerInference:
@@ -34,21 +36,39 @@ class TowerInference:
         """Returns float32 [rows, d] of batches, in their order; there must be at least one."""
         return np.concatenate([self(batch) for batch in batches])
 
-    def embed_columns(self, columns: Mapping, rows: int, batch_size: int) -> np.ndarray:
-        """Returns float32 [rows, d] of features given as whole columns (arrays, lists ragged).
+    def embed_catalogue(self, catalogue: Catalogue, batch_size: int) -> np.ndarray:
+        """Returns float32 [N, d] of a catalogue's items, in their order.
 
         Raises:
-            JobError: If an embedding is not finite; names the row.
+            JobError: If an embedding is not finite; names the first such item.
         """
-        starts = range(0, max(rows, 1), batch_size)
-        embeddings = self.embed_batches(
-            {name: values[start : start + batch_size] for name, values in columns.items()}
-            for start in starts
+        parts = []
+        with progress("embedding the catalogue", len(catalogue), "items") as shown:
+            for start in range(0, len(catalogue), batch_size):
+                rows = slice(start, min(start + batch_size, len(catalogue)))
+                part = self(
+                    {name: _tensor(catalogue.features[name][rows]) for name in self._names}
+                )
+                _check_finite(part, catalogue.item_ids[rows])
+                parts.append(part)
+                shown.advance(len(part))
+        return np.concatenate(parts)
+
+
+def _check_finite(embeddings: np.ndarray, item_ids: np.ndarray) -> None:
+    finite = np.isfinite(embeddings).all(axis=1)
+    if not finite.all():
+        item_id = item_ids[np.flatnonzero(~finite)[0]]
+        raise JobError(
+            f"the embedding of item '{item_id}' is not finite: look for a missing or enormous "
+            "number in its catalogue row, or train with a lower optimizer.learning_rate"
         )
-        broken = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
-        if len(broken):
-            raise JobError(f"the embedding of row {broken[0]} is not finite")
-        return embeddings
+
+
+def _tensor(values: np.ndarray | Lists) -> tf.Tensor | tf.RaggedTensor:
+    if isinstance(values, Lists):
+        return tf.RaggedTensor.from_row_splits(_tensor(values.values), values.row_splits)
+    return tf.constant(values, tf.float32 if values.dtype == np.float32 else tf.string)
 
 
 def _spec(raw: RawFeature):

@@ -1,0 +1,166 @@
+"""A tiny deployment to build examples of: a source folder, a configuration, work directories."""
+
+import datetime
+import json
+import pathlib
+
+import pytest
+
+from twotower_tf import storage
+from twotower_tf.config import Config
+from twotower_tf.examples.build import build_examples
+
+DAY = datetime.date(2024, 3, 1)
+MIDNIGHT = int(datetime.datetime(2024, 3, 1, tzinfo=datetime.timezone.utc).timestamp())
+
+
+class Deployment:
+    """Events by day (or in one file), a catalogue and user profiles, in a temporary folder."""
+
+    def __init__(self, root: pathlib.Path):
+        self.root = root
+        self.source = root / "source"
+        self.values = {
+            "name": "tiny",
+            "source": {
+                "events": {
+                    "path": "events/dt={date}/*.jsonl",
+                    "columns": {"seed_item_id": "seed"},
+                },
+                "items": {"path": "items.jsonl", "columns": {"published_at": "published"}},
+                "users": {"path": "users.jsonl"},
+            },
+            "examples": {
+                "history_length": 4,
+                "holdout_share": 0.3,
+                "shards": 2,
+                "reward": {"column": "watched", "divided_by": "length", "low": 0.1},
+            },
+            "tables": {"items": {"buckets": 10, "dim": 4}, "tags": {"buckets": 10, "dim": 4}},
+            "query": {
+                "features": [
+                    {"name": "seed_item_id", "kind": "id", "table": "items"},
+                    {"name": "history", "kind": "id_bag", "table": "items"},
+                    {
+                        "name": "recent",
+                        "column": "history",
+                        "kind": "id_bag",
+                        "table": "items",
+                        "max_length": 2,
+                    },
+                    {"name": "device", "kind": "category"},
+                    {"name": "country", "kind": "category", "of": "user"},
+                    {"name": "years", "kind": "dense", "of": "user", "default": 33.0},
+                    {"name": "tenure", "kind": "age", "of": "user", "since": "joined"},
+                ],
+                "layers": [4],
+            },
+            "candidate": {
+                "features": [
+                    {"name": "item", "column": "item_id", "kind": "id", "table": "items"},
+                    {
+                        "name": "tags",
+                        "kind": "weighted_id_bag",
+                        "table": "tags",
+                        "weights": "tag_weights",
+                        "max_length": 2,
+                    },
+                    {"name": "age", "kind": "age", "since": "published", "serving_days": 5.0},
+                    {"name": "length", "kind": "dense", "default": 7.0},
+                ],
+                "layers": [4],
+            },
+        }
+
+    def config(self, **examples) -> Config:
+        """Returns the configuration, with values of its section ``examples`` replaced."""
+        values = {**self.values, "examples": {**self.values["examples"], **examples}}
+        return Config.model_validate(values)
+
+    def in_one_file(self) -> None:
+        """Lets all events be in one file."""
+        self.values["source"]["events"]["path"] = "events.jsonl"
+
+    def write(self, path: str, records: list) -> pathlib.Path:
+        """Writes records as JSON lines; bytes and text go in as they are."""
+        file = self.source / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lines = [record if isinstance(record, bytes) else _line(record) for record in records]
+        file.write_bytes(b"".join(line + b"\n" for line in lines))
+        return file
+
+    def write_day(self, day: datetime.date, records: list, name: str = "log") -> pathlib.Path:
+        """Writes the events of a day to its folder."""
+        return self.write(f"events/dt={day}/{name}.jsonl", records)
+
+    def write_usual(self, items: int = 6, users: int = 5) -> None:
+        """Writes a catalogue, and profiles of some of the users."""
+        self.write("items.jsonl", [item(number) for number in range(items)])
+        profiles = [
+            {"user_id": f"u{n}", "country": f"c{n}", "years": 20 + n, "joined": MIDNIGHT - n * 3600}
+            for n in range(users)
+        ]
+        self.write("users.jsonl", profiles)
+
+    def workdir(self, name: str = "work") -> storage.Workdir:
+        """Returns a work directory."""
+        return storage.Workdir(str(self.root / name))
+
+    def build(
+        self, days: list[datetime.date], name: str = "work", **examples
+    ) -> dict[datetime.date, dict]:
+        """Builds days into a work directory and returns their counts."""
+        return build_examples(self.config(**examples), self.workdir(name), str(self.source), days)
+
+
+def _line(record) -> bytes:
+    return json.dumps(record).encode()
+
+
+def item(number: int, **values) -> dict:
+    """Returns a catalogue record."""
+    return {
+        "item_id": f"i{number}",
+        "published": MIDNIGHT + (3 - number) * 43_200,
+        "length": 100 + number,
+        "tags": [f"t{number}", "all", "last"],
+        "tag_weights": [0.5, 0.25, number],
+        **values,
+    }
+
+
+def event(user: int, item_number: int, second: int, **values) -> dict:
+    """Returns an event record, so many seconds after midnight of the first day."""
+    return {
+        "user_id": f"u{user}",
+        "item_id": f"i{item_number}",
+        "timestamp": MIDNIGHT + second,
+        "watched": 50,
+        **values,
+    }
+
+
+@pytest.fixture
+def deployment(tmp_path) -> Deployment:
+    """A deployment whose catalogue and profiles are written, without events."""
+    made = Deployment(tmp_path)
+    made.write_usual()
+    return made
+
+
+@pytest.fixture
+def make_event():
+    """The function ``event``."""
+    return event
+
+
+@pytest.fixture
+def make_item():
+    """The function ``item``."""
+    return item
+
+
+@pytest.fixture
+def days() -> list[datetime.date]:
+    """Four days in a row."""
+    return [DAY + datetime.timedelta(days=n) for n in range(4)]
