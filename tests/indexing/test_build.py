@@ -13,6 +13,7 @@ from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples import catalogue, histories
+from twotower_tf.examples.catalogue_reader import load_catalogue
 from twotower_tf.indexing import releases
 from twotower_tf.storage import Workdir
 
@@ -20,9 +21,8 @@ from twotower_tf.storage import Workdir
 import tensorflow as tf
 
 from twotower_tf.indexing.build import build_index
-from twotower_tf.indexing.candidates import load_candidates
-from twotower_tf.indexing.embedding import embed_items
 from twotower_tf.indexing.recommendation import Recommender
+from twotower_tf.models.inference import TowerInference
 from twotower_tf.models.two_tower import TwoTowerModel
 
 DAY = datetime.date(2026, 11, 20)
@@ -135,7 +135,7 @@ def model():
 
 def _exact(model, config, workdir):
     """Item ids and scores of every item for QUERIES, best first, by NumPy in float64."""
-    candidates = load_candidates(workdir.partition("catalogue", DAY), config, DAY)
+    candidates = load_catalogue(workdir, config, DAY)
     features = {
         name: tf.constant(values)
         if isinstance(values, np.ndarray)
@@ -343,26 +343,10 @@ def test_release_of_tables_with_a_vocabulary_answers_after_loading(tmp_path, wor
     query = {name: tf.constant(values[2:]) for name, values in QUERIES.items()}
     query["searches"], query["searches_weights"] = tf.constant([["щит"]]), tf.constant([[1.0]])
     answer = published.load().signatures["serving_default"](k=tf.constant(ITEMS), **query)
-    candidates = load_candidates(workdir.partition(catalogue.KIND, DAY), config, DAY)
-    items = embed_items(model.candidate_tower, candidates, 50)
+    embed_items = TowerInference(model.candidate_tower, config, "candidate")
+    items = embed_items.embed_catalogue(load_catalogue(workdir, config, DAY), 50)
     scores = items @ model.query_tower(query)[0].numpy()
     np.testing.assert_allclose(answer["scores"][0], np.sort(scores)[::-1], atol=1e-5)
-
-
-def test_embeddings_do_not_depend_on_the_batch_size(workdir, model):
-    candidates = load_candidates(workdir.partition(catalogue.KIND, DAY), _config(), DAY)
-    whole = embed_items(model.candidate_tower, candidates, ITEMS)
-    np.testing.assert_allclose(embed_items(model.candidate_tower, candidates, 7), whole, atol=1e-6)
-    assert whole.dtype == np.float32
-    assert whole.shape == (ITEMS, 16)
-
-
-def test_embedding_names_the_first_item_that_is_not_finite(workdir):
-    candidates = load_candidates(workdir.partition(catalogue.KIND, DAY), _config(), DAY)
-    candidates.features["price"][[70, 90]] = np.nan
-    first = candidates.item_ids[70]
-    with pytest.raises(JobError, match=f"embedding of item '{first}' is not finite"):
-        embed_items(lambda raw: raw["price"][:, tf.newaxis], candidates, 64)
 
 
 def test_build_needs_a_catalogue_of_the_day_or_before(workdir, model):

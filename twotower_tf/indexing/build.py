@@ -1,4 +1,4 @@
-"""The index build: candidates, embeddings, index, its recall, the stitched release candidate."""
+"""The index build: catalogue, embeddings, index, its recall, the stitched release candidate."""
 
 import dataclasses
 import datetime
@@ -8,13 +8,12 @@ import numpy as np
 
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
-from twotower_tf.examples import catalogue
+from twotower_tf.examples.catalogue_reader import load_catalogue
 from twotower_tf.examples.schema import raw_features
-from twotower_tf.indexing.candidates import load_candidates
-from twotower_tf.indexing.embedding import embed_items
 from twotower_tf.indexing.index_recall import IndexRecall
 from twotower_tf.indexing.indexes import INDEX_KINDS, choose_kind
 from twotower_tf.indexing.stitching import StitchedModel
+from twotower_tf.models.inference import TowerInference
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.storage import Workdir
 
@@ -63,16 +62,12 @@ def build_index(
         JobError: If it has no item, or an item's embedding is not finite.
     """
     start = time.monotonic()
-    partition = workdir.latest(catalogue.KIND, day)
-    if partition is None:
-        raise InputError(
-            f"{workdir.root} has no catalogue of {day} or before: build examples first"
-        )
-    candidates = load_candidates(partition, config, day)
+    catalogue = load_catalogue(workdir, config, day)
     embedding_start = time.monotonic()
-    embeddings = embed_items(model.candidate_tower, candidates, config.evaluation.batch_size)
+    embed_items = TowerInference(model.candidate_tower, config, "candidate")
+    embeddings = embed_items.embed_catalogue(catalogue, config.evaluation.batch_size)
     index_start = time.monotonic()
-    kind = choose_kind(config.index, len(candidates))
+    kind = choose_kind(config.index, len(catalogue))
     index = INDEX_KINDS[kind](embeddings, config.index)
     recall = None
     if query_embeddings is not None and len(query_embeddings):
@@ -81,17 +76,17 @@ def build_index(
     stitched = StitchedModel(
         model.query_tower,
         index,
-        candidates.item_ids,
+        catalogue.item_ids,
         raw_features(config, "query"),
         config.index.default_k,
     )
     end = time.monotonic()
     metrics = {
         "kind": kind,
-        "items": len(candidates),
+        "items": len(catalogue),
         "dim": embeddings.shape[1],
         "index_recall": recall,
-        "index_recall_at": min(config.index.recall_at, len(candidates)),
+        "index_recall_at": min(config.index.recall_at, len(catalogue)),
         "embedding_seconds": index_start - embedding_start,
         "index_seconds": end - index_start,
         "seconds": end - start,

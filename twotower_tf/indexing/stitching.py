@@ -21,7 +21,6 @@ import numpy as np
 import tensorflow as tf
 
 from twotower_tf.examples.schema import RawFeature
-from twotower_tf.indexing.embedding import Tower
 from twotower_tf.indexing.indexes import Index
 from twotower_tf.storage import write_json
 
@@ -45,7 +44,7 @@ class StitchedModel(tf.Module):
 
     def __init__(
         self,
-        query_tower: Tower,
+        query_tower: tf.keras.layers.Layer,
         index: Index,
         item_ids: Sequence[str],
         features: Sequence[RawFeature],

@@ -1,4 +1,4 @@
-"""Candidate selection against hand-made catalogues."""
+"""Reading catalogues back, against hand-made ones."""
 
 import datetime
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError, JobError
-from twotower_tf.indexing.candidates import Lists, load_candidates, load_titles
+from twotower_tf.examples.catalogue_reader import Lists, load_catalogue, load_titles
 from twotower_tf.storage import Workdir
 
 DAY = datetime.date(2026, 11, 20)
@@ -59,16 +59,17 @@ def _row(item_id, published_at=None, topics=(), price=1.0, title=""):
 
 
 def _catalogue(tmp_path, *shards):
-    partition = Workdir(str(tmp_path)).partition("catalogue", DAY)
+    workdir = Workdir(str(tmp_path))
+    partition = workdir.partition("catalogue", DAY)
     files = [f"{number}.parquet" for number in range(len(shards))]
     with partition.write({"shards": [{"file": file} for file in files]}) as folder:
         for file, rows in zip(files, shards, strict=True):
             table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
             pq.write_table(table, os.path.join(folder, file))
-    return partition
+    return workdir
 
 
-def test_items_published_after_the_end_of_the_day_are_no_candidates(tmp_path):
+def test_items_published_after_the_end_of_the_day_are_left_out(tmp_path):
     rows = [
         _row("old", 0),
         _row("last second", MIDNIGHT - 1),
@@ -76,23 +77,23 @@ def test_items_published_after_the_end_of_the_day_are_no_candidates(tmp_path):
         _row("unknown", None),
         _row("next year", MIDNIGHT + 10**7),
     ]
-    candidates = load_candidates(_catalogue(tmp_path, rows), CONFIG, DAY)
-    assert candidates.item_ids.tolist() == ["old", "last second", "unknown"]
+    catalogue = load_catalogue(_catalogue(tmp_path, rows), CONFIG, DAY)
+    assert catalogue.item_ids.tolist() == ["old", "last second", "unknown"]
 
 
 def test_the_last_row_of_an_id_counts(tmp_path):
     first = [_row("a", price=1.0), _row("b", price=2.0)]
     second = [_row("c", price=3.0), _row("a", price=4.0)]
-    candidates = load_candidates(_catalogue(tmp_path, first, second), CONFIG, DAY)
-    prices = zip(candidates.item_ids, candidates.features["price"], strict=True)
+    catalogue = load_catalogue(_catalogue(tmp_path, first, second), CONFIG, DAY)
+    prices = zip(catalogue.item_ids, catalogue.features["price"], strict=True)
     assert dict(prices) == {"a": 4.0, "b": 2.0, "c": 3.0}
-    assert len(candidates) == 3
+    assert len(catalogue) == 3
 
 
 def test_features_are_those_of_the_schema_and_ages_are_as_at_serving(tmp_path):
     rows = [_row("é", topics=["x", "y"], title="É"), _row("b"), _row("c", topics=["z"])]
-    candidates = load_candidates(_catalogue(tmp_path, rows[:1], rows[1:]), CONFIG, DAY)
-    features = candidates.features
+    catalogue = load_catalogue(_catalogue(tmp_path, rows[:1], rows[1:]), CONFIG, DAY)
+    features = catalogue.features
     assert list(features) == ["item_id", "topics", "topics_weights", "price", "age"]
     assert features["item_id"].tolist() == ["é", "b", "c"]
     assert features["topics"].values.tolist() == ["x", "y", "z"]
@@ -101,7 +102,7 @@ def test_features_are_those_of_the_schema_and_ages_are_as_at_serving(tmp_path):
     assert features["age"].tolist() == [1.5, 1.5, 1.5]
     for name in ("price", "age"):
         assert features[name].dtype == np.float32
-    assert candidates.titles.tolist() == ["É", "", ""]
+    assert catalogue.titles.tolist() == ["É", "", ""]
 
 
 def test_slices_of_lists_are_lists_of_their_own():
@@ -113,16 +114,18 @@ def test_slices_of_lists_are_lists_of_their_own():
 
 
 def test_titles_are_those_of_the_items_that_have_one(tmp_path):
-    catalogue = _catalogue(tmp_path, [_row("a", title="A"), _row("b")])
-    assert load_titles(catalogue) == {"a": "A"}
+    workdir = _catalogue(tmp_path, [_row("a", title="A"), _row("b")])
+    assert load_titles(workdir.partition("catalogue", DAY)) == {"a": "A"}
 
 
-def test_a_catalogue_without_candidates_is_an_error_in_one_line(tmp_path):
+def test_a_catalogue_without_items_is_an_error_in_one_line(tmp_path):
     with pytest.raises(JobError, match="catalogue of 2026-11-20 has no item published by then"):
-        load_candidates(_catalogue(tmp_path, [_row("a", MIDNIGHT)]), CONFIG, DAY)
+        load_catalogue(_catalogue(tmp_path, [_row("a", MIDNIGHT)]), CONFIG, DAY)
 
 
-def test_a_day_without_catalogue_is_an_input_error(tmp_path):
-    partition = Workdir(str(tmp_path)).partition("catalogue", DAY)
-    with pytest.raises(InputError, match="there are no catalogue of 2026-11-20"):
-        load_candidates(partition, CONFIG, DAY)
+def test_the_latest_catalogue_that_is_not_after_the_day_is_read(tmp_path):
+    workdir = _catalogue(tmp_path, [_row("a")])
+    later = DAY + datetime.timedelta(days=3)
+    assert load_catalogue(workdir, CONFIG, later).item_ids.tolist() == ["a"]
+    with pytest.raises(InputError, match="there is no catalogue of 2026-11-19 or before"):
+        load_catalogue(workdir, CONFIG, DAY - datetime.timedelta(days=1))
