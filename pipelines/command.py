@@ -1,12 +1,15 @@
 """What every job's command line shares: flags, ``--help``, one-line errors, exit status."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from logging import Formatter
 
-# TensorFlow's own start-up messages are no use to somebody who runs a job every night.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow's messages about absent GPUs are no use to somebody who runs a job every night; what
+# goes wrong comes as an exception.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import flags, logging
 
@@ -14,6 +17,7 @@ from twotower_tf.config import Config, nearest
 from twotower_tf.config_loader import load_config
 from twotower_tf.errors import InputError, JobError
 
+_LIBRARIES = re.compile(r"[/\\](tensorflow|tf_keras|apache_beam)[/\\]").search
 _STRINGS = {
     "config": "The YAML configuration.",
     "workdir": "The folder for examples, checkpoints, metrics, reports and releases.",
@@ -70,7 +74,7 @@ class Command:
         given = self._define()
         try:
             rest = self._parse(given, argv)
-            logging.set_verbosity(given.verbosity)
+            _log_to_stderr(given.verbosity)
             self._job(given, rest)
         except InputError as error:
             return _fail(error, 2, given)
@@ -152,6 +156,19 @@ def open_workdir(values: flags.FlagValues, config: Config):
     workdir = Workdir(values.workdir)
     workdir.bind(binding_sections(config))
     return workdir
+
+
+def _log_to_stderr(verbosity: int) -> None:
+    """Writes our own log lines with their time; those of TensorFlow only if much is asked for."""
+    logging.use_absl_handler()
+    logging.set_verbosity(verbosity)
+    handler = logging.get_absl_handler()
+    handler.setFormatter(Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(
+        lambda record: (
+            verbosity >= 1 or record.levelno >= logging.ERROR or not _LIBRARIES(record.pathname)
+        )
+    )
 
 
 def _fail(error: Exception, status: int, values: flags.FlagValues) -> int:

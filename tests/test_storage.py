@@ -140,14 +140,24 @@ def test_what_a_killed_process_left_is_not_seen_and_the_next_writer_removes_it(w
     assert not any("half" in path or ".staging" in path for path in _everything(workdir.root))
 
 
+BUSY_WRITER = """
+import datetime, sys, time
+from twotower_tf.storage import Workdir
+partition = Workdir(sys.argv[1]).partition("examples", datetime.date(2024, 2, 28))
+with partition.write({}) as folder:
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
 def test_what_a_living_process_is_writing_is_neither_removed_nor_written_beside(workdir):
     partition = workdir.partition("examples", DAY)
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
+    command = [sys.executable, "-c", BUSY_WRITER, workdir.root]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         try:
-            theirs = os.path.join(workdir.root, "examples", ".staging", f"dt={DAY}@{other.pid}")
-            os.makedirs(theirs)
+            theirs = other.stdout.readline().strip()
             with (
-                pytest.raises(JobError, match=rf"dt={DAY} is being written by process {other.pid}"),
+                pytest.raises(JobError, match=rf"dt={DAY} is being written by another process"),
                 partition.write({}),
             ):
                 pass
@@ -159,6 +169,23 @@ def test_what_a_living_process_is_writing_is_neither_removed_nor_written_beside(
             other.kill()
     _publish(workdir, DAY)
     assert not os.path.exists(theirs)
+
+
+def test_a_partition_that_was_moved_away_by_a_killed_replacement_comes_back(workdir):
+    partition = _publish(workdir, DAY, "old")
+    outgoing = os.path.join(workdir.root, "examples", ".staging", f"dt={DAY}.outgoing")
+    os.makedirs(os.path.dirname(outgoing))
+    os.rename(partition.path, outgoing)
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        _fail_in_the_middle(partition)
+    assert _read(partition.file("part")) == "old"
+    assert not os.path.exists(outgoing)
+
+
+def test_folders_of_impossible_dates_are_no_days(workdir):
+    _publish(workdir, DAY)
+    os.makedirs(os.path.join(workdir.root, "examples", "dt=2024-13-45"))
+    assert workdir.days("examples") == [DAY]
 
 
 def test_staging_works_for_any_folder_and_makes_its_parents(tmp_path):

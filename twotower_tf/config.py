@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, strict=True)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Separator = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -25,19 +25,17 @@ def nearest(given: str, known) -> str:
 class Section(BaseModel):
     """A part of the configuration: frozen, no unknown keys, no silent conversions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_keys(cls, values):
         if isinstance(values, dict):
-            known = {field.alias or name for name, field in cls.model_fields.items()}
             for key in values:
-                if key not in known and key not in cls.model_fields:
-                    allowed = ", ".join(sorted(known))
-                    raise ValueError(
-                        f"unknown key '{key}'{nearest(str(key), known)} (allowed: {allowed})"
-                    )
+                if key not in cls.model_fields:
+                    allowed = ", ".join(sorted(cls.model_fields))
+                    hint = nearest(str(key), cls.model_fields)
+                    raise ValueError(f"unknown key '{key}'{hint} (allowed: {allowed})")
         return values
 
 
@@ -172,7 +170,7 @@ class BaseFeature(Section):
     """What all features have: a name, the column it is read from, and whose column that is."""
 
     name: Name
-    column: str = ""
+    column: Annotated[str, Field(min_length=1)] = ""
     of: Literal["event", "user", "item"] | None = None
 
     @model_validator(mode="before")
@@ -419,10 +417,11 @@ def _check_feature(where: str, feature, tower: str, config: Config) -> None:
     seeded = config.source.events.columns.seed_item_id is not None
     if feature.column == "seed_item_id" and not seeded and tower == "query":
         raise ValueError(f"{where}: a seed needs source.events.columns.seed_item_id")
-    weights = f"{feature.name}_weights"
-    if feature.kind == "weighted_id_bag" and any(
-        other.name == weights for other in getattr(config, tower).features
-    ):
-        raise ValueError(f"{where}: its weights are called '{weights}', as another feature is")
+    if feature.kind == "weighted_id_bag":
+        weights = f"{feature.name}_weights"
+        if any(other.name == weights for other in getattr(config, tower).features):
+            raise ValueError(f"{where}: its weights are called '{weights}', as another feature is")
+        if feature.column == "history" and tower == "query":
+            raise ValueError(f"{where}: a history has no weights; use kind: id_bag")
     if not math.isfinite(getattr(feature, "default", 0.0)):
         raise ValueError(f"{where}: default must be finite")

@@ -132,6 +132,8 @@ def binding_sections(config: Config) -> dict:
         for kind, files in whole["source"].items()
         if isinstance(files, dict)
     }
+    # A day with many rejects may be let through without starting anew.
+    del sections["examples"]["max_rejected_share"]
     sections["training"] = {"batch_size": config.training.batch_size}
     return sections
 

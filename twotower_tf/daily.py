@@ -175,12 +175,13 @@ class _Session:
         evaluated = storage.read_json(self._workdir.metrics_path("evaluate", day))
         last = current(self._workdir, self._config.name)
         k = self._config.gates.recall_at or self._config.evaluation.at[-1]
+        comparable = last is not None and last.metadata["metrics"]["recall_at"] == k
         return Measured(
             examples=trained["examples"],
             loss=trained["loss"],
             recall_at=k,
             recall=evaluated["after"]["methods"]["model"]["recall"][str(k)],
-            last_recall=last.metadata["metrics"]["recall"] if last else None,
+            last_recall=last.metadata["metrics"]["recall"] if comparable else None,
             index_recall=index_recall,
         )
 

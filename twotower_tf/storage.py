@@ -7,6 +7,7 @@ nothing a reader can see is ever half-written.
 
 import contextlib
 import datetime
+import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from twotower_tf.errors import InputError, JobError
 
 MANIFEST = "manifest.json"
+_OUTGOING = ".outgoing"
 _DAY_FOLDER = re.compile(r"^dt=(\d{4}-\d{2}-\d{2})$")
 
 
@@ -70,21 +72,25 @@ def checksum(path: str) -> str:
 def scratch(target: str) -> Iterator[str]:
     """Gives an empty folder beside ``target`` to work in; removes it at the end.
 
-    Folders that a killed process left for the same target are removed first.
+    Only one process has it at a time. What a killed process left for the same target is cleaned
+    up first.
 
     Raises:
-        JobError: If a process that still runs has such a folder.
+        JobError: If another process has such a folder.
     """
     parent, name = os.path.split(target)
     staging_root = os.path.join(parent, ".staging")
-    os.makedirs(staging_root, exist_ok=True)
-    _remove_abandoned(staging_root, name)
-    folder = os.path.join(staging_root, f"{name}@{os.getpid()}")
-    os.makedirs(folder)
+    lock_path = os.path.join(staging_root, f"{name}.lock")
+    lock = _lock(lock_path, name)
+    folder = os.path.join(staging_root, name)
     try:
+        _clean_up(folder, target)
+        os.makedirs(folder)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.unlink(lock_path)
+        os.close(lock)
         with contextlib.suppress(OSError):
             os.rmdir(staging_root)
 
@@ -100,21 +106,42 @@ def staged(target: str) -> Iterator[str]:
         _replace_folder(folder, target)
 
 
-def _remove_abandoned(staging_root: str, name: str) -> None:
-    for entry in os.listdir(staging_root):
-        entry_name, _, owner = entry.rpartition("@")
-        if entry_name != name:
+def _lock(path: str, name: str) -> int:
+    """Takes a lock that ends with its process, however that ends; returns its file descriptor."""
+    while True:
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError:
             continue
-        if owner.isdecimal() and int(owner) != os.getpid() and os.path.exists(f"/proc/{owner}"):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
             raise JobError(
-                f"{name} is being written by process {owner}: wait for it, or end it first"
-            )
-        shutil.rmtree(os.path.join(staging_root, entry))
+                f"{name} is being written by another process: wait for it, or end it first"
+            ) from error
+        # Whoever had the lock may have removed the file between the two calls above.
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(lock).st_ino == os.stat(path).st_ino:
+                return lock
+        os.close(lock)
+
+
+def _clean_up(folder: str, target: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    outgoing = f"{folder}{_OUTGOING}"
+    if os.path.isdir(outgoing):
+        # The process was killed between the two moves of a replacement, or after them.
+        if os.path.isdir(target):
+            shutil.rmtree(outgoing)
+        else:
+            os.rename(outgoing, target)
 
 
 def _replace_folder(folder: str, target: str) -> None:
     if os.path.isdir(target):
-        outgoing = f"{folder}-old"
+        outgoing = f"{folder}{_OUTGOING}"
         os.rename(target, outgoing)
         os.rename(folder, target)
         shutil.rmtree(outgoing)
@@ -206,9 +233,12 @@ class Workdir:
             names = os.listdir(os.path.join(self.root, kind))
         except FileNotFoundError:
             return []
-        matches = filter(None, map(_DAY_FOLDER.match, names))
-        days = sorted(datetime.date.fromisoformat(match[1]) for match in matches)
-        return [day for day in days if self.partition(kind, day).exists()]
+        days = []
+        for match in filter(None, map(_DAY_FOLDER.match, names)):
+            # A folder of some other date, such as 2026-13-45, is none of ours.
+            with contextlib.suppress(ValueError):
+                days.append(datetime.date.fromisoformat(match[1]))
+        return [day for day in sorted(days) if self.partition(kind, day).exists()]
 
     def latest(self, kind: str, at_or_before: datetime.date) -> Partition | None:
         """Returns the newest published partition that is not after a day, if there is one."""

@@ -38,7 +38,7 @@ def config(events=None, items=None, examples=None, query=(), candidate=()):
             "examples": examples or {},
             "tables": {"t": {"buckets": 10, "dim": 2}},
             "query": {
-                "features": list(query) or [{"name": "seed_item_id", "kind": "id", "table": "t"}],
+                "features": list(query) or [{"name": "user_id", "kind": "id", "table": "t"}],
                 "layers": [2],
             },
             "candidate": {

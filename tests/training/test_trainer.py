@@ -14,7 +14,7 @@ from twotower_tf.storage import Workdir
 # isort: split
 import tensorflow as tf
 
-from twotower_tf.examples.reader import read_examples
+from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.training.sequence import train_days
 from twotower_tf.training.trainer import Trainer
 
@@ -89,7 +89,7 @@ def _variables(workdir: Workdir, day: datetime.date) -> dict[str, np.ndarray]:
 def test_batches_take_a_record_of_each_shard_in_turn_and_nothing_is_lost(tmp_path, shards):
     made = Workdir(str(tmp_path))
     item_ids = _write_day(made, _DAYS[0], examples=21, shards=shards)
-    batches = list(read_examples(made.partition("examples", _DAYS[0]), _CONFIG, "train", 8))
+    batches = list(ExampleReader(_CONFIG).read(made.partition("examples", _DAYS[0]), "train", 8))
     assert [len(batch["item_id"]) for batch in batches] == [8, 8, 5]
     assert [x for batch in batches for x in batch["item_id"].numpy()] == item_ids
     assert batches[0]["query"]["history"].shape == (8, None)
@@ -170,8 +170,8 @@ def test_dense_statistics_are_those_of_the_first_day_and_stay(workdir):
     hours = np.concatenate(
         [
             batch["query"]["hour"]
-            for batch in read_examples(
-                workdir.partition("examples", _DAYS[0]), _CONFIG, "train", 100
+            for batch in ExampleReader(_CONFIG).read(
+                workdir.partition("examples", _DAYS[0]), "train", 100
             )
         ]
     )

@@ -7,6 +7,7 @@ on, which is what the model will do tomorrow.
 
 import dataclasses
 import datetime
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +20,7 @@ from twotower_tf.evaluation.frequencies import compare, counted_probabilities
 from twotower_tf.evaluation.metrics import summarise
 from twotower_tf.evaluation.ranking import rank_exactly
 from twotower_tf.examples.catalogue_reader import Catalogue, load_catalogue
-from twotower_tf.examples.reader import read_examples
+from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.examples.schema import HISTORY, raw_features
 from twotower_tf.models.inference import TowerInference
 from twotower_tf.models.two_tower import TwoTowerModel
@@ -58,6 +59,10 @@ class Evaluator:
         self._config = config
         self._workdir = workdir
         self._model = model
+        self._reader = ExampleReader(config)
+        # Both protocols, the frequencies and the baselines ask for the same day in a row.
+        self.held_out = functools.lru_cache(maxsize=1)(self._read_held_out)
+        self._trained_on = functools.lru_cache(maxsize=1)(self._read_trained_on)
         self.embed_queries = TowerInference(model.query_tower, config, "query")
         self.embed_items = TowerInference(model.candidate_tower, config, "candidate")
         self._popular = MostPopular(config.evaluation.baseline_days)
@@ -110,12 +115,12 @@ class Evaluator:
         """Returns the embeddings of a day's held-out queries, float32 [Q, d]; Q may be 0."""
         return self._embed(self.held_out(day))
 
-    def held_out(self, day: datetime.date) -> HeldOut:
+    def _read_held_out(self, day: datetime.date) -> HeldOut:
         """Returns the held-out examples of a day that have a reward."""
         partition = self._workdir.partition("examples", day)
         batches, item_ids, seed_ids = [], [], []
         batch_size = self._config.evaluation.batch_size
-        for batch in read_examples(partition, self._config, "eval", batch_size):
+        for batch in self._reader.read(partition, "eval", batch_size):
             keep = np.flatnonzero(batch["reward"].numpy() > 0)
             batches.append({name: tf.gather(raw, keep) for name, raw in batch["query"].items()})
             item_ids += _texts(batch["item_id"].numpy()[keep])
@@ -141,12 +146,10 @@ class Evaluator:
                 self._after_seed.add_day(one, seed_ids, item_ids)
         self._counted_to = max(self._counted_to, day)
 
-    def _trained_on(self, day: datetime.date) -> tuple[list[str], list[str]]:
+    def _read_trained_on(self, day: datetime.date) -> tuple[list[str], list[str]]:
         item_ids, seed_ids = [], []
         partition = self._workdir.partition("examples", day)
-        for batch in read_examples(
-            partition, self._config, "train", self._config.training.batch_size
-        ):
+        for batch in self._reader.read(partition, "train", self._config.training.batch_size):
             item_ids += _texts(batch["item_id"].numpy())
             seed_ids += _texts(self._seeds(batch))
         return item_ids, seed_ids

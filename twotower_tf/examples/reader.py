@@ -7,47 +7,68 @@ from twotower_tf.examples.schema import RawFeature, raw_features
 from twotower_tf.storage import Partition
 
 
-def read_examples(
-    partition: Partition, config: Config, split: str, batch_size: int
-) -> tf.data.Dataset:
-    """Returns the examples of a day in batches, neither shuffled nor repeated.
-
-    The shards, each roughly in time order, are read in turn, a record of each, so that the whole
-    is roughly in time order too. The last batch may be smaller. The number of batches is known
-    from the manifest; shards that hold another number of records fail the reading.
+class ExampleReader:
+    """Reads partitions of examples; the graph that parses them is traced once for all days.
 
     Args:
-        partition: Of kind ``examples``.
         config: Says which features there are.
-        split: ``train`` or ``eval``.
-        batch_size: Examples per batch.
-
-    Returns:
-        Batches as ``models.two_tower.TwoTowerModel`` takes them, with ``user_id`` and
-        ``seed_item_id`` (string) and ``timestamp`` (int64) beside.
-
-    Raises:
-        InputError: If the partition was not published.
     """
-    shards = [
-        shard
-        for shard in partition.manifest()["shards"]
-        if shard["file"].startswith(f"{split}-")
-    ]
-    paths = [partition.file(shard["file"]) for shard in shards]
-    records = tf.data.Dataset.from_tensor_slices(paths).interleave(
-        lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
-        cycle_length=len(shards),
-        block_length=1,
-        num_parallel_calls=min(2, len(shards)),
-        deterministic=True,
-    )
-    parse = _Parser(config)
-    batches = records.batch(batch_size).map(parse, num_parallel_calls=2, deterministic=True)
-    # Keras stops by the count. It would otherwise run a step into the end of the data, in which
-    # step counters may advance before the missing batch fails it.
-    batch_count = -(-sum(shard["records"] for shard in shards) // batch_size)
-    return batches.apply(tf.data.experimental.assert_cardinality(batch_count)).prefetch(2)
+
+    def __init__(self, config: Config):
+        self._parse = _Parser(config)
+        self._make_dataset = tf.function(
+            self._trace_dataset,
+            input_signature=[
+                tf.TensorSpec([None], tf.string),
+                tf.TensorSpec([], tf.int64),
+                tf.TensorSpec([], tf.int64),
+            ],
+            autograph=False,
+        )
+
+    def read(self, partition: Partition, split: str, batch_size: int) -> tf.data.Dataset:
+        """Returns the examples of a day in batches, neither shuffled nor repeated.
+
+        The shards, each roughly in time order, are read in turn, a record of each, so that the
+        whole is roughly in time order too. The last batch may be smaller. The number of batches
+        is known from the manifest; shards that hold another number of records fail the reading.
+
+        Args:
+            partition: Of kind ``examples``.
+            split: ``train`` or ``eval``.
+            batch_size: Examples per batch.
+
+        Returns:
+            Batches as ``models.two_tower.TwoTowerModel`` takes them, with ``user_id`` and
+            ``seed_item_id`` (string) and ``timestamp`` (int64) beside.
+
+        Raises:
+            InputError: If the partition was not published.
+        """
+        shards = [
+            shard
+            for shard in partition.manifest()["shards"]
+            if shard["file"].startswith(f"{split}-")
+        ]
+        paths = [partition.file(shard["file"]) for shard in shards]
+        batch_count = -(-sum(shard["records"] for shard in shards) // batch_size)
+        return self._make_dataset(paths, batch_size, batch_count)
+
+    def _trace_dataset(self, paths, batch_size, batch_count) -> tf.data.Dataset:
+        shard_count = tf.size(paths, out_type=tf.int64)
+        records = tf.data.Dataset.from_tensor_slices(paths).interleave(
+            lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
+            cycle_length=shard_count,
+            block_length=1,
+            num_parallel_calls=tf.minimum(shard_count, 2),
+            deterministic=True,
+        )
+        batches = records.batch(batch_size).map(
+            self._parse, num_parallel_calls=2, deterministic=True
+        )
+        # Keras stops by the count. It would otherwise run a step into the end of the data, in
+        # which step counters may advance before the missing batch fails it.
+        return batches.apply(tf.data.experimental.assert_cardinality(batch_count)).prefetch(2)
 
 
 class _Parser:

@@ -11,7 +11,7 @@ from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.errors import InputError, JobError
-from twotower_tf.examples.reader import read_examples
+from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.progress import progress
 from twotower_tf.training.callbacks import ShowProgress, WriteScalars, sketch_health
@@ -41,6 +41,7 @@ class Trainer:
         self._config = config
         self._workdir = workdir
         self.model = TwoTowerModel.from_config(config)
+        self._reader = ExampleReader(config)
         self._checkpoints = Checkpoints(
             workdir, self.model, model_fingerprint(config), config.training.keep_checkpoints
         )
@@ -90,7 +91,7 @@ class Trainer:
         if int(self.model.optimizer.iterations) or not examples:
             return
         batch_size = self._config.training.batch_size
-        batches = read_examples(partition, self._config, "train", batch_size)
+        batches = self._reader.read(partition, "train", batch_size)
         sample = list(itertools.islice(batches, -(-_STATISTICS_EXAMPLES // batch_size)))
         for side in ("query", "candidate"):
             tower = getattr(self.model, f"{side}_tower")
@@ -109,7 +110,7 @@ class Trainer:
                     self._scalars = WriteScalars(folder, self._config.loss.temperature)
                 callbacks.append(self._scalars)
             self.model.fit(
-                read_examples(partition, self._config, "train", batch_size),
+                self._reader.read(partition, "train", batch_size),
                 epochs=1,
                 verbose=0,
                 callbacks=callbacks,
