@@ -98,9 +98,7 @@ def release_day(config: Config, workdir: Workdir, day: datetime.date) -> Outcome
 class _Session:
     """One start of TensorFlow: the model, its trainer and its evaluator."""
 
-    def __init__(
-        self, config: Config, workdir: Workdir, at_or_before: datetime.date | None = None
-    ):
+    def __init__(self, config: Config, workdir: Workdir, at_or_before: datetime.date | None = None):
         from twotower_tf.evaluation.protocol import Evaluator
         from twotower_tf.training.trainer import Trainer
 

@@ -11,7 +11,7 @@ import pytest
 
 from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.errors import InputError, JobError
+from twotower_tf.errors import InputError
 from twotower_tf.examples import catalogue, histories
 from twotower_tf.examples.catalogue_reader import load_catalogue
 from twotower_tf.indexing import releases

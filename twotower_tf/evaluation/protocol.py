@@ -19,7 +19,7 @@ from twotower_tf.evaluation.baselines import AfterSeed, MostPopular
 from twotower_tf.evaluation.frequencies import compare, counted_probabilities
 from twotower_tf.evaluation.metrics import summarise
 from twotower_tf.evaluation.ranking import rank_exactly
-from twotower_tf.examples.catalogue_reader import Catalogue, load_catalogue
+from twotower_tf.examples.catalogue_reader import load_catalogue
 from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.examples.schema import HISTORY, raw_features
 from twotower_tf.models.inference import TowerInference
@@ -175,7 +175,10 @@ def evaluate_day(config: Config, workdir: Workdir, day: datetime.date) -> dict:
         raise InputError(f"there is no checkpoint of {day} or before: train first")
     evaluator = Evaluator(config, workdir, trainer.model)
     if trainer.last_day == day:
-        measured = {"after": evaluator.evaluate(day, day), "frequencies": evaluator.frequencies(day)}
+        measured = {
+            "after": evaluator.evaluate(day, day),
+            "frequencies": evaluator.frequencies(day),
+        }
     else:
         measured = {"before": evaluator.evaluate(day, trainer.last_day)}
     return record(workdir, day, measured)

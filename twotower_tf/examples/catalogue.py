@@ -16,9 +16,10 @@ import pyarrow.parquet
 from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile, Unreadable, read_records
 from twotower_tf.examples.encoding import encode_features
-from twotower_tf.examples.records import DIVISOR, ItemParser, RejectedRecord
+from twotower_tf.examples.records import DIVISOR, ItemParser
 from twotower_tf.examples.rejects import rejected_line
 from twotower_tf.examples.schema import RawFeature, raw_features
+from twotower_tf.examples.values import RejectedRecord
 
 KIND = "catalogue"
 FILE = "items.parquet"

@@ -17,9 +17,10 @@ from twotower_tf.datasets.files import SourceFile, Unreadable, read_records
 from twotower_tf.errors import InputError
 from twotower_tf.examples.catalogue import age_in_days
 from twotower_tf.examples.plan import Plan, day_number
-from twotower_tf.examples.records import Event, EventParser, RejectedRecord, reward
+from twotower_tf.examples.records import Event, EventParser, reward
 from twotower_tf.examples.rejects import rejected_line
 from twotower_tf.examples.schema import raw_features
+from twotower_tf.examples.values import RejectedRecord
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,11 +4,7 @@ Which columns are needed follows from the configuration. Every mistake in a reco
 ``RejectedRecord`` whose text is the reason, ready for the rejected records' file.
 """
 
-import contextlib
 import dataclasses
-import datetime
-import decimal
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -17,25 +13,22 @@ from twotower_tf.config import Config, Reward, nearest
 from twotower_tf.datasets.files import SourceFile, column_names
 from twotower_tf.errors import InputError
 from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID, RawFeature, raw_features
+from twotower_tf.examples.values import (
+    EARLIEST,
+    EARLIEST_SINCE,
+    RejectedRecord,
+    Time,
+    divisor_value,
+    id_value,
+    list_value,
+    number_value,
+    optional_value,
+    rejected,
+    text_value,
+)
 
 # The key of an item's number that the reward is divided by: no feature can have this name.
 DIVISOR = "reward.divided_by"
-
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
-_SECOND = datetime.timedelta(seconds=1)
-_EARLIEST = datetime.datetime(1990, 1, 1, tzinfo=datetime.timezone.utc)
-# Films and books are older than logs.
-_EARLIEST_SINCE = datetime.datetime(1000, 1, 1, tzinfo=datetime.timezone.utc)
-_LATEST = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
-_UNITS_A_SECOND = {"seconds": 1, "milliseconds": 1000}
-# Numbers are stored as float32.
-_LARGEST = 3.4028234663852886e38
-_EXACT_INTEGERS = 1 << 53
-_SHOWN_CHARACTERS = 60
-
-
-class RejectedRecord(ValueError):
-    """A record that can't be used; ``str(error)`` is the reason, one line."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,15 +92,17 @@ class EventParser:
         features = _features_of(config, "event")
         self._features = _Features([raw for raw in features if not _filled_in(raw)], unit)
         self._columns = columns
-        self._user_id = partial(_id, column=columns.user_id, longest=longest)
-        self._item_id = partial(_id, column=columns.item_id, longest=longest)
-        self._timestamp = _Time(columns.timestamp, unit, _EARLIEST)
-        seed_id = partial(_id, column=columns.seed_item_id, longest=longest)
-        self._seed_item_id = partial(_optional, convert=seed_id, default="")
-        past_id = partial(_id, column=columns.history, longest=longest)
+        self._user_id = partial(id_value, column=columns.user_id, longest=longest)
+        self._item_id = partial(id_value, column=columns.item_id, longest=longest)
+        self._timestamp = Time(columns.timestamp, unit, EARLIEST)
+        seed_id = partial(id_value, column=columns.seed_item_id, longest=longest)
+        self._seed_item_id = partial(optional_value, convert=seed_id, default="")
+        past_id = partial(id_value, column=columns.history, longest=longest)
         separators = [raw.separator for raw in features if raw.column == HISTORY and raw.separator]
         separator = separators[0] if separators else None
-        self._history = partial(_list, column=columns.history, convert=past_id, separator=separator)
+        self._history = partial(
+            list_value, column=columns.history, convert=past_id, separator=separator
+        )
         self._history_length = config.examples.history_length
         self._reward = config.examples.reward
 
@@ -128,9 +123,9 @@ class EventParser:
         get, columns, reward = record.get, self._columns, self._reward
         value = divisor = None
         if reward is not None:
-            value = _number(get(reward.column), reward.column)
+            value = number_value(get(reward.column), reward.column)
             if reward.divided_by is not None:
-                divisor = _divisor(get(reward.divided_by), reward.divided_by)
+                divisor = divisor_value(get(reward.divided_by), reward.divided_by)
         history = None
         if columns.history is not None:
             history = tuple(self._history(get(columns.history))[-self._history_length :])
@@ -152,10 +147,14 @@ class ItemParser:
     def __init__(self, config: Config):
         self._columns = columns = config.source.items.columns
         unit = config.source.items.timestamp_unit
-        self._item_id = partial(_id, column=columns.item_id, longest=config.examples.max_id_bytes)
-        published_at = _Time(columns.published_at, unit, _EARLIEST_SINCE)
-        self._published_at = partial(_optional, convert=published_at, default=None)
-        self._title = partial(_optional, convert=partial(_text, column=columns.title), default="")
+        self._item_id = partial(
+            id_value, column=columns.item_id, longest=config.examples.max_id_bytes
+        )
+        published_at = Time(columns.published_at, unit, EARLIEST_SINCE)
+        self._published_at = partial(optional_value, convert=published_at, default=None)
+        self._title = partial(
+            optional_value, convert=partial(text_value, column=columns.title), default=""
+        )
         self._features = _Features(_features_of(config, "item"), unit)
         self._divided_by = config.examples.reward and config.examples.reward.divided_by
 
@@ -169,7 +168,7 @@ class ItemParser:
         item_id = self._item_id(get(columns.item_id))
         values = self._features.values(record)
         if self._divided_by is not None:
-            divisor = _divisor(get(self._divided_by), self._divided_by)
+            divisor = divisor_value(get(self._divided_by), self._divided_by)
             if divisor is not None:
                 values[DIVISOR] = divisor
         return Item(
@@ -192,7 +191,7 @@ class UserParser:
             raise ValueError("there are no user profiles to parse: source.users is not set")
         users = config.source.users
         self._column = users.columns.user_id
-        self._user_id = partial(_id, column=self._column, longest=config.examples.max_id_bytes)
+        self._user_id = partial(id_value, column=self._column, longest=config.examples.max_id_bytes)
         self._features = _Features(_features_of(config, "user"), users.timestamp_unit)
 
     def parse(self, record: Mapping[str, Any]) -> User:
@@ -228,7 +227,7 @@ def reward(section: Reward | None, event: Event, item_values: Mapping[str, Any] 
                 "reward needs a number above 0 to divide by"
             )
         if divisor <= 0.0:
-            raise _rejected(divisor, section.divided_by, "a number above 0 to divide the reward by")
+            raise rejected(divisor, section.divided_by, "a number above 0 to divide the reward by")
         value /= divisor
     return min(max((value - section.low) / (section.high - section.low), 0.0), 1.0)
 
@@ -317,148 +316,9 @@ class _Features:
 def _reader(raw: RawFeature, unit: str) -> Callable[[Any], Any]:
     """Returns the function from a column's value, None where it is missing, to the feature's."""
     if raw.since is not None:
-        since = _Time(raw.since, unit, _EARLIEST_SINCE)
-        return partial(_optional, convert=since, default=None)
-    convert = partial(_number if raw.dtype == "float" else _text, column=raw.column)
+        since = Time(raw.since, unit, EARLIEST_SINCE)
+        return partial(optional_value, convert=since, default=None)
+    convert = partial(number_value if raw.dtype == "float" else text_value, column=raw.column)
     if raw.is_list:
-        return partial(_list, column=raw.column, convert=convert, separator=raw.separator)
-    return partial(_optional, convert=convert, default=raw.default)
-
-
-def _optional(value: Any, convert: Callable[[Any], Any], default: Any) -> Any:
-    return default if value is None or value == "" else convert(value)
-
-
-def _list(value: Any, column: str, convert: Callable[[Any], Any], separator: str | None) -> list:
-    if value is None or value == "":
-        return []
-    if isinstance(value, str) and separator is not None:
-        # Separators at the ends, or two in a row, are a matter of spelling.
-        return [convert(part) for part in value.split(separator) if part]
-    if isinstance(value, (list, tuple)):
-        # Serving pads lists with "": a list in an example must not hold it.
-        if None in value or "" in value:
-            raise _rejected(value, column, "a list without empty values")
-        return [convert(element) for element in value]
-    return [convert(value)]
-
-
-def _id(value: Any, column: str, longest: int) -> str:
-    text = value if type(value) is str else _whole_number(value)
-    if not text:
-        raise _rejected(value, column, "an id: text that is not empty, or a whole number")
-    size = len(text) if text.isascii() else len(_utf8(text, column))
-    if size > longest:
-        raise _rejected(value, column, f"an id of at most {longest} bytes ({size} are given)")
-    return text
-
-
-def _text(value: Any, column: str) -> str:
-    if type(value) is str:
-        if not value.isascii():
-            _utf8(value, column)
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = _whole_number(value)
-    if text is None:
-        raise _rejected(value, column, "text or a whole number")
-    return text
-
-
-def _utf8(text: str, column: str) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise _rejected(text, column, "valid Unicode (it has half of a surrogate pair)") from None
-
-
-def _whole_number(value: Any) -> str | None:
-    """Returns a whole number as decimal text, None for anything else."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_INTEGERS:
-        return str(int(value))
-    if isinstance(value, decimal.Decimal) and value.is_finite() and value == int(value):
-        return str(int(value))
-    return None
-
-
-def _number(value: Any, column: str) -> float:
-    number = math.nan
-    if isinstance(value, (float, int, str, decimal.Decimal)):
-        with contextlib.suppress(ValueError, OverflowError):
-            number = float(value)
-    if not -_LARGEST <= number <= _LARGEST:
-        raise _rejected(value, column, "a finite number")
-    return number
-
-
-def _divisor(value: Any, column: str) -> float | None:
-    return None if value is None or value == "" else _number(value, column)
-
-
-class _Time:
-    """Converts a time to whole Unix seconds, rounded down."""
-
-    def __init__(self, column: str | None, unit: str, earliest: datetime.datetime):
-        self._column = column
-        self._unit = unit
-        self._earliest = (earliest - _EPOCH) // _SECOND
-        self._latest = (_LATEST - _EPOCH) // _SECOND
-        self._range = f"between {earliest.date()} and {_LATEST.date()}"
-
-    def __call__(self, value: Any) -> int:
-        if isinstance(value, datetime.date):
-            seconds = _unix_seconds(value)
-        elif self._unit == "iso8601":
-            seconds = self._from_text(value)
-        else:
-            seconds = self._from_number(value)
-        if not self._earliest <= seconds < self._latest:
-            raise _rejected(value, self._column, f"a time {self._range}")
-        return seconds
-
-    def _from_text(self, value: Any) -> int:
-        if isinstance(value, str):
-            text = value.strip()
-            if text[-1:] in ("Z", "z"):
-                text = text[:-1] + "+00:00"
-            with contextlib.suppress(ValueError):
-                return _unix_seconds(datetime.datetime.fromisoformat(text))
-        raise _rejected(value, self._column, "a time such as 2026-01-31T12:00:00Z (iso8601)")
-
-    def _from_number(self, value: Any) -> int:
-        right = f"a time in Unix {self._unit}"
-        try:
-            number = _number(None if isinstance(value, bool) else value, "")
-        except RejectedRecord:
-            right += "; for dates as text set timestamp_unit: iso8601"
-            raise _rejected(value, self._column, right) from None
-        seconds = math.floor(number / _UNITS_A_SECOND[self._unit])
-        if not self._earliest <= seconds < self._latest:
-            for unit, scale in _UNITS_A_SECOND.items():
-                if self._earliest <= number / scale < self._latest:
-                    right += f", but this looks like {unit}; set timestamp_unit: {unit}"
-                    raise _rejected(value, self._column, right)
-        return seconds
-
-
-def _unix_seconds(time: datetime.date) -> int:
-    """Converts a date (its midnight) or a datetime; without a zone they are UTC."""
-    if not isinstance(time, datetime.datetime):
-        time = datetime.datetime(time.year, time.month, time.day)
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=datetime.timezone.utc)
-    return (time - _EPOCH) // _SECOND
-
-
-def _rejected(value: Any, column: str | None, right: str) -> RejectedRecord:
-    if value is None:
-        return RejectedRecord(f"column '{column}' is missing; it must be {right}")
-    given = repr(value)
-    if len(given) > _SHOWN_CHARACTERS:
-        given = given[: _SHOWN_CHARACTERS - 3] + "..."
-    return RejectedRecord(f"column '{column}' is {given}; it must be {right}")
+        return partial(list_value, column=raw.column, convert=convert, separator=raw.separator)
+    return partial(optional_value, convert=convert, default=raw.default)

@@ -28,7 +28,7 @@ from twotower_tf.examples.plan import (
     rejected_users_path,
     shard_path,
 )
-from twotower_tf.examples.records import RejectedRecord, UserParser
+from twotower_tf.examples.records import UserParser
 from twotower_tf.examples.rejects import rejected_line
 from twotower_tf.examples.timeline import (
     HistoryWalk,

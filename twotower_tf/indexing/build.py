@@ -7,7 +7,6 @@ import time
 import numpy as np
 
 from twotower_tf.config import Config
-from twotower_tf.errors import InputError
 from twotower_tf.examples.catalogue_reader import load_catalogue
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.indexing.index_recall import IndexRecall

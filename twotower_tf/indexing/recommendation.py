@@ -12,8 +12,8 @@ import numpy as np
 from twotower_tf.config import Config, nearest
 from twotower_tf.errors import InputError
 from twotower_tf.examples import catalogue, histories
-from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID
 from twotower_tf.examples.catalogue_reader import load_titles
+from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID
 from twotower_tf.indexing.releases import require_current
 from twotower_tf.storage import Partition, Workdir
 

@@ -46,9 +46,7 @@ class TowerInference:
         with progress("embedding the catalogue", len(catalogue), "items") as shown:
             for start in range(0, len(catalogue), batch_size):
                 rows = slice(start, min(start + batch_size, len(catalogue)))
-                part = self(
-                    {name: _tensor(catalogue.features[name][rows]) for name in self._names}
-                )
+                part = self({name: _tensor(catalogue.features[name][rows]) for name in self._names})
                 _check_finite(part, catalogue.item_ids[rows])
                 parts.append(part)
                 shown.advance(len(part))
