@@ -37,6 +37,7 @@ from twotower_tf.examples.timeline import (
     by_day,
     in_order,
 )
+from twotower_tf.examples.values import RejectedRecord
 
 # What a user's group holds: the first element of each of its tuples.
 _EVENT, _PROFILE, _CARRIED = range(3)
