@@ -27,7 +27,13 @@ def gather_from_replicas(rows: tf.Tensor) -> tf.Tensor:
     """
     if replica_count() == 1:
         return rows
-    return tf.distribute.get_replica_context().all_gather(rows, axis=0)
+    return _with_dense_gradient(tf.distribute.get_replica_context().all_gather(rows, axis=0))
+
+
+@tf.custom_gradient
+def _with_dense_gradient(rows: tf.Tensor):
+    # Picking some of the rows makes a sparse gradient, which all_gather cannot send back.
+    return tf.identity(rows), tf.convert_to_tensor
 
 
 def sum_over_replicas(values: tf.Tensor) -> tf.Tensor:

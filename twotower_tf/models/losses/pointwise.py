@@ -75,7 +75,7 @@ class Pointwise(BatchLoss):
         place = whole.first_example + tf.range(tf.size(positives))
         others = tf.cast(tf.maximum(items - 1, 1), tf.int64)
         # Steps of a share of the circle of other items never meet on the way round.
-        steps = tf.range(self.negatives, dtype=tf.int64) * (others // self.negatives)
+        steps = tf.range(self.negatives, dtype=tf.int64) * tf.maximum(others // self.negatives, 1)
         start = tf.math.floormod(fingerprint(place), others)
         offsets = 1 + tf.math.floormod(start[:, tf.newaxis] + steps, others)
         own = tf.cast(positives, tf.int64)[:, tf.newaxis]
