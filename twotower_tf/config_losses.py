@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from twotower_tf.config_section import Positive, Section, nearest
 
-Temperature = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Temperature = Annotated[float, Field(gt=0.0)]
 
 
 class SoftmaxLoss(Section):
@@ -69,7 +69,7 @@ class MseGramianLoss(CosineLoss):
     """
 
     kind: Literal["mse_gramian"]
-    gravity: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 1.0
+    gravity: Annotated[float, Field(ge=0.0)] = 1.0
     rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
 
 

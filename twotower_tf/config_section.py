@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, strict=True)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Separator = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
@@ -19,17 +20,15 @@ def nearest(given: str, known) -> str:
 class Section(BaseModel):
     """A part of the configuration: frozen, no unknown keys, no silent conversions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_keys(cls, values):
         if isinstance(values, dict):
-            known = {field.alias or name for name, field in cls.model_fields.items()}
             for key in values:
-                if key not in known and key not in cls.model_fields:
-                    allowed = ", ".join(sorted(known))
-                    raise ValueError(
-                        f"unknown key '{key}'{nearest(str(key), known)} (allowed: {allowed})"
-                    )
+                if key not in cls.model_fields:
+                    allowed = ", ".join(sorted(cls.model_fields))
+                    hint = nearest(str(key), cls.model_fields)
+                    raise ValueError(f"unknown key '{key}'{hint} (allowed: {allowed})")
         return values
