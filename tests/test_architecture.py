@@ -18,6 +18,8 @@ TREE = sorted(
 # Data flows down this list; imports only ever point up it.
 LAYERS = [
     "errors",
+    "config_section",
+    "config_losses",
     "config",
     "config_loader",
     "storage",
@@ -33,7 +35,9 @@ LAYERS = [
 ]
 FOUNDATION = {
     "errors": set(),
-    "config": {"errors"},
+    "config_section": set(),
+    "config_losses": {"config_section"},
+    "config": {"config_section", "config_losses"},
     "config_loader": {"errors", "config"},
     "storage": {"errors", "config"},
 }

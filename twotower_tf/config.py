@@ -4,40 +4,13 @@ Every class refuses unknown keys and suggests the nearest known one. ``config_lo
 file into these classes and words the errors.
 """
 
-import difflib
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-Positive = Annotated[int, Field(ge=1, strict=True)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Separator = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-
-
-def nearest(given: str, known) -> str:
-    """Returns ``"; did you mean 'x'?"`` for the known name nearest to the given one, or ``""``."""
-    match = difflib.get_close_matches(given, [str(name) for name in known], n=1)
-    return f"; did you mean '{match[0]}'?" if match else ""
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_keys(cls, values):
-        if isinstance(values, dict):
-            for key in values:
-                if key not in cls.model_fields:
-                    allowed = ", ".join(sorted(cls.model_fields))
-                    hint = nearest(str(key), cls.model_fields)
-                    raise ValueError(f"unknown key '{key}'{hint} (allowed: {allowed})")
-        return values
-
+from twotower_tf.config_losses import CorrectedSoftmaxLoss, Loss
+from twotower_tf.config_section import Name, Positive, Section, Separator, Share, nearest
 
 # --- where events come from -------------------------------------------------------------------
 
@@ -213,7 +186,7 @@ class CategoryFeature(BaseFeature):
     """One of few values, with a small table of its own; unlisted values share hash buckets."""
 
     kind: Literal["category"]
-    values: list[str] = []
+    values: list[str] = Field(default_factory=list)
     buckets: Positive = 16
     dim: Positive = 8
 
@@ -288,15 +261,6 @@ class Tower(Section):
 # --- model, training, evaluation, index -------------------------------------------------------
 
 
-class Loss(Section):
-    """Which loss, and the temperature tau that divides the cosine."""
-
-    kind: Literal["corrected_softmax", "corrected_softmax_by_example", "plain_softmax"] = (
-        "corrected_softmax"
-    )
-    temperature: Annotated[float, Field(gt=0.0)] = 0.05
-
-
 class Estimator(Section):
     """The streaming frequency estimator: size H, m hash functions, rate alpha, first gap."""
 
@@ -330,7 +294,7 @@ class Training(Section):
 class Evaluation(Section):
     """Recall, NDCG at ``at``; baselines count the last ``baseline_days`` days."""
 
-    at: Annotated[list[Positive], Field(min_length=1)] = [10, 50, 100]
+    at: list[Positive] = Field(default=[10, 50, 100], min_length=1)
     batch_size: Positive = 512
     baseline_days: Positive = 7
 
@@ -372,10 +336,10 @@ class Config(Section):
     seed: Annotated[int, Field(ge=0)] = 17
     source: Source
     examples: Examples = Examples()
-    tables: dict[Name, Table] = {}
+    tables: dict[Name, Table] = Field(default_factory=dict)
     query: Tower
     candidate: Tower
-    loss: Loss = Loss()
+    loss: Loss = CorrectedSoftmaxLoss()
     estimator: Estimator = Estimator()
     optimizer: Optimizer = Optimizer()
     training: Training = Training()

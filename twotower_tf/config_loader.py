@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from twotower_tf.config import Config
+from twotower_tf.config_losses import LOSS_KINDS
 from twotower_tf.errors import InputError
 
 # What the examples on disk depend on, and what the checkpoints depend on besides. The rest
@@ -98,16 +99,22 @@ def _describe(error: ValidationError) -> str:
 
 
 def _key_path(location: tuple) -> str:
-    """Joins a pydantic location; the tag of a feature's kind, which is no key, is left out."""
+    """Joins a pydantic location; the tag of a feature's or loss's kind is no key, and left out."""
     path = ""
     for position, part in enumerate(location):
         if isinstance(part, int):
             path += f"[{part}]"
-        elif position and isinstance(location[position - 1], int):
+        elif _is_tag(location, position):
             continue
         else:
             path += f".{part}" if path else part
     return path
+
+
+def _is_tag(location: tuple, position: int) -> bool:
+    if position == 1 and location[0] == "loss":
+        return location[1] in LOSS_KINDS
+    return position > 0 and isinstance(location[position - 1], int)
 
 
 def _shown(value) -> str:

@@ -13,26 +13,53 @@ from twotower_tf.models.losses import (
     LOSSES,
     CorrectedSoftmax,
     CorrectedSoftmaxByExample,
+    CorrectedSoftmaxByExampleMasked,
+    MixedSoftmax,
+    MseGramian,
+    PairwiseHinge,
     PlainSoftmax,
+    Pointwise,
+    RefinedSoftmax,
     corrected_softmax,
     corrected_softmax_by_example,
+    corrected_softmax_by_example_masked,
     in_batch,
+    mixed_softmax,
+    mse_gramian,
+    pairwise_hinge,
     plain_softmax,
+    pointwise,
+    refined_softmax,
 )
 from twotower_tf.models.losses.in_batch import distinct_items, weighted_softmax_loss
+from twotower_tf.models.losses.mixed_softmax import probability_by_either_route
+from twotower_tf.models.losses.refined_softmax import probability_beside
 
-ALL = [CorrectedSoftmax, CorrectedSoftmaxByExample, PlainSoftmax]
+DISTINCT = [CorrectedSoftmax, MixedSoftmax]
+BY_EXAMPLE = [CorrectedSoftmaxByExample, CorrectedSoftmaxByExampleMasked, PlainSoftmax]
+ALL = [*DISTINCT, *BY_EXAMPLE, RefinedSoftmax]
+
+
+def naive_columns(kind, i, v, positives):
+    """The items of example i's candidates, one a column of its logits, duplicates and all."""
+    if kind in DISTINCT:
+        return list(range(len(v)))
+    if kind is CorrectedSoftmaxByExampleMasked:
+        others = [item for item in positives if item != positives[i]]
+        return [positives[i], *others]
+    return list(positives)
 
 
 def naive_loss(kind, tau, u, v, positives, rewards, probabilities):
     """Value and gradients of the loss as its definition says, candidate by candidate, float64.
 
-    A candidate is an item of the batch for CorrectedSoftmax, an example for the other two. The
-    gradient of -log softmax is (softmax - 1[positive]) for each logit.
+    The gradient of -log softmax is (softmax - 1[positive]) for each logit.
     """
-    columns = range(len(v)) if kind is CorrectedSoftmax else positives
+    if kind is RefinedSoftmax:
+        return naive_refined(tau, u, v, positives, rewards, probabilities)
     value, grad_u, grad_v = 0.0, np.zeros_like(u), np.zeros_like(v)
     for i in range(len(u)):
+        columns = naive_columns(kind, i, v, positives)
 
         def logit(item, i=i):
             correction = 0.0 if kind is PlainSoftmax else np.log(probabilities[item])
@@ -49,6 +76,30 @@ def naive_loss(kind, tau, u, v, positives, rewards, probabilities):
             grad_v[item] += weight * share * u[i] / tau
         grad_u[i] -= weight * v[positives[i]] / tau
         grad_v[positives[i]] -= weight * u[i] / tau
+    return value, grad_u, grad_v
+
+
+def naive_refined(tau, u, v, positives, rewards, probabilities):
+    """The refined loss as published: the negatives' softmax apart, the example's weight frozen."""
+    value, grad_u, grad_v = 0.0, np.zeros_like(u), np.zeros_like(v)
+    for i in range(len(u)):
+        own, negatives = positives[i], [j for j in range(len(v)) if j != positives[i]]
+        if not negatives:
+            continue
+        drawn_per_example = 1 - (1 - probabilities) ** (1 / len(u))
+        inclusion = 1 - (1 - drawn_per_example) ** (len(u) - 1)
+        logits = np.array([u[i] @ v[j] / tau - np.log(inclusion[j]) for j in negatives])
+        top = max(logits.max(), u[i] @ v[own] / tau)
+        exponentials, positive = np.exp(logits - top), np.exp(u[i] @ v[own] / tau - top)
+        others = exponentials.sum() / (positive + exponentials.sum())
+        weight = rewards[i] / len(u) * others
+        if weight:
+            value -= weight * (u[i] @ v[own] / tau - top - np.log(exponentials.sum()))
+            for j, share in zip(negatives, exponentials / exponentials.sum(), strict=True):
+                grad_u[i] += weight * share * v[j] / tau
+                grad_v[j] += weight * share * u[i] / tau
+            grad_u[i] -= weight * v[own] / tau
+            grad_v[own] -= weight * u[i] / tau
     return value, grad_u, grad_v
 
 
@@ -94,9 +145,10 @@ def test_value_and_gradients_equal_the_naive_loops(kind, batch, tau):
         np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", [*DISTINCT, *BY_EXAMPLE])
 def test_gradients_equal_finite_differences(kind):
-    # A second reference, which does not share the naive version's algebra.
+    # A second reference, which does not share the naive version's algebra. (The refined loss has
+    # a stopped gradient: its differences are another thing.)
     batch = BATCHES["duplicates"]
     _, *gradients = loss_and_gradients(kind(0.2), **batch)
     for name, gradient in zip("uv", gradients, strict=True):
@@ -110,7 +162,7 @@ def test_gradients_equal_finite_differences(kind):
             np.testing.assert_allclose(gradient[position], difference, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("kind", [CorrectedSoftmaxByExample, PlainSoftmax])
+@pytest.mark.parametrize("kind", BY_EXAMPLE)
 def test_by_example_forms_equal_the_stock_cross_entropy_over_b_by_b_logits(kind):
     batch = BATCHES["duplicates"]
     u, v = tf.constant(batch["u"]), tf.constant(batch["v"])
@@ -118,8 +170,12 @@ def test_by_example_forms_equal_the_stock_cross_entropy_over_b_by_b_logits(kind)
     with tf.GradientTape() as tape:
         tape.watch([u, v])
         logits = tf.matmul(u, tf.gather(v, positives), transpose_b=True) / 0.1
-        if kind is CorrectedSoftmaxByExample:
+        if kind is not PlainSoftmax:
             logits -= tf.math.log(tf.gather(batch["probabilities"], positives))
+        if kind is CorrectedSoftmaxByExampleMasked:
+            same = batch["positives"][:, None] == batch["positives"][None]
+            hits = same & ~np.eye(len(positives), dtype=bool)
+            logits = tf.where(hits, tf.constant(-1e300, tf.float64), logits)
         losses = tf.nn.softmax_cross_entropy_with_logits(
             tf.eye(len(batch["u"]), dtype=tf.float64), logits
         )
@@ -150,8 +206,15 @@ def test_extreme_logits_stay_finite_in_float32(kind, probability):
     probabilities = np.array([1.0, probability], np.float32)
     batch = (u, -u, np.array([0, 1]), np.ones(2, np.float32), probabilities)
     got = loss_and_gradients(kind(0.01), *batch)
+    u, v, positives, rewards, probabilities = batch
     expected = naive_loss(
-        kind, 0.01, *(np.asarray(part, np.float64) for part in batch[:2]), *batch[2:]
+        kind,
+        0.01,
+        u.astype(float),
+        v.astype(float),
+        positives,
+        rewards,
+        probabilities.astype(float),
     )
     for actual, reference in zip(got, expected, strict=True):
         assert actual.dtype == np.float32
@@ -206,22 +269,61 @@ def test_same_batch_in_a_graph_gives_the_same_bits_twice(kind):
     assert loss(*batch).numpy().tobytes() == loss(*batch).numpy().tobytes()
 
 
-def test_only_the_corrected_losses_need_probabilities():
-    assert {kind for kind in ALL if kind.needs_probabilities} == {
-        CorrectedSoftmax,
-        CorrectedSoftmaxByExample,
-    }
+def test_only_the_corrected_losses_need_probabilities_and_only_the_mixed_one_negatives():
+    uncorrected = {PlainSoftmax, MseGramian, Pointwise, PairwiseHinge}
+    kinds = set(LOSSES.values())
+    assert {kind for kind in kinds if not kind.needs_probabilities} == uncorrected
+    assert {kind for kind in kinds if kind.needs_negatives} == {MixedSoftmax}
     batch = BATCHES["duplicates"]
     plain = PlainSoftmax(0.1)
     with_none = plain(batch["u"], batch["v"], batch["positives"], batch["rewards"], None)
     assert with_none.numpy() == loss_and_gradients(plain, **batch)[0]
 
 
+def test_refined_gradient_is_that_of_the_cross_entropy_with_a_certain_positive():
+    batch = BATCHES["duplicates"]
+    u, v, positives = batch["u"], batch["v"], batch["positives"]
+    inclusion = 1 - (1 - batch["probabilities"]) ** (7 / 8)
+    expected = np.zeros_like(v)
+    for i in range(8):
+        own = np.arange(len(v)) == positives[i]
+        logits = u[i] @ v.T / 0.2 - np.log(np.where(own, 1, inclusion))
+        error = np.exp(logits) / np.exp(logits).sum() - own
+        expected += batch["rewards"][i] / 8 * np.outer(error, u[i]) / 0.2
+    got = loss_and_gradients(RefinedSoftmax(0.2), **batch)[2]
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_probability_beside_an_example_is_that_of_one_draw_less():
+    shares, examples = np.array([0.001, 0.2, 0.999]), 9
+    beside = probability_beside(tf.constant(1 - (1 - shares) ** examples), tf.constant(examples))
+    np.testing.assert_allclose(beside, 1 - (1 - shares) ** (examples - 1), rtol=1e-9)
+    np.testing.assert_allclose(probability_beside(tf.constant([1.0, 0.5]), 2), [1, 1 - 0.5**0.5])
+    np.testing.assert_array_equal(probability_beside(tf.constant([1.0, 0.5]), 1), [1.0, 0.5])
+
+
+def test_probability_by_either_route_is_that_of_not_missing_both():
+    p = np.array([1.0, 0.3, 1e-6, 0.0])
+    either = probability_by_either_route(tf.constant(p), 50, 100)
+    np.testing.assert_allclose(either, 1 - (1 - p) * 0.99**50, rtol=1e-12)
+    # Float32 would take 1 - 1e-9 for 1.
+    large = probability_by_either_route(tf.constant([0.0]), 1000, 10**9)
+    np.testing.assert_allclose(large, [1e-6], rtol=1e-5)
+    np.testing.assert_allclose(probability_by_either_route(tf.constant([0.3]), 0, 1), [0.3])
+    np.testing.assert_allclose(probability_by_either_route(tf.constant([0.3]), 2, 1), [1.0])
+
+
 def test_registry_names_every_loss():
     assert {
         "corrected_softmax": CorrectedSoftmax,
         "corrected_softmax_by_example": CorrectedSoftmaxByExample,
+        "corrected_softmax_by_example_masked": CorrectedSoftmaxByExampleMasked,
         "plain_softmax": PlainSoftmax,
+        "refined_softmax": RefinedSoftmax,
+        "mixed_softmax": MixedSoftmax,
+        "mse_gramian": MseGramian,
+        "pointwise": Pointwise,
+        "pairwise_hinge": PairwiseHinge,
     } == LOSSES
 
 
@@ -266,56 +368,20 @@ def test_distinct_items_refuses_a_matrix():
         distinct_items(tf.constant([[1], [2]]))
 
 
-def test_correction_brings_the_gradient_near_that_of_the_full_softmax():
-    items, users, examples, tau = 40, 5, 64, 0.3
-    random = np.random.default_rng(2)
-    u, v = (random.normal(size=(n, 4)) for n in (users, items))
-    u, v = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (u, v))
-    popularity = 1.0 / np.arange(1, items + 1) ** 1.2
-    popularity /= popularity.sum()
-    probabilities = 1 - (1 - popularity) ** examples
-
-    # Users are uniform and independent of items, so the gradient of the expected full softmax
-    # loss, with respect to the item embeddings, has a closed form.
-    full = np.exp(u @ v.T / tau)
-    full /= full.sum(axis=1, keepdims=True)
-    expected = (full - popularity).T @ u / users / tau
-
-    @tf.function(reduce_retracing=True)
-    def gradient(loss, example_users, example_items):
-        positives, first = distinct_items(example_items)
-        columns = tf.gather(example_items, first)
-        candidates = tf.gather(tf.constant(v), columns)
-        with tf.GradientTape() as tape:
-            tape.watch(candidates)
-            value = loss(
-                tf.gather(tf.constant(u), example_users),
-                candidates,
-                positives,
-                tf.ones([examples]),
-                tf.gather(tf.constant(probabilities), columns),
-            )
-        return tf.math.unsorted_segment_sum(tape.gradient(value, candidates), columns, items)
-
-    batches = 800
-    draws = [
-        (
-            tf.constant(random.integers(0, users, examples)),
-            tf.constant(random.choice(items, examples, p=popularity)),
-        )
-        for _ in range(batches)
-    ]
-    error = {}
-    for kind in ALL:
-        loss = kind(tau)
-        mean = sum(gradient(loss, *draw).numpy() for draw in draws) / batches
-        error[kind] = np.linalg.norm(mean - expected) / np.linalg.norm(expected)
-    assert error[CorrectedSoftmax] < 0.15 * error[PlainSoftmax]
-    assert error[CorrectedSoftmax] < 0.5 * error[CorrectedSoftmaxByExample]
-
-
 @pytest.mark.parametrize(
-    "module", [in_batch, corrected_softmax, corrected_softmax_by_example, plain_softmax]
+    "module",
+    [
+        in_batch,
+        corrected_softmax,
+        corrected_softmax_by_example,
+        corrected_softmax_by_example_masked,
+        mixed_softmax,
+        mse_gramian,
+        pairwise_hinge,
+        plain_softmax,
+        pointwise,
+        refined_softmax,
+    ],
 )
 def test_documented_examples_run(module):
     result = doctest.testmod(module)

@@ -8,6 +8,7 @@ from twotower_tf.config import Config
 # isort: split
 import tensorflow as tf
 
+from twotower_tf.config_losses import LOSS_KINDS
 from twotower_tf.models.losses import LOSSES
 from twotower_tf.models.two_tower import TwoTowerModel, blank_features
 
@@ -120,3 +121,69 @@ def test_a_loss_that_corrects_needs_an_estimator():
             model.query_tower, model.candidate_tower, LOSSES["corrected_softmax"](0.1), None
         )
     TwoTowerModel(model.query_tower, model.candidate_tower, LOSSES["plain_softmax"](0.1), None)
+
+
+def _with_loss(**loss) -> Config:
+    return Config.model_validate({**_CONFIG.model_dump(), "loss": loss})
+
+
+def _batch_with_negatives() -> dict:
+    ids = tf.constant(["d", "b", "d"])
+    negatives = {
+        "item_id": ids,
+        "candidate": {
+            "item_id": ids,
+            "tags": tf.ragged.constant([["z"], ["y", "x"], ["z"]], dtype=tf.string),
+        },
+        "catalogue_size": tf.constant(10, tf.int64),
+    }
+    return {**_batch(), "negatives": negatives}
+
+
+def test_mixed_loss_equals_a_naive_forward_pass_over_items_of_either_route():
+    model = TwoTowerModel.from_config(_with_loss(kind="mixed_softmax", temperature=0.2))
+    batch = _batch_with_negatives()
+    loss = float(model.compute_loss(batch, training=True))
+    u = model.query_tower(batch["query"]).numpy().astype(np.float64)
+    v = model.candidate_tower(batch["candidate"]).numpy().astype(np.float64)
+    drawn = model.candidate_tower(batch["negatives"]["candidate"]).numpy().astype(np.float64)
+    distinct = {"a": v[0], "b": v[1], "c": v[3], "d": drawn[0]}
+    # Seen in step 1: 0.5 * 10 + 0.5 * 1; the item that was only drawn has the first gap still.
+    p = {"a": 1 / 5.5, "b": 1 / 5.5, "c": 1 / 5.5, "d": 1 / 10}
+    p = {item: 1 - (1 - seen) * 0.9**3 for item, seen in p.items()}
+    expected = 0.0
+    for query, positive, reward in zip(u, ["a", "b", "a", "c"], [1, 0.5, 0, 1], strict=True):
+        logits = {item: query @ row / 0.2 - np.log(p[item]) for item, row in distinct.items()}
+        total = np.log(sum(np.exp(logit) for logit in logits.values()))
+        expected -= reward * (logits[positive] - total) / 4
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert float(model.distinct_share.result()) == pytest.approx(0.75)
+
+
+def test_mixed_loss_without_negatives_in_the_batch_says_where_they_come_from():
+    model = TwoTowerModel.from_config(_with_loss(kind="mixed_softmax"))
+    with pytest.raises(ValueError, match=r"MixedSoftmax needs negatives.*with_uniform_negatives"):
+        model.compute_loss(_batch())
+
+
+@pytest.mark.parametrize("kind", LOSS_KINDS)
+def test_every_loss_of_the_configuration_trains_the_model(kind):
+    model = TwoTowerModel.from_config(_with_loss(kind=kind))
+    before = [variable.numpy() for variable in model.trainable_variables]
+    model.train_step(_batch_with_negatives())
+    assert np.isfinite(float(model.mean_loss.result()))
+    changed = [
+        np.abs(one - two.numpy()).max() > 0
+        for one, two in zip(before, model.trainable_variables, strict=True)
+    ]
+    assert all(changed)
+
+
+def test_gramian_estimates_are_saved_with_the_model(tmp_path):
+    config = _with_loss(kind="mse_gramian")
+    model, restored = TwoTowerModel.from_config(config), TwoTowerModel.from_config(config)
+    model.train_step(_batch())
+    path = tf.train.Checkpoint(model=model).write(str(tmp_path / "model"))
+    tf.train.Checkpoint(model=restored).read(path).assert_consumed()
+    assert float(restored.compute_loss(_batch())) == float(model.compute_loss(_batch()))
+    assert float(restored.compute_loss(_batch())) > 0

@@ -90,7 +90,7 @@ def items_of_site() -> list[dict]:
         {
             "item_id": f"i{number}",
             "name": f"Title {number}",
-            "published": midnight(DAYS[-1]) + (SECONDS_PER_DAY if number == ITEMS else 0),
+            "published": midnight(DAYS[-1]) + SECONDS_PER_DAY if number == ITEMS else 1_500_000_000,
             "tags": [f"t{number % 4}", "all"],
             "length": 60 + number,
         }

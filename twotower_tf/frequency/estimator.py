@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from twotower_tf.frequency.hashing import fingerprint, hash_to_buckets
+from twotower_tf.frequency.replicas import gather_from_replicas
 
 _MAX_STEP = 2**31 - 1  # What the int32 of A can hold.
 
@@ -95,12 +96,20 @@ class StreamingFrequencyEstimator(tf.keras.layers.Layer):
         # Plain variables, not add_weight: under a mixed precision policy Keras would hand out
         # float16 gaps, which end at 65504 steps.
         size = self.hashes * self.buckets
-        self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
-        self.last_step = tf.Variable(tf.zeros([size], tf.int32), trainable=False, name="last_step")
-        self.gap = tf.Variable(tf.fill([size], self.initial_gap), trainable=False, name="gap")
+
+        def variable(value: tf.Tensor, name: str) -> tf.Variable:
+            # Every replica computes the same update, from the ids of all of them.
+            aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA
+            return tf.Variable(value, trainable=False, name=name, aggregation=aggregation)
+
+        self.step = variable(tf.constant(0, tf.int64), "step")
+        self.last_step = variable(tf.zeros([size], tf.int32), "last_step")
+        self.gap = variable(tf.fill([size], self.initial_gap), "gap")
 
     def update(self, ids: tf.Tensor) -> None:
         """Counts one batch as the next step; an item counts once, however often it is in `ids`.
+
+        Run by replicas, each with its share of a batch, it counts the whole batch as one step.
 
         Args:
             ids: Strings or integers, any shape. May be empty: the step passes all the same.
@@ -110,7 +119,7 @@ class StreamingFrequencyEstimator(tf.keras.layers.Layer):
             tf.errors.InvalidArgumentError: At step 2^31, where A's int32 ends: at one step a
                 second that takes 68 years.
         """
-        seen = self._slots(fingerprint(ids))
+        seen = self._slots(gather_from_replicas(tf.reshape(fingerprint(ids), [-1])))
         # Each bucket once: ids that repeat and ids that collide are one sighting, and the scatters
         # below write no place twice. (Their values would agree, as all gaps are read first; the
         # tables are visited about half as often.)

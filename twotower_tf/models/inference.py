@@ -53,6 +53,13 @@ class TowerInference:
         return np.concatenate(parts)
 
 
+def as_tensors(
+    catalogue: Catalogue, rows: slice = slice(None)
+) -> dict[str, tf.Tensor | tf.RaggedTensor]:
+    """Returns the candidate tower's raw features of some of a catalogue's rows, lists ragged."""
+    return {name: _tensor(values[rows]) for name, values in catalogue.features.items()}
+
+
 def _check_finite(embeddings: np.ndarray, item_ids: np.ndarray) -> None:
     finite = np.isfinite(embeddings).all(axis=1)
     if not finite.all():

@@ -1,6 +1,6 @@
 """The two-tower retrieval model of Yi et al. (RecSys 2019) as a TFRS model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -8,8 +8,15 @@ import tensorflow_recommenders as tfrs
 from twotower_tf.config import Config
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.frequency.estimator import StreamingFrequencyEstimator
-from twotower_tf.models.losses import LOSSES
-from twotower_tf.models.losses.in_batch import distinct_items
+from twotower_tf.frequency.replicas import sum_over_replicas
+from twotower_tf.models.candidates import (
+    Candidates,
+    RawCandidates,
+    of_all_replicas,
+    raw_candidates,
+)
+from twotower_tf.models.losses import BatchLoss, build_loss
+from twotower_tf.models.losses.mixed_softmax import probability_by_either_route
 from twotower_tf.models.towers import build_tables, build_tower
 
 
@@ -17,7 +24,10 @@ class TwoTowerModel(tfrs.Model):
     """Two encoders trained on in-batch negatives, corrected by each item's frequency.
 
     A batch is a dictionary: ``query`` and ``candidate`` (raw features by name, first dimension
-    the batch), ``item_id`` (string [batch]) and ``reward`` (float32 [batch], >= 0).
+    the batch), ``item_id`` (string [batch]) and ``reward`` (float32 [batch], >= 0). Losses that
+    need them take ``negatives``, drawn uniformly from the catalogue: a dictionary of ``item_id``
+    (string [draws]), ``candidate`` (raw features, first dimension the draws) and
+    ``catalogue_size`` (int64 scalar, the items drawn from).
 
     Args:
         query_tower: Maps ``query`` to unit vectors [batch, d].
@@ -33,7 +43,7 @@ class TwoTowerModel(tfrs.Model):
         self,
         query_tower: tf.keras.layers.Layer,
         candidate_tower: tf.keras.layers.Layer,
-        loss: Callable[..., tf.Tensor],
+        loss: BatchLoss,
         estimator: StreamingFrequencyEstimator | None = None,
     ):
         super().__init__(name="two_tower")
@@ -53,7 +63,7 @@ class TwoTowerModel(tfrs.Model):
         model = cls(
             build_tower(config.query, tables, config.seed + 2000, "query_tower"),
             build_tower(config.candidate, tables, config.seed + 3000, "candidate_tower"),
-            LOSSES[config.loss.kind](config.loss.temperature),
+            build_loss(config.loss, config.candidate.layers[-1]),
             StreamingFrequencyEstimator(
                 buckets=config.estimator.buckets,
                 hashes=config.estimator.hashes,
@@ -72,28 +82,60 @@ class TwoTowerModel(tfrs.Model):
         """Returns the loss of a batch, a scalar; while training the estimator sees the batch.
 
         The candidate tower and the logits are computed on the batch's distinct items only.
+
+        Run by replicas (``tf.distribute``), each on a share of the batch, it returns the share's
+        part of the loss of the whole batch, in which the items of all replicas are candidates:
+        the parts, and so their gradients, add up to what one replica would compute.
+
+        Raises:
+            ValueError: If the loss needs ``negatives`` and the batch has none.
         """
-        positives, first = distinct_items(batch["item_id"])
-        distinct = tf.gather(batch["item_id"], first)
-        candidates = {name: tf.gather(raw, first) for name, raw in batch["candidate"].items()}
-        probabilities = None
-        if self.estimator is not None:
-            if training:
-                self.estimator.update(distinct)
-            probabilities = self.estimator.probabilities(distinct)
+        if self._loss.needs_negatives and "negatives" not in batch:
+            raise ValueError(
+                f"{type(self._loss).__name__} needs negatives in the batch: "
+                "see training.uniform_negatives.with_uniform_negatives"
+            )
+        raw = raw_candidates(batch, self._loss.needs_negatives)
+        probabilities = self._probabilities(raw, training)
+        candidates = of_all_replicas(raw, self.candidate_tower(raw.features), probabilities)
+        if self._loss.needs_negatives:
+            candidates = self._either_route(candidates, batch["negatives"])
         loss = self._loss(
             self.query_tower(batch["query"]),
-            self.candidate_tower(candidates),
-            positives,
+            candidates.embeddings,
+            candidates.positives,
             batch["reward"],
-            probabilities,
+            candidates.probabilities,
+            candidates.whole,
+            training,
         )
-        examples = tf.cast(tf.size(positives), tf.float32)
-        self.mean_loss.update_state(loss, sample_weight=examples)
-        self.distinct_share.update_state(
-            tf.math.divide_no_nan(tf.cast(tf.size(first), tf.float32), examples), examples
-        )
+        self._measure(loss, candidates)
         return loss
+
+    def _probabilities(self, raw: RawCandidates, training: bool) -> tf.Tensor | None:
+        if self.estimator is None:
+            return None
+        if training:
+            # Negatives that were drawn were not seen.
+            self.estimator.update(raw.item_id[: raw.in_batch])
+        return self.estimator.probabilities(raw.item_id)
+
+    def _either_route(self, candidates: Candidates, negatives: Mapping) -> Candidates:
+        draws = sum_over_replicas(tf.size(negatives["item_id"]))
+        either = probability_by_either_route(
+            candidates.probabilities, draws, negatives["catalogue_size"]
+        )
+        return candidates._replace(probabilities=either)
+
+    def _measure(self, loss: tf.Tensor, candidates: Candidates) -> None:
+        whole = candidates.whole
+        # A replica adds its share of the whole batch's loss to what all have in common.
+        own = tf.cast(tf.size(candidates.positives), tf.float32)
+        examples = tf.cast(whole.examples, tf.float32)
+        share = tf.math.divide_no_nan(own, examples)
+        self.mean_loss.update_state(tf.math.divide_no_nan(loss, share), sample_weight=own)
+        distinct = tf.reduce_sum(tf.cast(whole.counts > 0, tf.float32))
+        self.distinct_share.update_state(tf.math.divide_no_nan(distinct, examples), own)
 
 
 def blank_features(config: Config, tower: str) -> dict[str, tf.Tensor]:

@@ -21,9 +21,14 @@ class ShowProgress(tf.keras.callbacks.Callback):
 
 
 class WriteScalars(tf.keras.callbacks.Callback):
-    """Writes loss, temperature and the health of the sketch for TensorBoard, by global step."""
+    """Writes loss, temperature and the health of the sketch for TensorBoard, by global step.
 
-    def __init__(self, folder: str, temperature: float):
+    Args:
+        folder: Where TensorBoard looks.
+        temperature: Of the loss, None if it has none.
+    """
+
+    def __init__(self, folder: str, temperature: float | None):
         super().__init__()
         self._writer = tf.summary.create_file_writer(folder)
         self._temperature = temperature
@@ -36,7 +41,8 @@ class WriteScalars(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         with self._writer.as_default(step=self.model.optimizer.iterations):
             tf.summary.scalar("loss/day", self.model.mean_loss.result())
-            tf.summary.scalar("temperature", self._temperature)
+            if self._temperature is not None:
+                tf.summary.scalar("temperature", self._temperature)
             for name, value in sketch_health(self.model).items():
                 tf.summary.scalar(f"sketch/{name}", value)
         self._writer.flush()

@@ -6,17 +6,21 @@ import math
 import time
 
 import numpy as np
+import tensorflow as tf
 
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.errors import InputError, JobError
+from twotower_tf.examples.catalogue_reader import load_catalogue
 from twotower_tf.examples.reader import ExampleReader
+from twotower_tf.models.inference import as_tensors
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.progress import progress
 from twotower_tf.training.callbacks import ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
 from twotower_tf.training.runtime import make_deterministic
+from twotower_tf.training.uniform_negatives import with_uniform_negatives
 
 # The statistics of dense features come from at most so many examples of the first day.
 _STATISTICS_EXAMPLES = 100_000
@@ -110,11 +114,25 @@ class Trainer:
                     self._scalars = WriteScalars(folder, self._config.loss.temperature)
                 callbacks.append(self._scalars)
             self.model.fit(
-                self._reader.read(partition, "train", batch_size),
+                self._batches(partition, day),
                 epochs=1,
                 verbose=0,
                 callbacks=callbacks,
             )
+
+    def _batches(self, partition: storage.Partition, day: datetime.date) -> tf.data.Dataset:
+        batches = self._reader.read(partition, "train", self._config.training.batch_size)
+        if self._config.loss.kind != "mixed_softmax":
+            return batches
+        catalogue = load_catalogue(self._workdir, self._config, day)
+        return with_uniform_negatives(
+            batches,
+            as_tensors(catalogue),
+            tf.constant(catalogue.item_ids),
+            self._config.loss.negatives,
+            self._config.seed,
+            first_step=int(self.model.optimizer.iterations),
+        )
 
     def _measure(self, examples: int, seconds: float) -> dict:
         metrics = {

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from twotower_tf.models.losses.batch_loss import WholeBatch
 from twotower_tf.models.losses.in_batch import (
     InBatchSoftmax,
     log_correction,
@@ -43,22 +44,13 @@ class CorrectedSoftmax(InBatchSoftmax):
         candidate_embeddings: tf.Tensor,
         positives: tf.Tensor,
         rewards: tf.Tensor,
-        probabilities: tf.Tensor,
+        probabilities: tf.Tensor | None = None,
+        whole: WholeBatch | None = None,
+        training: bool = False,
     ) -> tf.Tensor:
-        """The loss of a batch.
-
-        Args:
-            query_embeddings: [B, d], u.
-            candidate_embeddings: [D, d], v of the distinct items.
-            positives: int [B] in [0, D), the index of each example's item.
-            rewards: [B], r >= 0.
-            probabilities: [D] in (0, 1], of being in the batch.
-
-        Returns:
-            Scalar of the embeddings' type; 0 for an empty batch.
-
-        Raises:
-            ValueError: If the shapes do not fit.
-        """
+        """The loss of a batch, or of a part of one: see `BatchLoss.__call__`."""
         logits = self.logits(query_embeddings, candidate_embeddings)
-        return weighted_softmax_loss(logits, log_correction(probabilities), positives, rewards)
+        examples = None if whole is None else whole.examples
+        return weighted_softmax_loss(
+            logits, log_correction(probabilities), positives, rewards, examples
+        )

@@ -4,9 +4,16 @@ A batch of B examples holds D <= B distinct items. Each is embedded once and has
 logits, whatever number of examples it is the positive of.
 """
 
-from typing import ClassVar
+from typing import Any
 
 import tensorflow as tf
+
+from twotower_tf.models.losses.batch_loss import (
+    BatchLoss,
+    WholeBatch,
+    mean_over_examples,
+    own_column,
+)
 
 
 def distinct_items(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -38,24 +45,26 @@ def distinct_items(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return positives, tf.math.unsorted_segment_min(positions, positives, tf.size(distinct))
 
 
-def weighted_softmax_loss(
-    logits: tf.Tensor, log_weights: tf.Tensor, positives: tf.Tensor, rewards: tf.Tensor
+def softmax_losses(
+    logits: tf.Tensor,
+    log_weights: tf.Tensor,
+    positives: tf.Tensor,
+    own_log_weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Reward-weighted cross entropy of a softmax whose every item has a weight.
+    """Cross entropy of each example's softmax, in which every item has a weight.
 
-    -(1/B) sum_i r_i log softmax_i(logits + log_weights)[positive_i]
+    -log softmax_i(logits + log_weights)[positive_i]
 
-    An example of reward 0 adds exactly 0 to the loss and to every gradient, but counts in B.
     Stable for logits of any finite size.
 
     Args:
-        logits: [B, D] floating point.
+        logits: [n, D] floating point.
         log_weights: [D], the logarithm of each item's weight in the softmax.
-        positives: int [B] in [0, D), the item of each example.
-        rewards: [B], the weight of each example in the loss.
+        positives: int [n] in [0, D), the item of each example.
+        own_log_weights: [n], in place of `log_weights` for each example's own item.
 
     Returns:
-        Scalar of the logits' type; 0 for an empty batch.
+        [n] of the logits' type.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -64,15 +73,51 @@ def weighted_softmax_loss(
     # for nobody, and the matrix product before it, once TensorFlow 2.16 fuses it with the sum,
     # aborts the process. For any other batch this pads nothing and copies nothing.
     missing = tf.cast(tf.equal(tf.shape(logits)[1], 0), tf.int32)
-    logits = tf.pad(logits, [[0, 0], [0, missing]])
-    logits = logits + tf.pad(tf.cast(log_weights, logits.dtype), [[0, missing]])
-    # One fused operation gives the value and, in the same [B, D] buffer, the gradient.
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(positives, logits)
-    return mean_over_examples(losses, rewards)
+    log_weights = tf.pad(tf.cast(log_weights, logits.dtype), [[0, missing]])
+    logits = tf.pad(logits, [[0, 0], [0, missing]]) + log_weights
+    if own_log_weights is not None:
+        # Added, not replaced: the gradient of the matrix is then that of the sum, uncopied.
+        change = tf.cast(own_log_weights, logits.dtype) - tf.gather(log_weights, positives)
+        logits = tf.tensor_scatter_nd_add(logits, own_column(positives), change)
+    # One fused operation gives the value and, in the same [n, D] buffer, the gradient.
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(positives, logits)
+
+
+def weighted_softmax_loss(
+    logits: tf.Tensor,
+    log_weights: tf.Tensor,
+    positives: tf.Tensor,
+    rewards: tf.Tensor,
+    examples: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Reward-weighted mean of `softmax_losses`.
+
+    -(1/B) sum_i r_i log softmax_i(logits + log_weights)[positive_i]
+
+    An example of reward 0 adds exactly 0 to the loss and to every gradient, but counts in B.
+
+    Args:
+        logits: [n, D] floating point.
+        log_weights: [D], the logarithm of each item's weight in the softmax.
+        positives: int [n] in [0, D), the item of each example.
+        rewards: [n], the weight of each example in the loss.
+        examples: int scalar, B; None: n.
+
+    Returns:
+        Scalar of the logits' type; 0 for an empty batch.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    return mean_over_examples(softmax_losses(logits, log_weights, positives), rewards, examples)
 
 
 def weighted_softmax_loss_by_example(
-    logits: tf.Tensor, log_weights: tf.Tensor, positives: tf.Tensor, rewards: tf.Tensor
+    logits: tf.Tensor,
+    log_weights: tf.Tensor,
+    positives: tf.Tensor,
+    rewards: tf.Tensor,
+    whole: WholeBatch | None = None,
 ) -> tf.Tensor:
     """`weighted_softmax_loss` with a candidate for every example instead of every distinct item.
 
@@ -84,10 +129,11 @@ def weighted_softmax_loss_by_example(
     which equals the loss over the B x B matrix in which item j has c_j columns.
 
     Args:
-        logits: [B, D] floating point.
+        logits: [n, D] floating point.
         log_weights: [D], the logarithm of the weight of one occurrence of each item.
-        positives: int [B] in [0, D), the item of each example.
-        rewards: [B], the weight of each example in the loss.
+        positives: int [n] in [0, D), the item of each example.
+        rewards: [n], the weight of each example in the loss.
+        whole: The batch the examples are of; None: they are all of it.
 
     Returns:
         Scalar of the logits' type; 0 for an empty batch.
@@ -95,53 +141,23 @@ def weighted_softmax_loss_by_example(
     Raises:
         ValueError: If the shapes do not fit.
     """
-    ones = tf.ones_like(positives, dtype=logits.dtype)
-    counts = tf.math.unsorted_segment_sum(ones, positives, tf.shape(logits)[1])
-    log_counts = tf.math.log(counts)
+    whole = whole or WholeBatch.of(positives, log_weights)
+    log_counts = tf.math.log(tf.cast(whole.counts, logits.dtype))
     loss = weighted_softmax_loss(
-        logits, tf.cast(log_weights, logits.dtype) + log_counts, positives, rewards
+        logits, tf.cast(log_weights, logits.dtype) + log_counts, positives, rewards, whole.examples
     )
     # Only the example's own column is its positive, not all c of its item: a constant which
     # changes the value, not the gradient.
-    return loss + mean_over_examples(tf.gather(log_counts, positives), rewards)
+    own = mean_over_examples(tf.gather(log_counts, positives), rewards, whole.examples)
+    return loss + own
 
 
-def mean_over_examples(losses: tf.Tensor, rewards: tf.Tensor) -> tf.Tensor:
-    """(1/B) sum_i r_i losses_i.
-
-    Args:
-        losses: [B] floating point.
-        rewards: [B], the weight of each example.
-
-    Returns:
-        Scalar of the losses' type; 0 for an empty batch.
-
-    Raises:
-        ValueError: If `rewards` has not the shape of `losses`.
-    """
-    rewards = tf.cast(rewards, losses.dtype)
-    if not rewards.shape.is_compatible_with(losses.shape):
-        # Left alone, [B, 1] times [B] would broadcast to [B, B] and train on nonsense.
-        raise ValueError(f"rewards must have the shape {losses.shape}, got {rewards.shape}")
-    return tf.math.divide_no_nan(
-        tf.reduce_sum(rewards * losses), tf.cast(tf.size(losses), losses.dtype)
-    )
-
-
-class InBatchSoftmax:
+class InBatchSoftmax(BatchLoss):
     """Base of the losses whose logits are s(x, y) = <u(x), v(y)> / temperature.
 
-    A subclass is called with `query_embeddings` [B, d], `candidate_embeddings` [D, d] of the
-    distinct items, `positives` int [B], `rewards` [B] and `probabilities` [D], and returns the
-    scalar loss.
-
     Attributes:
-        needs_probabilities: Whether the loss uses `probabilities`; if not, pass None and save the
-            work of estimating them.
         temperature: tau.
     """
-
-    needs_probabilities: ClassVar[bool]
 
     def __init__(self, temperature: float):
         """Fixes the temperature.
@@ -155,6 +171,11 @@ class InBatchSoftmax:
         if not 0.0 < temperature < float("inf"):
             raise ValueError(f"temperature must be finite and above 0, got {temperature!r}")
         self.temperature = float(temperature)
+
+    @classmethod
+    def from_config(cls, settings: Any, dimension: int) -> "InBatchSoftmax":
+        """Builds the loss with the temperature of its section."""
+        return cls(settings.temperature)
 
     def logits(self, query_embeddings: tf.Tensor, candidate_embeddings: tf.Tensor) -> tf.Tensor:
         """<u, v> / temperature of every query [B, d] and every candidate [D, d]: [B, D]."""

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from twotower_tf.models.losses.batch_loss import WholeBatch
 from twotower_tf.models.losses.in_batch import InBatchSoftmax, weighted_softmax_loss_by_example
 
 
@@ -27,8 +28,6 @@ class PlainSoftmax(InBatchSoftmax):
     0.7060
     """
 
-    needs_probabilities = False
-
     def __call__(
         self,
         query_embeddings: tf.Tensor,
@@ -36,22 +35,10 @@ class PlainSoftmax(InBatchSoftmax):
         positives: tf.Tensor,
         rewards: tf.Tensor,
         probabilities: tf.Tensor | None = None,
+        whole: WholeBatch | None = None,
+        training: bool = False,
     ) -> tf.Tensor:
-        """The loss of a batch.
-
-        Args:
-            query_embeddings: [B, d], u.
-            candidate_embeddings: [D, d], v of the distinct items.
-            positives: int [B] in [0, D), the index of each example's item.
-            rewards: [B], r >= 0.
-            probabilities: Not used; there so that the losses are interchangeable.
-
-        Returns:
-            Scalar of the embeddings' type; 0 for an empty batch.
-
-        Raises:
-            ValueError: If the shapes do not fit.
-        """
+        """The loss of a batch, or of a part of one: see `BatchLoss.__call__`."""
         logits = self.logits(query_embeddings, candidate_embeddings)
         no_correction = tf.zeros([tf.shape(logits)[1]], logits.dtype)
-        return weighted_softmax_loss_by_example(logits, no_correction, positives, rewards)
+        return weighted_softmax_loss_by_example(logits, no_correction, positives, rewards, whole)

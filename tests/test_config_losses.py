@@ -1,0 +1,74 @@
+"""The losses of the configuration: defaults, parameters of the kind, mistakes named."""
+
+import pytest
+
+from twotower_tf.config import Config
+from twotower_tf.config_loader import load_config, model_fingerprint
+from twotower_tf.config_losses import LOSS_KINDS
+from twotower_tf.errors import InputError
+
+DEMO = "configs/demo.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+
+
+@pytest.mark.parametrize("kind", LOSS_KINDS)
+def test_every_kind_can_be_chosen_with_its_defaults(kind):
+    assert load_config(DEMO, [f"loss={{kind: {kind}}}"]).loss.kind == kind
+
+
+def test_without_a_kind_the_loss_is_the_corrected_softmax():
+    assert load_config(DEMO, ["loss={temperature: 0.3}"]).loss.model_dump() == {
+        "kind": "corrected_softmax",
+        "temperature": 0.3,
+    }
+    assert Config.model_fields["loss"].default.kind == "corrected_softmax"
+
+
+def test_parameters_of_each_kind_are_read():
+    def loss(text):
+        return load_config(DEMO, [f"loss={text}"]).loss
+
+    assert loss("{kind: pointwise, negatives: 3}").negatives == 3
+    assert loss("{kind: pairwise_hinge, margin: 0.4}").margin == 0.4
+    assert loss("{kind: mixed_softmax, negatives: 7, temperature: 0.1}").negatives == 7
+    gramian = loss("{kind: mse_gramian, gravity: 0.5, rate: 0.2}")
+    assert (gramian.gravity, gramian.rate) == (0.5, 0.2)
+
+
+@pytest.mark.parametrize("kind", ["mse_gramian", "pointwise", "pairwise_hinge"])
+def test_losses_of_the_cosine_itself_have_no_temperature(kind):
+    assert load_config(DEMO, [f"loss={{kind: {kind}}}"]).loss.temperature is None
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("{kind: corected_softmax}", "loss: unknown kind 'corected_softmax'; did you mean 'corr"),
+        ("{kind: pairwise_hinge, temperature: 0.1}", "loss: unknown key 'temperature' .*margin"),
+        ("{kind: corrected_softmax, margin: 0.1}", "loss: unknown key 'margin'"),
+        ("{kind: pointwise, negatives: 4}", "loss.negatives: Input should be 2 or 3, got 4"),
+        ("{kind: pairwise_hinge, margin: 3}", "loss.margin: .*less than or equal to 2, got 3"),
+        ("{kind: mse_gramian, rate: 0}", "loss.rate: .*greater than 0, got 0"),
+        ("{kind: mse_gramian, gravity: .inf}", "loss.gravity: .*finite"),
+        ("{kind: plain_softmax, temperature: .nan}", "loss.temperature: "),
+        ("{temperature: 0}", "loss.temperature: .*greater than 0, got 0"),
+        ("{kind: [1]}", r"loss: unknown kind \[1\]"),
+        ("plain_softmax", "loss: .*got 'plain_softmax'"),
+    ],
+)
+def test_mistakes_name_the_key_and_what_is_allowed(given, message):
+    with pytest.raises(InputError, match=message) as error:
+        load_config(DEMO, [f"loss={given}"])
+    assert "\n" not in str(error.value)
+
+
+def test_the_loss_is_part_of_what_a_checkpoint_depends_on():
+    prints = {
+        model_fingerprint(load_config(DEMO, [f"loss={text}"]))
+        for text in ("{kind: pointwise}", "{kind: pointwise, negatives: 3}", "{kind: mse_gramian}")
+    }
+    assert len(prints) == 3

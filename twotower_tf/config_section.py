@@ -1,0 +1,34 @@
+"""What every part of the configuration is made of: a section, its checked kinds of number."""
+
+import difflib
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(ge=1, strict=True)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Separator = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+def nearest(given: str, known) -> str:
+    """Returns ``"; did you mean 'x'?"`` for the known name nearest to the given one, or ``""``."""
+    match = difflib.get_close_matches(given, [str(name) for name in known], n=1)
+    return f"; did you mean '{match[0]}'?" if match else ""
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, values):
+        if isinstance(values, dict):
+            for key in values:
+                if key not in cls.model_fields:
+                    allowed = ", ".join(sorted(cls.model_fields))
+                    hint = nearest(str(key), cls.model_fields)
+                    raise ValueError(f"unknown key '{key}'{hint} (allowed: {allowed})")
+        return values

@@ -1,0 +1,104 @@
+"""The candidates of a batch: its distinct items, on all replicas, and negatives drawn beside."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from twotower_tf.frequency.hashing import fingerprint
+from twotower_tf.frequency.replicas import gather_from_replicas, replica_count, rows_before
+from twotower_tf.models.losses.batch_loss import WholeBatch
+from twotower_tf.models.losses.in_batch import distinct_items
+
+
+class RawCandidates(NamedTuple):
+    """The distinct items of one replica's share of a batch, not embedded yet.
+
+    Attributes:
+        item_id: string [D], those of the examples first, each in order of first occurrence.
+        features: The candidate tower's raw features by name, D rows each.
+        positives: int32 [n] in [0, D), each example's item.
+        in_batch: int32 scalar, how many of the D are some example's item.
+    """
+
+    item_id: tf.Tensor
+    features: dict[str, tf.Tensor | tf.RaggedTensor]
+    positives: tf.Tensor
+    in_batch: tf.Tensor
+
+
+class Candidates(NamedTuple):
+    """The distinct items of a whole batch, embedded.
+
+    Attributes:
+        embeddings: [D, d].
+        probabilities: [D] in (0, 1], of being in a batch; None if not estimated.
+        positives: int32 [n] in [0, D), the item of each of this replica's examples.
+        whole: The batch they are of.
+    """
+
+    embeddings: tf.Tensor
+    probabilities: tf.Tensor | None
+    positives: tf.Tensor
+    whole: WholeBatch
+
+
+def raw_candidates(batch: Mapping, with_negatives: bool) -> RawCandidates:
+    """The distinct items of a batch, and of its ``negatives`` if they are wanted.
+
+    Args:
+        batch: As `TwoTowerModel` takes it.
+        with_negatives: Whether ``negatives`` are candidates too.
+    """
+    item_id, features = batch["item_id"], dict(batch["candidate"])
+    examples = tf.size(item_id)
+    if with_negatives:
+        drawn = batch["negatives"]
+        item_id = tf.concat([item_id, drawn["item_id"]], axis=0)
+        features = {
+            name: tf.concat([raw, drawn["candidate"][name]], axis=0)
+            for name, raw in features.items()
+        }
+    items, first = distinct_items(fingerprint(item_id))
+    return RawCandidates(
+        tf.gather(item_id, first),
+        {name: tf.gather(raw, first) for name, raw in features.items()},
+        items[:examples],
+        tf.reduce_sum(tf.cast(first < examples, tf.int32)),
+    )
+
+
+def of_all_replicas(
+    raw: RawCandidates, embeddings: tf.Tensor, probabilities: tf.Tensor | None
+) -> Candidates:
+    """The candidates of the whole batch, of which each replica embedded those of its share.
+
+    Each replica runs the candidate tower on its own distinct items only. The embeddings are
+    gathered, so that every example has the negatives of all replicas; through them the gradients
+    of all replicas flow back to where an item was embedded. An item that several replicas hold is
+    one candidate: its first replica's embedding.
+
+    Args:
+        raw: This replica's candidates.
+        embeddings: [their number, d].
+        probabilities: [their number], or None.
+    """
+    own = WholeBatch.of(raw.positives, embeddings)
+    if replica_count() == 1:
+        return Candidates(embeddings, probabilities, raw.positives, own)
+    places, first = distinct_items(gather_from_replicas(fingerprint(raw.item_id)))
+    before = rows_before(tf.shape(embeddings)[0])
+    counts = gather_from_replicas(own.counts)
+    whole = WholeBatch(
+        examples=tf.reduce_sum(counts),
+        first_example=rows_before(own.examples),
+        counts=tf.math.unsorted_segment_sum(counts, places, tf.size(first)),
+    )
+    if probabilities is not None:
+        probabilities = tf.gather(gather_from_replicas(probabilities), first)
+    return Candidates(
+        tf.gather(gather_from_replicas(embeddings), first),
+        probabilities,
+        tf.gather(places, before + raw.positives),
+        whole,
+    )

@@ -1,0 +1,119 @@
+"""What all losses are: a function of a batch's embeddings, whole or in parts."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import tensorflow as tf
+
+
+class WholeBatch(NamedTuple):
+    """The batch that the examples given to a loss are a part of, under data parallelism.
+
+    Attributes:
+        examples: int32 scalar, B, the examples of the whole batch.
+        first_example: int32 scalar, the place in it of the first example given.
+        counts: int32 [D], how many of its examples have each candidate as their item; 0 for a
+            candidate drawn from the catalogue that is nobody's item.
+    """
+
+    examples: tf.Tensor
+    first_example: tf.Tensor
+    counts: tf.Tensor
+
+    @classmethod
+    def of(cls, positives: tf.Tensor, candidates: tf.Tensor) -> "WholeBatch":
+        """The whole batch when all of its examples are given.
+
+        Args:
+            positives: int [B], the candidate that is each example's item.
+            candidates: [D, ...], of which only the number counts.
+        """
+        ones = tf.ones_like(positives, tf.int32)
+        counts = tf.math.unsorted_segment_sum(ones, positives, tf.shape(candidates)[0])
+        return cls(tf.size(positives), tf.constant(0), counts)
+
+
+class BatchLoss:
+    """Base of the losses: all are built, called and differentiated alike.
+
+    A loss is the mean over the B examples of a batch of what each contributes. Given a part of
+    the examples, and the `whole` they are of, it returns that part of the mean: the parts of all
+    replicas add up to the loss of the whole batch, values and gradients.
+
+    Attributes:
+        needs_probabilities: Whether the loss uses `probabilities`; if not, pass None and save the
+            work of estimating them.
+        needs_negatives: Whether the candidates must include uniform draws from the catalogue.
+    """
+
+    needs_probabilities: ClassVar[bool] = False
+    needs_negatives: ClassVar[bool] = False
+
+    @classmethod
+    def from_config(cls, settings: Any, dimension: int) -> "BatchLoss":
+        """Builds the loss of a section of `config_losses`.
+
+        Args:
+            settings: The section of the loss's own kind.
+            dimension: d, the length of the embeddings.
+        """
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        query_embeddings: tf.Tensor,
+        candidate_embeddings: tf.Tensor,
+        positives: tf.Tensor,
+        rewards: tf.Tensor,
+        probabilities: tf.Tensor | None = None,
+        whole: WholeBatch | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """The loss of a batch, or of a part of one.
+
+        Args:
+            query_embeddings: [n, d], u, of the examples given: n = B unless `whole` is.
+            candidate_embeddings: [D, d], v, each distinct item once: those of the whole batch.
+            positives: int [n] in [0, D), the index of each example's item.
+            rewards: [n], r >= 0.
+            probabilities: [D] in (0, 1], of being a candidate; not used if not needed.
+            whole: The batch the examples are of; None: they are all of it.
+            training: Whether a step is being made, from which a loss with a state learns.
+
+        Returns:
+            Scalar of the embeddings' type; 0 for an empty batch.
+
+        Raises:
+            ValueError: If the shapes do not fit.
+        """
+        raise NotImplementedError
+
+
+def mean_over_examples(
+    losses: tf.Tensor, rewards: tf.Tensor, examples: tf.Tensor | None = None
+) -> tf.Tensor:
+    """(1/B) sum_i r_i losses_i.
+
+    Args:
+        losses: [n] floating point.
+        rewards: [n], the weight of each example.
+        examples: int scalar, B; None: n.
+
+    Returns:
+        Scalar of the losses' type; 0 for an empty batch.
+
+    Raises:
+        ValueError: If `rewards` has not the shape of `losses`.
+    """
+    rewards = tf.cast(rewards, losses.dtype)
+    if not rewards.shape.is_compatible_with(losses.shape):
+        # Left alone, [n, 1] times [n] would broadcast to [n, n] and train on nonsense.
+        raise ValueError(f"rewards must have the shape {losses.shape}, got {rewards.shape}")
+    if examples is None:
+        examples = tf.size(losses)
+    return tf.math.divide_no_nan(tf.reduce_sum(rewards * losses), tf.cast(examples, losses.dtype))
+
+
+def own_column(positives: tf.Tensor) -> tf.Tensor:
+    """Where in a matrix [n, D] each example's own item stands: int [n, 2], for scatters."""
+    rows = tf.range(tf.size(positives), dtype=positives.dtype)
+    return tf.stack([rows, positives], axis=1)
