@@ -5,7 +5,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from logging import Formatter
+from logging import ERROR, Formatter
 
 # TensorFlow's messages about absent GPUs are no use to somebody who runs a job every night; what
 # goes wrong comes as an exception.
@@ -136,13 +136,17 @@ def days_of(values: flags.FlagValues) -> list:
     """Returns the days that ``--date``, or ``--start`` and ``--end``, name, oldest first."""
     from twotower_tf.storage import day_range, parse_day
 
-    if values.date and (values.start or values.end):
+    # A job of one day has no --start and no --end.
+    date, first, last = (
+        values[name].value if name in values else None for name in ("date", "start", "end")
+    )
+    if date and (first or last):
         raise InputError("give either --date, or --start and --end, not both")
-    if values.date:
-        return [parse_day(values.date, "--date")]
-    if not (values.start and values.end):
+    if date:
+        return [parse_day(date, "--date")]
+    if not (first and last):
         raise InputError("give --date=YYYY-MM-DD, or both --start and --end")
-    start, end = parse_day(values.start, "--start"), parse_day(values.end, "--end")
+    start, end = parse_day(first, "--start"), parse_day(last, "--end")
     if end < start:
         raise InputError(f"--end={end} is before --start={start}")
     return day_range(start, end)
@@ -160,13 +164,16 @@ def open_workdir(values: flags.FlagValues, config: Config):
 
 def _log_to_stderr(verbosity: int) -> None:
     """Writes our own log lines with their time; those of TensorFlow only if much is asked for."""
+    # absl would otherwise warn that its own flags, which are not ours, were never parsed.
+    flags.FLAGS.mark_as_parsed()
+    flags.FLAGS.logtostderr = True
     logging.use_absl_handler()
     logging.set_verbosity(verbosity)
     handler = logging.get_absl_handler()
     handler.setFormatter(Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.addFilter(
         lambda record: (
-            verbosity >= 1 or record.levelno >= logging.ERROR or not _LIBRARIES(record.pathname)
+            verbosity >= 1 or record.levelno >= ERROR or not _LIBRARIES(record.pathname)
         )
     )
 

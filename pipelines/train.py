@@ -42,7 +42,7 @@ def _job(values, _) -> None:
 main = command.Command(
     __doc__,
     ["config", "set", "workdir", "date", "start", "end", "wait", "poll_seconds"],
-    ["config", "set", "workdir"],
+    ["config", "workdir"],
     _job,
 )
 
