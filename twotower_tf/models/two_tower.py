@@ -7,10 +7,14 @@ import tensorflow_recommenders as tfrs
 
 from twotower_tf.config import Config
 from twotower_tf.examples.schema import raw_features
+from twotower_tf.frequency.adaptive import AdaptiveFrequencyEstimator
+from twotower_tf.frequency.base import FrequencyEstimator
 from twotower_tf.frequency.estimator import StreamingFrequencyEstimator
 from twotower_tf.models.losses import LOSSES
 from twotower_tf.models.losses.in_batch import distinct_items
 from twotower_tf.models.towers import build_tables, build_tower
+
+_ESTIMATORS = {"adaptive": AdaptiveFrequencyEstimator, "paper": StreamingFrequencyEstimator}
 
 
 class TwoTowerModel(tfrs.Model):
@@ -34,11 +38,11 @@ class TwoTowerModel(tfrs.Model):
         query_tower: tf.keras.layers.Layer,
         candidate_tower: tf.keras.layers.Layer,
         loss: Callable[..., tf.Tensor],
-        estimator: StreamingFrequencyEstimator | None = None,
+        estimator: FrequencyEstimator | None = None,
     ):
         super().__init__(name="two_tower")
         if loss.needs_probabilities and estimator is None:
-            raise ValueError(f"{type(loss).__name__} needs a StreamingFrequencyEstimator")
+            raise ValueError(f"{type(loss).__name__} needs a FrequencyEstimator")
         self.query_tower = query_tower
         self.candidate_tower = candidate_tower
         self.estimator = estimator
@@ -54,7 +58,7 @@ class TwoTowerModel(tfrs.Model):
             build_tower(config.query, tables, config.seed + 2000, "query_tower"),
             build_tower(config.candidate, tables, config.seed + 3000, "candidate_tower"),
             LOSSES[config.loss.kind](config.loss.temperature),
-            StreamingFrequencyEstimator(
+            _ESTIMATORS[config.estimator.kind](
                 buckets=config.estimator.buckets,
                 hashes=config.estimator.hashes,
                 alpha=config.estimator.alpha,
