@@ -9,6 +9,12 @@ from twotower_tf.frequency.hashing import fingerprint, hash_to_buckets
 _WAYS = 8  # 8 words of 4 bytes are half a cache line.
 
 
+def _lowest(scores: tf.Tensor) -> tf.Tensor:
+    """The column of each row's lowest score, of equal ones the first: int32 [n]."""
+    # Which of equal ones tf.argmin returns is undefined.
+    return tf.math.top_k(-scores, 1).indices[:, 0]
+
+
 class AdaptiveFrequencyEstimator(FrequencyEstimator):
     """Estimates, from the stream itself, the probability that an item is in a batch.
 
@@ -30,7 +36,7 @@ class AdaptiveFrequencyEstimator(FrequencyEstimator):
     v is what the block leaves of w: all of it while n is what g lets expect, less the less
     it is, nothing beyond three standard deviations (`Bucket.trusted_weight`). So silence counts
     at once, and after a jump in frequency the old gap is forgotten. Where v = 0, so for a new
-    item, a gap c is assumed with the weight of a = 1 / (1 + n) sightings: `initial_gap`, or for
+    item, a gap c is assumed with the weight of a = 1 / (1 + n)^2 sightings: `initial_gap`, or for
     an item that drove another out the turnover of its bucket, if that is longer. After 16
     sightings the block joins g and w, which is cut at 1 / alpha (at most 1008), and the next
     block begins: the first gaps are plainly averaged, later ones weigh at least alpha.
@@ -104,7 +110,7 @@ class AdaptiveFrequencyEstimator(FrequencyEstimator):
         stored = self._read(places, step).probability(self.initial_gap)
         missing = tf.where(tf.logical_not(found))
         scores, guesses = self._rivals(self._places(tf.gather_nd(groups, missing)), step)
-        guess = tf.gather(guesses, tf.argmin(scores, axis=1), batch_dims=1)
+        guess = tf.gather(guesses, _lowest(scores), batch_dims=1)
         probabilities = tf.tensor_scatter_nd_update(stored, missing, 1.0 / guess)
         return tf.reshape(probabilities, tf.shape(prints))
 
@@ -145,7 +151,8 @@ class AdaptiveFrequencyEstimator(FrequencyEstimator):
         """Whether each item has a bucket, bool [n], and its place, int64 [n] (any if not)."""
         places = self._places(groups)
         matches = tf.equal(tags_of(tf.gather(self.word, places)), tags[:, None])
-        way = tf.argmax(tf.cast(matches, tf.int8), axis=1)
+        ways = tf.range(matches.shape[1])
+        way = tf.reduce_min(tf.where(matches, ways, matches.shape[1] - 1), axis=1)
         return tf.reduce_any(matches, axis=1), tf.gather(places, way, batch_dims=1)
 
     def _read(self, places: tf.Tensor, step: tf.Tensor) -> Bucket:
@@ -186,7 +193,7 @@ class AdaptiveFrequencyEstimator(FrequencyEstimator):
         if self.hashes == 1:
             return groups[:, 0]
         scores, _ = self._rivals(self._places(groups), step)
-        table = tf.argmin(scores, axis=1) // self._ways
+        table = _lowest(scores) // self._ways
         return tf.gather(groups, table, batch_dims=1)
 
     def _rivals(self, places: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

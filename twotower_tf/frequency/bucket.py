@@ -25,7 +25,7 @@ _TOP_WEIGHT_CODE = 2**_WEIGHT_BITS - 1
 _CODES_PER_E_FOLD = _TOP_GAP_CODE / (31 * math.log(2))
 
 _IMPLAUSIBLE = 9.0  # Three standard deviations, squared.
-_NEWEST_SCORE = 0.1
+_FIRST_SIGHTING = 0.125  # Exact in binary: scores that tie do so in any precision.
 
 
 class Bucket(NamedTuple):
@@ -64,11 +64,11 @@ class Bucket(NamedTuple):
         """(v + n + a) / (v g + T + a c), at most 1: sightings over the steps they took.
 
         v is the trusted weight. Without any (v = 0) a guess helps out, the gap c, that weighs
-        a = 1 / (1 + n) sightings: c = g for a new item; g, but no more than the initial gap,
+        a = 1 / (1 + n)^2 sightings: c = g for a new item; g, but no more than the initial gap,
         where the weight was lost.
         """
         weight = self.trusted_weight()
-        guess_weight = tf.where(weight > 0.0, 0.0, 1.0 / (1.0 + self.sightings))
+        guess_weight = tf.where(weight > 0.0, 0.0, 1.0 / (1.0 + self.sightings) ** 2)
         guess = tf.where(self.weight > 0.0, tf.minimum(self.gap, initial_gap), self.gap)
         sightings = weight + self.sightings + guess_weight
         return tf.minimum(
@@ -81,7 +81,7 @@ class Bucket(NamedTuple):
         Of the items seen once the oldest goes first, and any of them before an item that is
         known to come back: a stream of items never seen again can't flush the table.
         """
-        return (self.weight + self.sightings + _NEWEST_SCORE) / (self._span() + 1.0)
+        return (self.weight + self.sightings + _FIRST_SIGHTING) / (self._span() + 1.0)
 
     def turnover(self) -> tf.Tensor:
         """Steps per sighting, the one that began it counted: the gap a successor might have."""
