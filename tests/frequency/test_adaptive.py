@@ -220,6 +220,20 @@ def test_no_two_items_of_a_batch_get_the_same_bucket():
     assert len(set(tags.tolist())) == 8
 
 
+def test_items_that_share_group_and_tag_are_one_sighting():
+    naive = NaiveAdaptive(8)
+    tags = {}
+    for item in range(200):
+        tags.setdefault(naive.address(item)[1], []).append(item)
+    twins = next(items for items in tags.values() if len(items) > 1)
+    single, both = AdaptiveFrequencyEstimator(8), AdaptiveFrequencyEstimator(8)
+    for _ in range(20):
+        single.update(tf.constant(twins[:1]))
+        both.update(tf.constant(twins))
+    np.testing.assert_array_equal(single.word, both.word)
+    np.testing.assert_array_equal(single.start, both.start)
+
+
 def test_ids_of_any_shape_count_the_same_and_keep_their_shape():
     flat, square = (AdaptiveFrequencyEstimator(buckets=50) for _ in range(2))
     flat.update(tf.constant([1, 2, 3, 2]))

@@ -85,8 +85,9 @@ class AdaptiveFrequencyEstimator(FrequencyEstimator):
         groups, tags = self._addresses(distinct)
         step = self._next_step()
         found, places = self._find(groups, tags)
-        # Two items that share group and tag are one sighting.
-        self._count(tf.unique(tf.boolean_mask(places, found))[0], step)
+        # Items that share group and tag are one sighting: both read before either writes, and
+        # write the same.
+        self._count(tf.boolean_mask(places, found), step)
         missing = tf.logical_not(found)
         self._insert(tf.boolean_mask(groups, missing), tf.boolean_mask(tags, missing), step)
 
@@ -161,7 +162,7 @@ class AdaptiveFrequencyEstimator(FrequencyEstimator):
         return unpack(tf.gather(self.word, places), elapsed, self._heaviest)
 
     def _count(self, places: tf.Tensor, step: tf.Tensor) -> None:
-        """Counts a sighting in the buckets at `places`, each once."""
+        """Counts one sighting in each bucket at `places`, also if it is there twice."""
         buckets, full = self._read(places, step).seen(self.initial_gap, self._heaviest)
         start = tf.where(full, step, tf.gather(self.start, places))
         self._write(places, tags_of(tf.gather(self.word, places)), buckets, start)
