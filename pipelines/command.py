@@ -32,7 +32,8 @@ _STRINGS = {
 _INTEGERS = {
     "k": (10, "How many items to recommend."),
     "poll_seconds": (60, "How long --wait waits between two looks for the next day."),
-    "seed": (17, "Of the simulation: the same seed gives the same logs, byte for byte."),
+    "seed": (17, "Of the simulation: the same seed gives the same result, byte for byte."),
+    "steps": (20000, "How many steps to simulate: a multiple of 1000, at least 2000."),
     "days": (7, "How many days to simulate."),
     "users": (2000, "How many users to simulate."),
     "videos": (4000, "How many videos there are at the start."),
@@ -172,9 +173,7 @@ def _log_to_stderr(verbosity: int) -> None:
     handler = logging.get_absl_handler()
     handler.setFormatter(Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.addFilter(
-        lambda record: (
-            verbosity >= 1 or record.levelno >= ERROR or not _LIBRARIES(record.pathname)
-        )
+        lambda record: verbosity >= 1 or record.levelno >= ERROR or not _LIBRARIES(record.pathname)
     )
 
 

@@ -108,7 +108,7 @@ def test_a_key_like_no_known_one_is_refused_without_a_suggestion(refusal):
     [
         ("training", {"batch_size": "many"}, "training.batch_size: .*integer.*, got 'many'"),
         ("training", {"batch_size": 0}, "training.batch_size: .*greater than or equal to 1, got 0"),
-        ("loss", {"kind": "softmax"}, "loss.kind: .*'corrected_softmax'.*, got 'softmax'"),
+        ("loss", {"kind": "softmax"}, "loss: unknown kind 'softmax'; did you mean 'plain_softmax'"),
         ("loss", {"temperature": -1}, "loss.temperature: .*greater than 0, got -1"),
         ("examples", {"holdout_share": 1.0}, "examples.holdout_share: .*less than 1, got 1.0"),
         ("examples", [], r"examples: .*, got \[\]"),

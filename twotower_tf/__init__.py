@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 # The parts that work alone, and the module each one lives in.
 _PUBLIC = {
+    "AdaptiveFrequencyEstimator": "twotower_tf.frequency.adaptive",
     "StreamingFrequencyEstimator": "twotower_tf.frequency.estimator",
     "TwoTowerModel": "twotower_tf.models.two_tower",
     "CorrectedSoftmax": "twotower_tf.models.losses.corrected_softmax",

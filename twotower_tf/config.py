@@ -262,8 +262,13 @@ class Tower(Section):
 
 
 class Estimator(Section):
-    """The streaming frequency estimator: size H, m hash functions, rate alpha, first gap."""
+    """The streaming frequency estimator: size H, m hash functions, rate alpha, first gap.
 
+    ``kind``: ``adaptive`` is ours, ``paper`` the algorithms of the paper to the letter; see
+    docs/estimator.md.
+    """
+
+    kind: Literal["adaptive", "paper"] = "adaptive"
     buckets: Positive = 1_000_000
     hashes: Annotated[int, Field(ge=1, le=16)] = 1
     alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01

@@ -116,7 +116,7 @@ def test_blank_features_are_the_defaults_with_empty_lists():
 
 def test_a_loss_that_corrects_needs_an_estimator():
     model = TwoTowerModel.from_config(_CONFIG)
-    with pytest.raises(ValueError, match="CorrectedSoftmax needs a StreamingFrequencyEstimator"):
+    with pytest.raises(ValueError, match="CorrectedSoftmax needs a FrequencyEstimator"):
         TwoTowerModel(
             model.query_tower, model.candidate_tower, LOSSES["corrected_softmax"](0.1), None
         )

@@ -1,22 +1,13 @@
 """The streaming frequency estimator of Yi et al., RecSys 2019."""
 
-import numbers
-from typing import Any
-
 import tensorflow as tf
 
+from twotower_tf.frequency.base import FrequencyEstimator
 from twotower_tf.frequency.hashing import fingerprint, hash_to_buckets
 from twotower_tf.frequency.replicas import gather_from_replicas
 
-_MAX_STEP = 2**31 - 1  # What the int32 of A can hold.
 
-
-def _check_count(name: str, value: int) -> None:
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
-
-
-class StreamingFrequencyEstimator(tf.keras.layers.Layer):
+class StreamingFrequencyEstimator(FrequencyEstimator):
     """Estimates, from the stream itself, the probability that an item is in a batch.
 
     The sketch keeps for every hash bucket the step in which it was last seen, A, and a moving
@@ -53,58 +44,10 @@ class StreamingFrequencyEstimator(tf.keras.layers.Layer):
     array([1.  , 0.01], dtype=float32)
     """
 
-    def __init__(
-        self,
-        buckets: int,
-        hashes: int = 1,
-        alpha: float = 0.01,
-        initial_gap: float = 100.0,
-        seed: int = 0,
-        name: str | None = None,
-        **kwargs: Any,
-    ):
-        """Creates an empty sketch.
-
-        Args:
-            buckets: H, the buckets of each hash function. Fewer than the items of the catalogue
-                make collisions, which overestimate.
-            hashes: m, the number of hash functions, each with its own `buckets` buckets.
-            alpha: The weight of the newest gap in the moving average, in (0, 1].
-            initial_gap: The gap, in steps, assumed of a bucket never seen; at least 1.
-            seed: Chooses the hash functions.
-            name: Of the layer.
-            **kwargs: Further arguments of `tf.keras.layers.Layer`.
-
-        Raises:
-            ValueError: If an argument is out of its range.
-        """
-        _check_count("buckets", buckets)
-        _check_count("hashes", hashes)
-        if not 0.0 < alpha <= 1.0:
-            raise ValueError(f"alpha must be in (0, 1], got {alpha!r}")
-        if not 1.0 <= initial_gap < float("inf"):
-            raise ValueError(f"initial_gap must be finite and at least 1 step, got {initial_gap!r}")
-        super().__init__(name=name, **kwargs)
-        self.buckets = int(buckets)
-        self.hashes = int(hashes)
-        self.alpha = float(alpha)
-        self.initial_gap = float(initial_gap)
-        self.seed = int(seed)
-        self._create_sketch()
-
-    def _create_sketch(self) -> None:
-        # Plain variables, not add_weight: under a mixed precision policy Keras would hand out
-        # float16 gaps, which end at 65504 steps.
+    def _create_tables(self) -> None:
         size = self.hashes * self.buckets
-
-        def variable(value: tf.Tensor, name: str) -> tf.Variable:
-            # Every replica computes the same update, from the ids of all of them.
-            aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA
-            return tf.Variable(value, trainable=False, name=name, aggregation=aggregation)
-
-        self.step = variable(tf.constant(0, tf.int64), "step")
-        self.last_step = variable(tf.zeros([size], tf.int32), "last_step")
-        self.gap = variable(tf.fill([size], self.initial_gap), "gap")
+        self.last_step = self._variable(tf.zeros([size], tf.int32), "last_step")
+        self.gap = self._variable(tf.fill([size], self.initial_gap), "gap")
 
     def update(self, ids: tf.Tensor) -> None:
         """Counts one batch as the next step; an item counts once, however often it is in `ids`.
@@ -124,15 +67,7 @@ class StreamingFrequencyEstimator(tf.keras.layers.Layer):
         # below write no place twice. (Their values would agree, as all gaps are read first; the
         # tables are visited about half as often.)
         seen, _ = tf.unique(tf.reshape(seen, [-1]), out_idx=tf.int64)
-        step = self.step.assign_add(1)
-        countable = tf.debugging.assert_less_equal(
-            step,
-            tf.constant(_MAX_STEP, tf.int64),
-            message="the sketch cannot count past step 2^31 - 1",
-        )
-        # Without the dependency a graph may have written a wrapped gap before it fails.
-        with tf.control_dependencies([countable]):
-            step = tf.cast(step, tf.int32)
+        step = self._next_step()
         # Subtracted as integers: float32 cannot tell neighbouring steps apart past 2^24.
         newest_gap = tf.cast(step - tf.gather(self.last_step, seen), tf.float32)
         gap = (1.0 - self.alpha) * tf.gather(self.gap, seen) + self.alpha * newest_gap
@@ -156,10 +91,6 @@ class StreamingFrequencyEstimator(tf.keras.layers.Layer):
         # No gap is below one step, but rounding may put their average a trifle below.
         return 1.0 / tf.maximum(gap, 1.0)
 
-    def call(self, ids: tf.Tensor) -> tf.Tensor:
-        """The same as `probabilities`: using the layer in a model never counts the ids."""
-        return self.probabilities(ids)
-
     def touched_share(self) -> tf.Tensor:
         """The share of buckets seen at least once: float32 scalar in [0, 1].
 
@@ -175,16 +106,6 @@ class StreamingFrequencyEstimator(tf.keras.layers.Layer):
         """
         touched = tf.cast(self.last_step > 0, tf.float32)
         return tf.math.divide_no_nan(tf.reduce_sum(self.gap * touched), tf.reduce_sum(touched))
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, from which Keras builds the layer again."""
-        return super().get_config() | {
-            "buckets": self.buckets,
-            "hashes": self.hashes,
-            "alpha": self.alpha,
-            "initial_gap": self.initial_gap,
-            "seed": self.seed,
-        }
 
     def _slots(self, fingerprints: tf.Tensor) -> tf.Tensor:
         """Where the m hash functions put each id: int64 [hashes, ...] into A and B."""

@@ -7,6 +7,8 @@ import tensorflow_recommenders as tfrs
 
 from twotower_tf.config import Config
 from twotower_tf.examples.schema import raw_features
+from twotower_tf.frequency.adaptive import AdaptiveFrequencyEstimator
+from twotower_tf.frequency.base import FrequencyEstimator
 from twotower_tf.frequency.estimator import StreamingFrequencyEstimator
 from twotower_tf.frequency.replicas import sum_over_replicas
 from twotower_tf.models.candidates import (
@@ -18,6 +20,8 @@ from twotower_tf.models.candidates import (
 from twotower_tf.models.losses import BatchLoss, build_loss
 from twotower_tf.models.losses.mixed_softmax import probability_by_either_route
 from twotower_tf.models.towers import build_tables, build_tower
+
+_ESTIMATORS = {"adaptive": AdaptiveFrequencyEstimator, "paper": StreamingFrequencyEstimator}
 
 
 class TwoTowerModel(tfrs.Model):
@@ -44,11 +48,11 @@ class TwoTowerModel(tfrs.Model):
         query_tower: tf.keras.layers.Layer,
         candidate_tower: tf.keras.layers.Layer,
         loss: BatchLoss,
-        estimator: StreamingFrequencyEstimator | None = None,
+        estimator: FrequencyEstimator | None = None,
     ):
         super().__init__(name="two_tower")
         if loss.needs_probabilities and estimator is None:
-            raise ValueError(f"{type(loss).__name__} needs a StreamingFrequencyEstimator")
+            raise ValueError(f"{type(loss).__name__} needs a FrequencyEstimator")
         self.query_tower = query_tower
         self.candidate_tower = candidate_tower
         self.estimator = estimator
@@ -64,7 +68,7 @@ class TwoTowerModel(tfrs.Model):
             build_tower(config.query, tables, config.seed + 2000, "query_tower"),
             build_tower(config.candidate, tables, config.seed + 3000, "candidate_tower"),
             build_loss(config.loss, config.candidate.layers[-1]),
-            StreamingFrequencyEstimator(
+            _ESTIMATORS[config.estimator.kind](
                 buckets=config.estimator.buckets,
                 hashes=config.estimator.hashes,
                 alpha=config.estimator.alpha,
