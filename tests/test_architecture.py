@@ -38,7 +38,7 @@ FOUNDATION = {
     "config_section": set(),
     "config_losses": {"config_section"},
     "config": {"config_section", "config_losses"},
-    "config_loader": {"errors", "config", "config_section"},
+    "config_loader": {"errors", "config", "config_section", "config_losses"},
     "storage": {"errors", "config"},
 }
 HEAVY = ["tensorflow", "tf_keras", "tensorflow_io", "scann", "apache_beam", "matplotlib"]

@@ -80,7 +80,7 @@ def state_of(model, losses):
         "losses": [float(loss) for loss in losses],
         "metrics": {metric.name: float(metric.result()) for metric in model.metrics},
         "weights": weights,
-        "sketch": [model.estimator.step.numpy().tolist(), model.estimator.gap.numpy().tolist()],
+        "sketch": [value.numpy().tolist() for value in model.estimator.variables],
         "gramians": [
             getattr(model._loss, name).numpy().tolist()
             for name in ("query_gramian", "candidate_gramian", "batches")

@@ -9,6 +9,7 @@ import io
 import json
 import pathlib
 import random
+import re
 import shutil
 
 import pytest
@@ -18,6 +19,7 @@ DAYS = [datetime.date(2024, 3, day) for day in range(1, 6)]
 USERS, ITEMS, EVENTS_A_DAY = 30, 24, 150
 SECONDS_PER_DAY = 86_400
 _READS_SOURCE = ("build_examples", "run_daily")
+_LOG_LINE = re.compile(r"\d\d:\d\d:\d\d ").match
 
 CONFIGURATION = {
     "name": "site",
@@ -108,8 +110,8 @@ class Run:
 
     @property
     def error(self) -> str:
-        """The one line on stderr; there must be no other."""
-        lines = self.err.splitlines()
+        """The line on stderr that is no log line; there must be just one, an error's."""
+        lines = [line for line in self.err.splitlines() if not _LOG_LINE(line)]
         assert len(lines) == 1, self.err
         assert lines[0].startswith("error: ")
         return lines[0]
@@ -184,13 +186,26 @@ class Site:
         return sorted(path.name for path in self.workdir.glob("releases/site/[0-9]*"))
 
     def days(self, kind: str) -> list[str]:
-        """Returns the days whose folder is there, published or not."""
+        """Returns the days whose folder is there, whole or not."""
         return sorted(path.name.removeprefix("dt=") for path in self.workdir.glob(f"{kind}/dt=*"))
 
-    def leftovers(self) -> list[pathlib.Path]:
-        """Returns what work that is over should have taken away."""
-        patterns = ("**/.staging", "**/*.tmp-*", "**/*.lock", "build_examples")
-        return [path for pattern in patterns for path in self.workdir.glob(pattern)]
+    def made(self, day: datetime.date) -> list[str]:
+        """Returns what there is of a day, whole or not, and what should have been cleared away."""
+        traces = {path.parent.name for path in self.workdir.glob(f"*/dt={day}*")}
+        traces |= {f"metrics/{path.parent.name}" for path in self.workdir.glob(f"metrics/*/*{day}*")}
+        traces |= {f"release {name}" for name in self.releases() if name.startswith(f"{day:%Y%m%d}")}
+        for pattern in ("**/.staging", "**/*.tmp-*", "**/*.lock", "build_examples"):
+            traces |= {str(path) for path in self.workdir.glob(pattern)}
+        return sorted(traces)
+
+    def files(self, *kinds: str) -> dict[str, bytes]:
+        """Returns all files below some folders of the work directory; of all without any."""
+        return {
+            str(path.relative_to(self.workdir)): path.read_bytes()
+            for kind in kinds or ("",)
+            for path in sorted((self.workdir / kind).rglob("*"))
+            if path.is_file()
+        }
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,7 @@ def test_days_one_by_one_end_with_the_same_checkpoint_to_the_bit_as_in_one_go(wo
         list(train_days(_CONFIG, other, [day]))
     one_go, one_by_one = _variables(workdir, _DAYS[-1]), _variables(other, _DAYS[-1])
     assert set(one_go) == set(one_by_one)
-    assert any("last_step" in name for name in one_go)
+    assert any("estimator/word" in name for name in one_go)
     for name, value in one_go.items():
         assert np.array_equal(value, one_by_one[name]), name
 
@@ -115,7 +115,7 @@ def test_checkpoint_holds_step_sketch_optimiser_and_last_day(workdir):
     assert by_end["last_day"] == b"2026-01-02"
     assert by_end["optimizer/_iterations"] == 14
     assert by_end["model/estimator/step"] == 14
-    assert by_end["model/estimator/last_step"].max() == 14
+    assert by_end["model/estimator/word"].any()
     manifest = workdir.partition("checkpoints", _DAYS[1]).manifest()
     assert manifest["step"] == 14
     assert manifest["days_trained"] == ["2026-01-01", "2026-01-02"]

@@ -238,7 +238,9 @@ def _json_object(line: bytes) -> dict | Unreadable:
     except UnicodeDecodeError as error:
         return Unreadable.line(line, _not_utf8(error))
     except json.JSONDecodeError as error:
-        return Unreadable.line(line, f"not JSON: {error.msg} at character {error.pos + 1}")
+        # Some of json's own messages end in "at".
+        what = error.msg.removesuffix(" at")
+        return Unreadable.line(line, f"not JSON: {what} at character {error.pos + 1}")
     except (ValueError, RecursionError) as error:
         return Unreadable.line(line, f"not JSON that can be read: {error}")
     if not isinstance(value, dict):

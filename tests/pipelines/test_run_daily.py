@@ -1,0 +1,293 @@
+"""The daily job: one call or several, done already, died half-way, gates that hold."""
+
+import datetime
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import twotower_tf  # noqa: F401
+
+# isort: split
+import tensorflow as tf
+
+# What two runs that do the same differ in: how long things took, when, and where.
+CLOCK = {"seconds", "examples_per_second", "embedding_seconds", "index_seconds", "created"}
+PLACE = {"release", "report"}
+
+
+def _tensors(site, day: datetime.date) -> dict[str, np.ndarray]:
+    path = site.workdir / "checkpoints" / f"dt={day}" / "checkpoint"
+    reader = tf.train.load_checkpoint(str(path))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def _without(value, keys: set[str]):
+    if isinstance(value, dict):
+        return {k: _without(v, keys) for k, v in value.items() if k not in keys}
+    return [_without(one, keys) for one in value] if isinstance(value, list) else value
+
+
+def _measured(site) -> dict[str, dict]:
+    """Returns what all jobs measured, by file, without times and places."""
+    return {
+        name: _without(json.loads(content), CLOCK | PLACE)
+        for name, content in site.files("metrics").items()
+    }
+
+
+# --- one call or several ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def one_by_one(finished_site, days, tmp_path_factory):
+    """The days of the finished site again, in calls of their own, the second in two parts."""
+    made = finished_site.copy(tmp_path_factory.mktemp("one_by_one"))
+    shutil.rmtree(made.workdir)
+    for day in days[:3]:
+        assert made.run("run_daily", f"--date={day}").status == 0
+    return made
+
+
+def test_days_one_by_one_end_with_the_same_checkpoint_to_the_bit_as_in_one_call(
+    finished_site, one_by_one, days
+):
+    for day in days[:3]:
+        together, separate = _tensors(finished_site, day), _tensors(one_by_one, day)
+        assert together.keys() == separate.keys()
+        assert len(together) > 10
+        for name, value in together.items():
+            assert np.array_equal(value, separate[name]), (day, name)
+    assert finished_site.files("checkpoints") == one_by_one.files("checkpoints")
+
+
+def test_days_one_by_one_make_the_same_partitions_as_in_one_call(finished_site, one_by_one):
+    kinds = ("catalogue", "rejected", "histories", "examples")
+    together = finished_site.files(*kinds)
+    assert len(together) > 20
+    assert one_by_one.files(*kinds) == together
+
+
+def test_days_one_by_one_measure_the_same_as_in_one_call(finished_site, one_by_one, days):
+    together, separate = _measured(finished_site), _measured(one_by_one)
+    # In one call there is a release of the last day alone.
+    only_separate = {
+        f"metrics/{job}/dt={day}.json" for job in ("build_index", "run_daily") for day in days[:2]
+    }
+    assert separate.keys() - together.keys() == only_separate
+    last = f"metrics/run_daily/dt={days[2]}.json"
+    gates = [[gate["name"] for gate in of[last]["gates"]] for of in (together, separate)]
+    assert gates[0] == gates[1]
+    # The gate of the recall compares with the last release, which only one of them has.
+    del together[last], separate[last]
+    assert {name: separate[name] for name in together} == together
+    assert finished_site.releases() == ["2024030300"]
+    assert one_by_one.releases() == ["2024030100", "2024030200", "2024030300"]
+
+
+def test_a_call_shows_a_line_a_day_the_release_and_the_report(finished_site, days):
+    lines = finished_site.first_run.out.splitlines()
+    table, release, report = lines[3:6], lines[6], lines[7]
+    assert [line.split()[0] for line in table] == [str(day) for day in days[:3]]
+    for line, day in zip(table, days, strict=False):
+        counts = finished_site.manifest("examples", day)["counts"]
+        assert line.split()[1:4] == [str(counts[k]) for k in ("events", "examples", "rejected")]
+    workdir = finished_site.workdir
+    assert release == f"release: {workdir}/releases/site/2024030300"
+    assert report == f"report:  {workdir}/reports/dt={days[2]}.html"
+    assert (workdir / "reports" / f"dt={days[2]}.html").exists()
+    assert len(lines) == 8
+
+
+def test_on_stderr_there_are_only_lines_of_our_own_log(finished_site):
+    lines = finished_site.first_run.err.splitlines()
+    ours = ("training on", "embedding the catalogue", "2024-03-")
+    assert [line for line in lines if not line[9:].startswith(ours)] == []
+    assert lines[-1].endswith("2024-03-03 done, 3 of 3 days, 0 s left")
+
+
+# --- days that are done -----------------------------------------------------------------------
+
+
+def test_a_day_that_is_done_is_left_as_it_is(finished_site, days):
+    before = finished_site.files()
+    for flags in ([f"--date={days[2]}"], [f"--start={days[0]}", f"--end={days[2]}"]):
+        run = finished_site.run("run_daily", *flags)
+        assert run.status == 0
+        assert f"nothing to do: {days[2]} is done" in run.err
+        assert f"release: {finished_site.workdir}/releases/site/2024030300" in run.out
+    assert finished_site.files() == before
+
+
+def test_a_range_whose_first_days_are_done_goes_on_after_them(finished, one_by_one, days, tmp_path):
+    before = finished.files("examples", "checkpoints")
+    run = finished.run("run_daily", f"--start={days[1]}", f"--end={days[4]}")
+    assert run.status == 0
+    assert [line.split()[0] for line in run.out.splitlines()[3:5]] == [str(days[3]), str(days[4])]
+    assert finished.releases() == ["2024030300", "2024030500"]
+    assert finished.manifest("checkpoints", days[4])["days_trained"] == [str(day) for day in days]
+    after = finished.files("examples", "checkpoints")
+    # Only the three newest checkpoints are kept.
+    kept = {name for name in before if "checkpoints" not in name or str(days[2]) in name}
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+
+    other = one_by_one.copy(tmp_path / "other")
+    for day in days[3:]:
+        assert other.run("run_daily", f"--date={day}").status == 0
+    assert finished.files("checkpoints") == other.files("checkpoints")
+
+
+def test_a_day_before_the_last_trained_one_is_refused(site, days):
+    assert site.run("run_daily", f"--date={days[1]}").status == 0
+    before = site.files()
+    for flags in ([f"--date={days[0]}"], [f"--start={days[0]}", f"--end={days[1]}"]):
+        run = site.run("run_daily", *flags)
+        assert run.status == 2
+        assert f"{days[0]} is a day before the last built one, {days[1]}" in run.error
+        assert "build days oldest first, or into a new folder" in run.error
+        assert site.files() == before
+
+
+def test_a_day_in_the_middle_that_is_done_is_left_as_it_is(finished_site, days):
+    before = finished_site.files()
+    run = finished_site.run("run_daily", f"--date={days[1]}")
+    assert run.status == 0
+    assert finished_site.files() == before
+    assert f"{days[1]}" in run.err
+
+
+# --- days that died half-way ------------------------------------------------------------------
+
+
+def _remove(site, *paths: str) -> None:
+    for path in paths:
+        there = site.workdir / path
+        if there.is_dir():
+            shutil.rmtree(there)
+        else:
+            there.unlink()
+
+
+# What is not there yet at each place where a run of the third day may die.
+DEATHS = {
+    "before the day was recorded": ["metrics/run_daily/dt={day}.json"],
+    "before the release": ["metrics/run_daily/dt={day}.json", "releases"],
+    "before the index": ["metrics/run_daily", "releases", "metrics/build_index"],
+    "before the evaluation": [
+        "metrics/run_daily",
+        "releases",
+        "metrics/build_index",
+        "metrics/evaluate/dt={day}.json",
+    ],
+    "after the checkpoint": [
+        "metrics/run_daily",
+        "releases",
+        "metrics/build_index",
+        "metrics/evaluate/dt={day}.json",
+        "metrics/train/dt={day}.json",
+    ],
+    "before the checkpoint": [
+        "metrics/run_daily",
+        "releases",
+        "metrics/build_index",
+        "metrics/evaluate/dt={day}.json",
+        "metrics/train/dt={day}.json",
+        "checkpoints/dt={day}",
+    ],
+    "before the examples": [
+        "metrics/run_daily",
+        "releases",
+        "metrics/build_index",
+        "metrics/evaluate/dt={day}.json",
+        "metrics/train/dt={day}.json",
+        "checkpoints/dt={day}",
+        "metrics/build_examples/dt={day}.json",
+        "examples/dt={day}",
+    ],
+}
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_day_that_died_half_way_is_finished_by_the_next_call(
+    finished, finished_site, days, death
+):
+    day = days[2]
+    _remove(finished, *(path.format(day=day) for path in DEATHS[death]))
+    run = finished.run("run_daily", f"--date={day}")
+    assert run.status == 0
+    assert finished.files("checkpoints", "examples", "histories") == finished_site.files(
+        "checkpoints", "examples", "histories"
+    )
+    version = "2024030301" if death == "before the day was recorded" else "2024030300"
+    assert finished.releases()[-1] == version
+    assert finished.metrics("run_daily", day)["status"] == "released"
+    measured, expected = _measured(finished), _measured(finished_site)
+    for job in ("train", "evaluate", "build_index", "build_examples"):
+        name = f"metrics/{job}/dt={day}.json"
+        assert measured[name].get("after") == expected[name].get("after")
+        assert measured[name].keys() == expected[name].keys()
+    assert f"release: {finished.workdir}/releases/site/{version}" in run.out
+
+
+def test_what_a_killed_run_left_in_its_staging_folders_is_cleared_away(finished, days):
+    for kind, name in (
+        ("examples", f"dt={days[3]}"),
+        ("checkpoints", f"dt={days[3]}"),
+        ("releases/site", "2024030400"),
+    ):
+        folder = finished.workdir / kind / ".staging" / name
+        folder.mkdir(parents=True)
+        (folder / "half").write_text("half")
+        folder.with_name(f"{name}.lock").write_text("")
+    assert finished.run("run_daily", f"--date={days[3]}").status == 0
+    assert finished.releases()[-1] == "2024030400"
+    assert not [name for name in finished.files() if "half" in name or ".staging" in name]
+
+
+# --- gates, and losses that are no numbers ----------------------------------------------------
+
+
+def test_a_gate_that_fails_publishes_nothing_until_it_is_relaxed(finished, days):
+    released = finished.releases()
+    run = finished.run("run_daily", f"--date={days[3]}", "--set=gates.min_examples=1000")
+    assert run.status == 1
+    examples = finished.manifest("examples", days[3])["counts"]["examples"]
+    assert run.error == (
+        f"error: the release of {days[3]} was held back by a gate: examples: {examples} is less "
+        "than the required 1,000 (gates.min_examples)"
+    )
+    assert finished.releases() == released
+    assert not list(finished.workdir.glob("releases/**/.staging"))
+    record = finished.metrics("run_daily", days[3])
+    assert (record["status"], record["release"]) == ("held", None)
+    assert [gate["name"] for gate in record["gates"] if not gate["passed"]] == ["examples"]
+    report = (finished.workdir / "reports" / f"dt={days[3]}.html").read_text(encoding="utf-8")
+    assert "min_examples" in report
+    checkpoint = finished.files("checkpoints")
+
+    run = finished.run("run_daily", f"--date={days[3]}", "--set=gates.min_examples=1")
+    assert run.status == 0
+    assert finished.releases() == [*released, "2024030400"]
+    assert finished.metrics("run_daily", days[3])["status"] == "released"
+    assert finished.files("checkpoints") == checkpoint
+
+
+def test_a_recall_far_below_the_last_release_is_held_back(finished, days):
+    run = finished.run("run_daily", f"--date={days[3]}", "--set=gates.min_recall_ratio=50")
+    assert run.status == 1
+    assert "held back by a gate: recall@10: " in run.error
+    assert "gates.min_recall_ratio 50 times the last release's" in run.error
+    assert finished.releases() == ["2024030300"]
+
+
+def test_a_loss_that_is_no_number_fails_the_day_and_keeps_the_last_checkpoint(site, days):
+    site.values["optimizer"] = {"learning_rate": 1e38}
+    run = site.run("run_daily", f"--date={days[0]}")
+    assert run.status == 1
+    assert f"the loss of {days[0]} is " in run.error
+    assert "lower optimizer.learning_rate" in run.error
+    assert site.days("checkpoints") == []
+    assert site.releases() == []
+    assert site.metrics("run_daily", days[0]) is None
+    assert not [trace for trace in site.made(days[0]) if ".staging" in trace]
