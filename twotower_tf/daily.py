@@ -56,7 +56,7 @@ def run_days(
     from twotower_tf.examples.build import build_examples
 
     last = days[-1]
-    if _is_done(workdir, last):
+    if _is_done(workdir, days):
         logging.info("nothing to do: %s is done", last)
         return _outcome(workdir, last, [])
     build_examples(config, workdir, source, days, beam_args)
@@ -67,9 +67,15 @@ def run_days(
     return _outcome(workdir, last, trained)
 
 
-def _is_done(workdir: Workdir, day: datetime.date) -> bool:
-    record = storage.read_json(workdir.metrics_path("run_daily", day))
-    return record is not None and record["status"] == "released"
+def _is_done(workdir: Workdir, days: Sequence[datetime.date]) -> bool:
+    """Says whether the days were trained, and the last one released if no later one followed."""
+    newest = workdir.latest("checkpoints", datetime.date.max)
+    if newest is None:
+        return False
+    if not {day.isoformat() for day in days} <= set(newest.manifest()["days_trained"]):
+        return False
+    record = storage.read_json(workdir.metrics_path("run_daily", newest.day))
+    return days[-1] < newest.day or (record is not None and record["status"] == "released")
 
 
 def _outcome(workdir: Workdir, day: datetime.date, trained: list) -> Outcome:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from absl import logging
 
-_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_LINES = 5.0
 
 
 class _Lines:

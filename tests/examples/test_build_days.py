@@ -155,15 +155,10 @@ def test_days_that_are_built_are_left_alone(deployment, make_event, days):
     first = deployment.build(days[:2])
     before = tree(deployment.workdir().root)
     deployment.write_day(days[0], [])
-    seen = []
     counts = build_examples(
-        deployment.config(),
-        deployment.workdir(),
-        str(deployment.source),
-        days[:3],
-        progress=lambda day, counts: seen.append((day, counts["events"])),
+        deployment.config(), deployment.workdir(), str(deployment.source), days[:3]
     )
-    assert seen == [(days[2], 1)]
+    assert counts[days[2]]["events"] == 1
     assert list(counts) == days[:3]
     assert {day: counts[day] for day in days[:2]} == first
     after = tree(deployment.workdir().root)

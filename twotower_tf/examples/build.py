@@ -12,18 +12,17 @@ import datetime
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
-from twotower_tf.examples import catalogue
+from twotower_tf.examples import build_progress, catalogue
 from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.planning import KIND, days_to_build, make_plan
 from twotower_tf.examples.publish import COUNTS, Outcome, Publisher
 
 JOB = "build_examples"
-Progress = Callable[[datetime.date, dict], None]
 
 
 def build_examples(
@@ -32,7 +31,6 @@ def build_examples(
     source: str,
     days: list[datetime.date],
     beam_args: Sequence[str] = (),
-    progress: Progress | None = None,
 ) -> dict[datetime.date, dict]:
     """Builds the examples of days, and with them histories, catalogue and rejected records.
 
@@ -44,7 +42,6 @@ def build_examples(
         source: The folder that holds the events, items and user profiles.
         days: UTC dates, in any order.
         beam_args: Beam's own flags; without ``--runner`` the pipeline runs in this process.
-        progress: Called with each day that was published and its counts.
 
     Returns:
         The counts of each day: ``events`` read = ``examples`` to train on + ``held_out`` +
@@ -59,6 +56,9 @@ def build_examples(
     for day in set(days) - set(missing):
         known = workdir.partition(KIND, day).manifest()["counts"]
         counts[day] = {name: known[name] for name in COUNTS}
+        if storage.read_json(workdir.metrics_path(JOB, day)) is None:
+            # A build that died between the day's partition and its metrics.
+            storage.write_json(workdir.metrics_path(JOB, day), counts[day])
     if missing:
         with storage.scratch(workdir.path(JOB)) as scratch:
             plan, staged = make_plan(config, workdir, source, missing, scratch)
@@ -69,8 +69,6 @@ def build_examples(
                 counts[day] = publisher.publish(day)
                 metrics = {**counts[day], "seconds": round(time.monotonic() - started, 3)}
                 storage.write_json(workdir.metrics_path(JOB, day), metrics)
-                if progress is not None:
-                    progress(day, counts[day])
     return dict(sorted(counts.items()))
 
 
@@ -91,7 +89,10 @@ def _run(plan: Plan, beam_args: Sequence[str]) -> Outcome:
         # By name, since the default runner may try to download the binary of another one.
         flags.append("--runner=FnApiRunner")
     try:
-        with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
+        with (
+            build_progress.shown(),
+            beam.Pipeline(options=PipelineOptions(flags)) as pipeline,
+        ):
             pipeline | BuildExamples(plan)
     finally:
         # What runs after the build in this process needs the memory.

@@ -20,7 +20,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from twotower_tf import storage
 from twotower_tf.datasets.files import SourceFile, Unreadable, read_records
 from twotower_tf.errors import InputError
-from twotower_tf.examples import histories, tfrecord
+from twotower_tf.examples import build_progress, histories, tfrecord
 from twotower_tf.examples.events import EventReader, Rejected
 from twotower_tf.examples.plan import (
     Plan,
@@ -74,6 +74,7 @@ class ReadEvents(beam.DoFn):
         file_number, file = element
         try:
             for line_number, found in self._reader.read_file(file):
+                build_progress.advance("read")
                 delivery = (file_number, line_number)
                 if isinstance(found, Rejected):
                     path = shard_path("rejected", found.day, "events.jsonl")
@@ -168,6 +169,7 @@ class MakeExamples(beam.DoFn):
         raw_events, profiles, carried = _sorted_parts(parts)
         if not raw_events and carried is None:
             return
+        build_progress.advance("made", len(raw_events))
         events, duplicate_days = in_order(user_id, raw_events)
         self._counts.update((day, "duplicates") for day in duplicate_days)
         days = by_day(events)

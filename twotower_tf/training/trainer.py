@@ -86,9 +86,10 @@ class Trainer:
                 f"the loss of {day} is {metrics['loss']}: the day was not trained; "
                 "lower optimizer.learning_rate or raise loss.temperature"
             )
+        # The checkpoint is last: a day that has one is not trained again, nor measured.
+        storage.write_json(self._workdir.metrics_path("train", day), metrics)
         self._checkpoints.save(day, metrics["last_step"])
         self.last_day = day
-        storage.write_json(self._workdir.metrics_path("train", day), metrics)
         return metrics
 
     def _set_statistics(self, partition: storage.Partition, examples: int) -> None:
