@@ -7,7 +7,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from twotower_tf.datasets.files import SourceFile, Unreadable, column_names, read_records
+from twotower_tf.datasets.files import SourceFile
+from twotower_tf.datasets.formats import column_names, read_records
+from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.wikispeedia import read_articles, read_paths
 from twotower_tf.errors import InputError
 

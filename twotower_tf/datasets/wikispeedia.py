@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from twotower_tf.datasets.files import Unreadable, read_lines
+from twotower_tf.datasets.lines import Unreadable, read_lines
 from twotower_tf.errors import InputError
 
 _BACK = "<"

@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from twotower_tf.config import Config
-from twotower_tf.datasets.files import SourceFile, Unreadable, read_records
+from twotower_tf.datasets.files import SourceFile
+from twotower_tf.datasets.formats import read_records
+from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.examples.encoding import encode_features
 from twotower_tf.examples.records import DIVISOR, ItemParser
 from twotower_tf.examples.rejects import rejected_line

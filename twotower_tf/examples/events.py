@@ -13,7 +13,9 @@ import datetime
 import os
 from collections.abc import Iterator
 
-from twotower_tf.datasets.files import SourceFile, Unreadable, read_records
+from twotower_tf.datasets.files import SourceFile
+from twotower_tf.datasets.formats import read_records
+from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.errors import InputError
 from twotower_tf.examples.catalogue import age_in_days
 from twotower_tf.examples.plan import Plan, day_number

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from twotower_tf.config import Config, Reward, nearest
-from twotower_tf.datasets.files import SourceFile, column_names
+from twotower_tf.datasets.files import SourceFile
+from twotower_tf.datasets.formats import column_names
 from twotower_tf.errors import InputError
 from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID, RawFeature, raw_features
 from twotower_tf.examples.values import (

@@ -18,7 +18,9 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from twotower_tf import storage
-from twotower_tf.datasets.files import SourceFile, Unreadable, read_records
+from twotower_tf.datasets.files import SourceFile
+from twotower_tf.datasets.formats import read_records
+from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.errors import InputError
 from twotower_tf.examples import build_progress, histories, tfrecord
 from twotower_tf.examples.events import EventReader, Rejected
