@@ -21,8 +21,8 @@ LAYERS = [
     "config_section",
     "config_losses",
     "config",
-    "config_loader",
     "storage",
+    "config_loader",
     "progress",
     "datasets",
     "examples",
@@ -38,8 +38,8 @@ FOUNDATION = {
     "config_section": set(),
     "config_losses": {"config_section"},
     "config": {"config_section", "config_losses"},
-    "config_loader": {"errors", "config", "config_section", "config_losses"},
-    "storage": {"errors", "config"},
+    "config_loader": {"errors", "storage", "config", "config_section", "config_losses"},
+    "storage": {"errors"},
 }
 HEAVY = ["tensorflow", "tf_keras", "tensorflow_io", "scann", "apache_beam", "matplotlib"]
 

@@ -315,3 +315,17 @@ def test_a_default_that_is_written_out_changes_no_fingerprint(load):
     written_out = load("loss.temperature=0.05", "query.features.0.column=history")
     assert model_fingerprint(written_out) == model_fingerprint(load())
     assert binding_sections(written_out) == binding_sections(load())
+
+
+def test_a_vocabulary_must_be_there_and_its_ids_are_part_of_the_model(tmp_path):
+    path, words = tmp_path / "c.yaml", tmp_path / "words.txt"
+    values = yaml.safe_load((CONFIGS / "demo.yaml").read_text(encoding="utf-8"))
+    values["tables"]["words"]["vocabulary"] = str(words)
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    with pytest.raises(InputError, match=r"tables.words.vocabulary: there is no file .*words.txt"):
+        load_config(str(path))
+    fingerprints = []
+    for text in ("a\nb\n", "a\nb\n", "a\nc\n"):
+        words.write_text(text, encoding="utf-8")
+        fingerprints.append(model_fingerprint(load_config(str(path))))
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from twotower_tf.config import Config
 from twotower_tf.config_losses import LOSS_KINDS
 from twotower_tf.errors import InputError
+from twotower_tf.storage import checksum
 
 # What the examples on disk depend on, and what the checkpoints depend on besides. The rest
 # (evaluation, index, gates) may change in the life of a work directory.
@@ -41,9 +43,16 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         _apply(values, override)
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         raise InputError(f"configuration {path}: {_describe(error)}") from error
+    for name, table in config.tables.items():
+        if table.vocabulary is not None and not os.path.isfile(table.vocabulary):
+            raise InputError(
+                f"configuration {path}: tables.{name}.vocabulary: there is no file "
+                f"{table.vocabulary}; give a text file with an id a line"
+            )
+    return config
 
 
 def _apply(values: dict, override: str) -> None:
@@ -141,6 +150,10 @@ def binding_sections(config: Config) -> dict:
     }
     # A day with many rejects may be let through without starting anew.
     del sections["examples"]["max_rejected_share"]
+    for name, table in config.tables.items():
+        if table.vocabulary is not None:
+            # The ids count, wherever they are.
+            sections["tables"][name]["vocabulary"] = checksum(table.vocabulary)
     sections["training"] = {"batch_size": config.training.batch_size}
     return sections
 

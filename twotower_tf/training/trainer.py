@@ -1,4 +1,4 @@
-"""The sequential trainer: oldest day first, never shuffled, each day once (Yi et al. 2019, 5.3)."""
+"""The sequential trainer: oldest day first, never shuffled, each day once (Yi et al. 2019, section 5.2)."""
 
 import datetime
 import itertools

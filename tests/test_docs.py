@@ -1,0 +1,216 @@
+"""The documentation, held against the code: keys, defaults, jobs, flags, links, examples."""
+
+import ast
+import importlib
+import json
+import pathlib
+import re
+import types
+import typing
+
+import pydantic
+import pytest
+
+from twotower_tf.config import Config
+from twotower_tf.config_loader import load_config
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docker/*.md"))]
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _defines_main(path: pathlib.Path) -> bool:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        names = [getattr(target, "id", None) for target in getattr(node, "targets", [])]
+        if "main" in [*names, getattr(node, "name", None)]:
+            return True
+    return False
+
+
+JOBS = [path.stem for path in sorted(ROOT.glob("pipelines/*.py")) if _defines_main(path)]
+
+
+def _name(path: pathlib.Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _text(path: pathlib.Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _blocks(path: pathlib.Path, language: str) -> list[str]:
+    return [code for name, code in _BLOCK.findall(_text(path)) if name == language]
+
+
+# --- configuration ----------------------------------------------------------------------------
+
+
+def _parts(annotation) -> typing.Iterator:
+    """Yields an annotation and all it is made of: of unions, lists, dictionaries, Annotated."""
+    yield annotation
+    if typing.get_origin(annotation) is typing.Literal:
+        return
+    # The second of Annotated and what follows are no types, but do no harm.
+    for part in typing.get_args(annotation):
+        if isinstance(part, type | types.UnionType) or typing.get_origin(part) is not None:
+            yield from _parts(part)
+
+
+def _sections(model=Config, seen=None) -> dict[str, type[pydantic.BaseModel]]:
+    """Returns every section of the configuration by the name of its class, Config first."""
+    seen = {} if seen is None else seen
+    if model.__name__ not in seen:
+        seen[model.__name__] = model
+        for field in model.model_fields.values():
+            for part in _parts(field.annotation):
+                if isinstance(part, type) and issubclass(part, pydantic.BaseModel):
+                    _sections(part, seen)
+    return seen
+
+
+SECTIONS = _sections()
+
+
+def _documented() -> set[tuple[str, str]]:
+    """Returns the first cell (a key in backticks) and the third (the default) of table rows."""
+    rows = set()
+    for line in _text(ROOT / "docs" / "configuration.md").splitlines():
+        # A bar within backticks is none between cells.
+        bars = re.sub(r"`[^`]*`", lambda quoted: quoted[0].replace("|", "/"), line)
+        cells = [cell.strip() for cell in bars.strip("|").split("|")]
+        if line.startswith("| `") and len(cells) == 4:
+            rows.add((cells[0].strip("`"), cells[2]))
+    return rows
+
+
+def _literals(field) -> tuple:
+    return tuple(
+        value
+        for part in _parts(field.annotation)
+        if typing.get_origin(part) is typing.Literal
+        for value in typing.get_args(part)
+    )
+
+
+def _default_is(field, written: str) -> bool:
+    if field.is_required():
+        return written == "required"
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, pydantic.BaseModel):
+        return written == "section"
+    if default is None:
+        return written == "none"
+    if default == "":
+        # Filled in from another key.
+        return bool(written)
+    try:
+        return json.loads(written) == default
+    except json.JSONDecodeError:
+        return written == default
+
+
+def test_the_walk_finds_the_sections_inside_unions_lists_and_dictionaries():
+    reached = {key for section in SECTIONS.values() for key in section.model_fields}
+    assert {"timestamp", "divided_by", "vocabulary", "serving_days", "margin", "at"} <= reached
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_is_documented_with_its_default(section):
+    rows = _documented()
+    wrong = {}
+    for key, field in SECTIONS[section].model_fields.items():
+        defaults = [default for documented, default in rows if documented == key]
+        # The tag of a union is required of all but the default kind.
+        is_tag = len(_literals(field)) == 1
+        if not (defaults if is_tag else any(_default_is(field, one) for one in defaults)):
+            wrong[key] = defaults
+    assert not wrong, f"docs/configuration.md lacks these keys, or has other defaults: {wrong}"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_allowed_word_is_documented(section):
+    text = _text(ROOT / "docs" / "configuration.md")
+    words = {
+        word
+        for field in SECTIONS[section].model_fields.values()
+        for word in _literals(field)
+        if isinstance(word, str)
+    }
+    assert not {word for word in words if f"`{word}`" not in text}
+
+
+def test_no_key_is_documented_that_is_not_there():
+    known = {key for section in SECTIONS.values() for key in section.model_fields}
+    assert not {key for key, _ in _documented()} - known
+
+
+# --- jobs -------------------------------------------------------------------------------------
+
+
+def test_the_jobs_are_found():
+    assert {"run_daily", "recommend"} <= set(JOBS)
+    assert "command" not in JOBS
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_every_job_is_in_the_readme_with_its_flags(job, capsys):
+    text = _text(README)
+    assert re.search(rf"^\| `{job}` \|", text, re.MULTILINE)
+    assert importlib.import_module(f"pipelines.{job}").main([job, "--help"]) == 0
+    ours = capsys.readouterr().out.split("absl.flags:")[0]
+    flags = re.findall(r"^  (?:-\w,)?--(?:\[no\])?(\w+):", ours, re.MULTILINE)
+    assert flags
+    assert not {flag for flag in flags if f"--{flag}" not in text}
+
+
+# --- links and examples -----------------------------------------------------------------------
+
+
+def _anchors(path: pathlib.Path) -> set[str]:
+    """Returns the anchors of a page's headings, as GitHub makes them."""
+    without_code = _BLOCK.sub("", _text(path))
+    headings = re.findall(r"^#+ (.*)$", without_code, re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_lead_somewhere(page):
+    broken = []
+    for link in _LINK.findall(_BLOCK.sub("", _text(page))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        path = (page.parent / target).resolve() if target else page
+        inside = path == ROOT or ROOT in path.parents
+        if not (inside and path.exists()) or (anchor and anchor not in _anchors(path)):
+            broken.append(link)
+    assert not broken
+
+
+def test_the_source_files_that_the_readme_names_are_there():
+    named = set(re.findall(r"`([\w/]+\.py)`", _text(README)))
+    there = [f"/{_name(path)}" for path in ROOT.glob("twotower_tf/**/*.py")]
+    assert named
+    assert not {name for name in named if not any(path.endswith(f"/{name}") for path in there)}
+
+
+def test_the_whole_configuration_of_the_readme_loads(tmp_path):
+    whole = [code for code in _blocks(README, "yaml") if re.search(r"^name:", code, re.MULTILINE)]
+    assert whole
+    for number, code in enumerate(whole):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(code, encoding="utf-8")
+        load_config(str(path))
+
+
+def _python_examples() -> list[str]:
+    # Without the package there must be a release, which only the jobs make.
+    return [code for code in _blocks(README, "python") if "twotower_tf" in code]
+
+
+@pytest.mark.parametrize("number", range(len(_python_examples())))
+def test_the_python_examples_of_the_readme_run(number):
+    exec(compile(_python_examples()[number], f"README example {number}", "exec"), {})
