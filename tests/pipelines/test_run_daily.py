@@ -36,48 +36,29 @@ def _measured(site, job: str, day: datetime.date) -> dict:
 # --- one call or several ----------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def one_by_one(finished_site, days, tmp_path_factory):
-    """The days of the finished site again, each in a call of its own."""
-    made = finished_site.copy(tmp_path_factory.mktemp("one_by_one"))
-    shutil.rmtree(made.workdir)
-    for day in days[:3]:
-        assert made.run("run_daily", f"--date={day}").status == 0
-    return made
-
-
 def test_days_one_by_one_end_with_the_same_checkpoint_to_the_bit_as_in_one_call(
-    finished_site, one_by_one, days
+    finished_site, finished, days
 ):
+    shutil.rmtree(finished.workdir)
     for day in days[:3]:
-        together, separate = _tensors(finished_site, day), _tensors(one_by_one, day)
+        assert finished.run("run_daily", f"--date={day}").status == 0
+    for day in days[:3]:
+        together, separate = _tensors(finished_site, day), _tensors(finished, day)
         assert together.keys() == separate.keys()
         assert len(together) > 10
         for name, value in together.items():
             assert np.array_equal(value, separate[name]), (day, name)
-    assert finished_site.files("checkpoints") == one_by_one.files("checkpoints")
-
-
-def test_days_one_by_one_make_the_same_partitions_as_in_one_call(finished_site, one_by_one):
-    kinds = ("catalogue", "rejected", "histories", "examples")
-    together = finished_site.files(*kinds)
-    assert len(together) > 20
-    assert one_by_one.files(*kinds) == together
-
-
-def test_days_one_by_one_measure_the_same_as_in_one_call(finished_site, one_by_one, days):
+    kinds = ("checkpoints", "catalogue", "rejected", "histories", "examples")
+    assert finished.files(*kinds) == finished_site.files(*kinds)
     for job in ("build_examples", "train", "evaluate"):
         for day in days[:3]:
-            separate = _measured(one_by_one, job, day)
-            assert separate == _measured(finished_site, job, day)
-    assert _measured(one_by_one, "build_index", days[2]) == (
+            assert _measured(finished, job, day) == _measured(finished_site, job, day)
+    assert _measured(finished, "build_index", days[2]) == (
         _measured(finished_site, "build_index", days[2])
     )
-
-
-def test_one_call_releases_its_last_day_alone(finished_site, one_by_one):
+    # Of several days in one call only the last one's release would ever be served.
     assert finished_site.releases() == ["2024030300"]
-    assert one_by_one.releases() == ["2024030100", "2024030200", "2024030300"]
+    assert finished.releases() == ["2024030100", "2024030200", "2024030300"]
 
 
 def test_a_call_shows_a_line_a_day_the_release_and_the_report(finished_site, days):
