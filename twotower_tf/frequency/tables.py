@@ -28,7 +28,9 @@ def create(size: int, value: float, dtype: tf.DType, name: str) -> tf.Variable:
     def fill(partition_shape=None, partition_offset=None):
         # Asked for shard by shard, every server fills its own: given as a tensor, the whole
         # table would be sent by the coordinator, in messages that must not exceed 2 GB.
-        return tf.fill([size] if partition_shape is None else partition_shape, tf.cast(value, dtype))
+        return tf.fill(
+            [size] if partition_shape is None else partition_shape, tf.cast(value, dtype)
+        )
 
     return variable(fill, [size], dtype, name)
 
