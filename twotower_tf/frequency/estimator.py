@@ -69,14 +69,13 @@ class StreamingFrequencyEstimator(FrequencyEstimator):
         # tables are visited about half as often.)
         seen, _ = tf.unique(tf.reshape(seen, [-1]), out_idx=tf.int64)
         step = self._next_step()
-        # Never below a step, and never back: a worker that was overtaken by another finds what
-        # is later than its own step.
-        before = tf.minimum(tables.gather(self.last_step, seen), step - 1)
-        # Subtracted as integers: float32 cannot tell neighbouring steps apart past 2^24.
-        newest_gap = tf.cast(step - before, tf.float32)
+        last = tables.gather(self.last_step, seen)
+        # Subtracted as integers: float32 cannot tell neighbouring steps apart past 2^24. Less than
+        # one step, or one that is past, is what a worker finds that was overtaken by another.
+        newest_gap = tf.cast(tf.maximum(step - last, 1), tf.float32)
         gap = (1.0 - self.alpha) * tables.gather(self.gap, seen) + self.alpha * newest_gap
         tables.scatter(self.gap, seen, gap)
-        tables.scatter(self.last_step, seen, tf.fill(tf.shape(seen), step))
+        tables.scatter(self.last_step, seen, tf.maximum(last, step))
 
     def probabilities(self, ids: tf.Tensor) -> tf.Tensor:
         """The estimated probability, per batch, that an item is in it: 1 / max_k B_k[h_k(id)].
