@@ -229,9 +229,10 @@ def test_two_asynchronous_workers_estimate_as_well_as_one(measured, one_process,
     together, alone = measured["together"][name], one_process["together"][name]
     assert together["step"] == alone["step"] == ALONE + CHUNK * CHUNKS
     assert error(together["estimates"]) < 1.2 * error(alone["estimates"])
-    # Of items in every third batch: sightings are lost when both workers have them at once.
-    ratio = np.divide(together["estimates"], stream()[1])[:20]
-    assert 0.8 < ratio.mean() < 1.1
+    # The most frequent items, p = 0.2 to 0.35, lose sightings when both workers have them at
+    # once: at most p / 2, as the workers do nothing else.
+    ratio = np.divide(together["estimates"], alone["estimates"])[:20]
+    assert 0.85 < ratio.mean() < 1.02
 
 
 @pytest.mark.parametrize("name", SKETCHES)
