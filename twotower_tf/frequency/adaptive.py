@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from twotower_tf.frequency import tables
 from twotower_tf.frequency.base import FrequencyEstimator
 from twotower_tf.frequency.bucket import LARGEST_WEIGHT, TAGS, Bucket, pack, tags_of, unpack
 from twotower_tf.frequency.hashing import fingerprint, hash_to_buckets
@@ -69,8 +70,8 @@ class AdaptiveFrequencyEstimator(FrequencyEstimator):
         self._groups = self.buckets // self._ways
         self._heaviest = min(1.0 / self.alpha, LARGEST_WEIGHT)
         size = self.hashes * self._groups * self._ways
-        self.start = self._variable(tf.zeros([size], tf.int32), "start")
-        self.word = self._variable(tf.zeros([size], tf.int32), "word")
+        self.start = tables.create(size, 0, tf.int32, "start")
+        self.word = tables.create(size, 0, tf.int32, "word")
 
     def update(self, ids: tf.Tensor) -> None:
         """Counts one batch as the next step; an item counts once, however often it is in `ids`.
@@ -88,7 +89,7 @@ class AdaptiveFrequencyEstimator(FrequencyEstimator):
         found, places = self._find(groups, tags)
         # Items that share group and tag are one sighting: both read before either writes, and
         # write the same.
-        self._count(tf.boolean_mask(places, found), step)
+        self._count(tf.boolean_mask(places, found), tf.boolean_mask(tags, found), step)
         missing = tf.logical_not(found)
         self._insert(tf.boolean_mask(groups, missing), tf.boolean_mask(tags, missing), step)
 
@@ -152,21 +153,28 @@ class AdaptiveFrequencyEstimator(FrequencyEstimator):
     def _find(self, groups: tf.Tensor, tags: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Whether each item has a bucket, bool [n], and its place, int64 [n] (any if not)."""
         places = self._places(groups)
-        matches = tf.equal(tags_of(tf.gather(self.word, places)), tags[:, None])
+        matches = tf.equal(tags_of(tables.gather(self.word, places)), tags[:, None])
         ways = tf.range(matches.shape[1])
         way = tf.reduce_min(tf.where(matches, ways, matches.shape[1] - 1), axis=1)
         return tf.reduce_any(matches, axis=1), tf.gather(places, way, batch_dims=1)
 
     def _read(self, places: tf.Tensor, step: tf.Tensor) -> Bucket:
-        # Subtracted as integers: float32 cannot tell neighbouring steps apart past 2^24.
-        elapsed = step - tf.gather(self.start, places)
-        return unpack(tf.gather(self.word, places), elapsed, self._heaviest)
+        return self._unpack(tables.gather(self.word, places), places, step)
 
-    def _count(self, places: tf.Tensor, step: tf.Tensor) -> None:
+    def _unpack(self, words: tf.Tensor, places: tf.Tensor, step: tf.Tensor) -> Bucket:
+        # A worker that was overtaken by another may find a block that begins after its own step.
+        start = tf.minimum(tables.gather(self.start, places), step)
+        # Subtracted as integers: float32 cannot tell neighbouring steps apart past 2^24.
+        return unpack(words, step - start, self._heaviest)
+
+    def _count(self, places: tf.Tensor, tags: tf.Tensor, step: tf.Tensor) -> None:
         """Counts one sighting in each bucket at `places`, also if it is there twice."""
         buckets, full = self._read(places, step).seen(self.initial_gap, self._heaviest)
-        start = tf.where(full, step, tf.gather(self.start, places))
-        self._write(places, tags_of(tf.gather(self.word, places)), buckets, start)
+        # Where the block goes on its start is not written again: another worker may have given
+        # the bucket to a new item since it was read.
+        began = tf.boolean_mask(places, full)
+        tables.scatter(self.word, places, pack(tags, buckets, self._heaviest))
+        tables.scatter(self.start, began, tf.fill(tf.shape(began), step))
 
     def _insert(self, groups: tf.Tensor, tags: tf.Tensor, step: tf.Tensor) -> None:
         """Gives items without one, of groups [n, m] and tags [n], a bucket, as far as they fit."""
@@ -183,12 +191,10 @@ class AdaptiveFrequencyEstimator(FrequencyEstimator):
         way = tf.gather(tf.argsort(scores, axis=1, stable=True), rank, batch_dims=1)
         zero = tf.zeros_like(rank, tf.float32)
         newcomers = Bucket(zero, zero, tf.gather(guesses, way, batch_dims=1), zero)
-        self._write(
-            tf.gather(places, way, batch_dims=1),
-            tf.cast(keys % (TAGS + 1), tf.int32),
-            newcomers,
-            tf.fill(tf.shape(way), step),
-        )
+        places = tf.gather(places, way, batch_dims=1)
+        words = pack(tf.cast(keys % (TAGS + 1), tf.int32), newcomers, self._heaviest)
+        tables.scatter(self.word, places, words)
+        tables.scatter(self.start, places, tf.fill(tf.shape(places), step))
 
     def _cheapest_group(self, groups: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """Of the groups [n, m] of an item the one with the lowest score: int64 [n]."""
@@ -200,15 +206,10 @@ class AdaptiveFrequencyEstimator(FrequencyEstimator):
 
     def _rivals(self, places: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores of the buckets at `places`, and the gaps to assume of who takes them."""
-        empty = tf.equal(tf.gather(self.word, places), 0)
-        buckets = self._read(places, step)
+        words = tables.gather(self.word, places)
+        empty = tf.equal(words, 0)
+        buckets = self._unpack(words, places, step)
         scores = tf.where(empty, -1.0, buckets.score())
         # An item more frequent than the turnover would have been found where it belongs.
         turnover = tf.maximum(buckets.turnover(), self.initial_gap)
         return scores, tf.where(empty, self.initial_gap, turnover)
-
-    def _write(self, places: tf.Tensor, tags: tf.Tensor, buckets: Bucket, start: tf.Tensor) -> None:
-        # Scattered in place; assign() of a tensor_scatter would copy the tables at every step.
-        words = pack(tags, buckets, self._heaviest)
-        self.word.scatter_update(tf.IndexedSlices(words, places))
-        self.start.scatter_update(tf.IndexedSlices(start, places))

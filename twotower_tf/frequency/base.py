@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from twotower_tf.frequency import tables
+
 _MAX_STEP = 2**31 - 1  # What the int32 in which the tables keep a step can hold.
 
 
@@ -60,7 +62,7 @@ class FrequencyEstimator(tf.keras.layers.Layer):
         self.alpha = float(alpha)
         self.initial_gap = float(initial_gap)
         self.seed = int(seed)
-        self.step = self._variable(tf.constant(0, tf.int64), "step")
+        self.step = tables.variable(lambda: tf.constant(0, tf.int64), [], tf.int64, "step")
         self._create_tables()
 
     def _create_tables(self) -> None:
@@ -124,17 +126,6 @@ class FrequencyEstimator(tf.keras.layers.Layer):
             "initial_gap": self.initial_gap,
             "seed": self.seed,
         }
-
-    def _variable(self, value: tf.Tensor, name: str) -> tf.Variable:
-        # A plain variable, not add_weight: under a mixed precision policy Keras would hand out
-        # float16, which ends at 65504 steps. Every replica computes the same update, from the ids
-        # of all of them.
-        return tf.Variable(
-            value,
-            trainable=False,
-            name=name,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
 
     def _next_step(self) -> tf.Tensor:
         """Counts a step, and returns it as the int32 scalar that the tables keep."""

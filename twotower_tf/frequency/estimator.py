@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from twotower_tf.frequency import tables
 from twotower_tf.frequency.base import FrequencyEstimator
 from twotower_tf.frequency.hashing import fingerprint, hash_to_buckets
 from twotower_tf.frequency.replicas import gather_from_replicas
@@ -46,8 +47,8 @@ class StreamingFrequencyEstimator(FrequencyEstimator):
 
     def _create_tables(self) -> None:
         size = self.hashes * self.buckets
-        self.last_step = self._variable(tf.zeros([size], tf.int32), "last_step")
-        self.gap = self._variable(tf.fill([size], self.initial_gap), "gap")
+        self.last_step = tables.create(size, 0, tf.int32, "last_step")
+        self.gap = tables.create(size, self.initial_gap, tf.float32, "gap")
 
     def update(self, ids: tf.Tensor) -> None:
         """Counts one batch as the next step; an item counts once, however often it is in `ids`.
@@ -68,12 +69,13 @@ class StreamingFrequencyEstimator(FrequencyEstimator):
         # tables are visited about half as often.)
         seen, _ = tf.unique(tf.reshape(seen, [-1]), out_idx=tf.int64)
         step = self._next_step()
-        # Subtracted as integers: float32 cannot tell neighbouring steps apart past 2^24.
-        newest_gap = tf.cast(step - tf.gather(self.last_step, seen), tf.float32)
-        gap = (1.0 - self.alpha) * tf.gather(self.gap, seen) + self.alpha * newest_gap
-        # Scattered in place; assign() of a tensor_scatter would copy the tables at every step.
-        self.gap.scatter_update(tf.IndexedSlices(gap, seen))
-        self.last_step.scatter_update(tf.IndexedSlices(tf.fill(tf.shape(seen), step), seen))
+        last = tables.gather(self.last_step, seen)
+        # Subtracted as integers: float32 cannot tell neighbouring steps apart past 2^24. Less than
+        # one step, or one that is past, is what a worker finds that was overtaken by another.
+        newest_gap = tf.cast(tf.maximum(step - last, 1), tf.float32)
+        gap = (1.0 - self.alpha) * tables.gather(self.gap, seen) + self.alpha * newest_gap
+        tables.scatter(self.gap, seen, gap)
+        tables.scatter(self.last_step, seen, tf.maximum(last, step))
 
     def probabilities(self, ids: tf.Tensor) -> tf.Tensor:
         """The estimated probability, per batch, that an item is in it: 1 / max_k B_k[h_k(id)].
@@ -87,7 +89,7 @@ class StreamingFrequencyEstimator(FrequencyEstimator):
         Raises:
             ValueError: If `ids` are neither strings nor integers.
         """
-        gap = tf.reduce_max(tf.gather(self.gap, self._slots(fingerprint(ids))), axis=0)
+        gap = tf.reduce_max(tables.gather(self.gap, self._slots(fingerprint(ids))), axis=0)
         # No gap is below one step, but rounding may put their average a trifle below.
         return 1.0 / tf.maximum(gap, 1.0)
 
