@@ -30,7 +30,7 @@ demo: $(INSTALLED) ## run the whole system on simulated days, in WORKDIR (build/
 	@$(VENV_PYTHON) -m pipelines.demo --workdir="$(WORKDIR)"
 
 test: $(INSTALLED) ## run the tests
-	@$(VENV_PYTHON) -m pytest -n 2
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED) ## check style and format with ruff
 	@$(VENV_PYTHON) -m ruff check .

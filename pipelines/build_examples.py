@@ -18,7 +18,7 @@ def _job(values, beam_args) -> None:
     days = command.days_of(values)
     from twotower_tf.examples.build import build_examples
 
-    workdir = command.open_workdir(values, config)
+    workdir = command.open_workdir(values, config, make=True)
     built = build_examples(config, workdir, values.source, days, beam_args)
     for day, counts in sorted(built.items()):
         logging.info("%s: %s", day, ", ".join(f"{n:,} {name}" for name, n in counts.items()))

@@ -153,12 +153,12 @@ def days_of(values: flags.FlagValues) -> list:
     return day_range(start, end)
 
 
-def open_workdir(values: flags.FlagValues, config: Config):
-    """Opens ``--workdir`` and checks that it is this configuration's."""
+def open_workdir(values: flags.FlagValues, config: Config, make: bool = False):
+    """Opens ``--workdir``, or makes it, and checks that it is this configuration's."""
     from twotower_tf.config_loader import binding_sections
     from twotower_tf.storage import Workdir
 
-    workdir = Workdir(values.workdir)
+    workdir = Workdir(values.workdir) if make else Workdir.existing(values.workdir)
     workdir.bind(binding_sections(config))
     return workdir
 

@@ -20,7 +20,7 @@ def _job(values, _) -> None:
     from twotower_tf.config_loader import load_config
 
     config = load_config(os.path.join(_CONFIG, "demo.yaml"), values.set)
-    workdir = command.open_workdir(values, config)
+    workdir = command.open_workdir(values, config, make=True)
     days, source = _simulate(workdir)
 
     from twotower_tf.daily import run_days

@@ -19,7 +19,7 @@ def _job(values, beam_args) -> None:
     from twotower_tf.daily import run_days
     from twotower_tf.evaluation.table import day_table
 
-    workdir = command.open_workdir(values, config)
+    workdir = command.open_workdir(values, config, make=True)
     outcome = run_days(config, workdir, values.source, days, beam_args)
     if outcome.trained:
         print(day_table(workdir, outcome.trained))

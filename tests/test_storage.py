@@ -242,10 +242,24 @@ def test_a_work_directory_is_bound_to_its_first_configuration(workdir):
 )
 def test_another_configuration_is_refused_and_the_keys_that_differ_are_named(workdir, other, named):
     workdir.bind({"seed": 1, "query": {"layers": [8, 4]}})
+    _publish(workdir, DAY)
     with pytest.raises(InputError, match=named) as raised:
         workdir.bind(other)
     assert workdir.root in str(raised.value)
     assert read_json(workdir.path("configuration.json"))["seed"] == 1
+
+
+def test_a_work_directory_without_examples_may_still_change_its_configuration(workdir):
+    workdir.bind({"seed": 1})
+    workdir.bind({"seed": 2})
+    assert read_json(workdir.path("configuration.json")) == {"seed": 2}
+
+
+def test_opening_a_work_directory_that_is_not_there_makes_none(tmp_path):
+    root = str(tmp_path / "mistyped")
+    with pytest.raises(InputError, match=f"--workdir={root}: there is no such folder"):
+        Workdir.existing(root)
+    assert not os.path.exists(root)
 
 
 def test_a_work_directory_that_cannot_be_made_is_refused_in_one_line(tmp_path):

@@ -7,6 +7,7 @@ through them in order, and the release is of the last one, for it would replace 
 
 import dataclasses
 import datetime
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -80,7 +81,11 @@ def _is_done(workdir: Workdir, days: Sequence[datetime.date]) -> bool:
 
 def _outcome(workdir: Workdir, day: datetime.date, trained: list) -> Outcome:
     record = storage.read_json(workdir.metrics_path("run_daily", day)) or {}
-    return Outcome(day, trained, record.get("release"), record.get("report"))
+    paths = [
+        record[name] and workdir.path(record[name]) if name in record else None
+        for name in ("release", "report")
+    ]
+    return Outcome(day, trained, *paths)
 
 
 def release_day(config: Config, workdir: Workdir, day: datetime.date) -> Outcome:
@@ -117,9 +122,10 @@ class _Session:
         from twotower_tf.training.sequence import days_left
 
         left = days_left(self.trainer, days)
-        if self.trainer.last_day in days and not self._is_evaluated(self.trainer.last_day):
+        last = self.trainer.last_day
+        if last is not None and not self._is_evaluated(last):
             # A run that died between the checkpoint of this day and its evaluation.
-            self._evaluate_after(self.trainer.last_day)
+            self._evaluate_after(last)
         start = time.monotonic()
         for number, day in enumerate(left, start=1):
             self._evaluate_before(day)
@@ -163,9 +169,9 @@ class _Session:
             }
             name = self._config.name
             published = publish(self._workdir, name, day, built.save, metadata)
-            record["release"] = published.path
+            record["release"] = os.path.relpath(published.path, self._workdir.root)
         self._record(day, record)
-        record["report"] = write_report(self._workdir, day)
+        record["report"] = os.path.relpath(write_report(self._workdir, day), self._workdir.root)
         self._record(day, record)
         if held:
             reasons = "; ".join(gate.message for gate in held)

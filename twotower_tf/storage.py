@@ -204,24 +204,32 @@ class Workdir:
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise InputError(f"--workdir={root} is not writable; give a folder you can write")
 
+    @classmethod
+    def existing(cls, root: str) -> "Workdir":
+        """Opens a work directory that a build has made; raises InputError if there is none."""
+        if "://" not in root and not os.path.isdir(root):
+            raise InputError(
+                f"--workdir={root}: there is no such folder; run build_examples or run_daily first"
+            )
+        return cls(root)
+
     def bind(self, sections: dict) -> None:
-        """Binds the folder to a configuration at its first use, and checks it ever after.
+        """Binds the folder to a configuration, and checks it once it holds examples.
 
         Raises:
-            InputError: If the folder was made by another configuration; names the first keys.
+            InputError: If what it holds was made by another configuration; names the first keys.
         """
         path = os.path.join(self.root, "configuration.json")
         bound = read_json(path)
-        if bound is None:
-            write_json(path, sections)
-            return
-        differing = [key for key, old, new in _differences(bound, sections)]
-        if differing:
+        differing = [] if bound is None else [key for key, _, _ in _differences(bound, sections)]
+        if differing and self.days("examples"):
             raise InputError(
                 f"--workdir={self.root} was made by another configuration, which differs in "
                 f"{', '.join(differing[:3])}{' ...' if len(differing) > 3 else ''}; "
                 "use that configuration, or a new folder"
             )
+        if bound is None or differing:
+            write_json(path, sections)
 
     def partition(self, kind: str, day: datetime.date) -> Partition:
         """Returns the partition of a day, published or not."""

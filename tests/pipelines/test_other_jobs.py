@@ -126,6 +126,7 @@ def test_a_day_that_was_not_made_is_refused(finished_site, days, job, expected):
     ],
 )
 def test_an_empty_work_directory_is_refused(site, days, job, expected):
+    site.workdir.mkdir()
     run = site.run(job, f"--date={days[0]}")
     assert run.status == 2
     assert expected in run.error
@@ -315,7 +316,16 @@ def test_a_question_that_does_not_fit_is_refused_with_what_would(finished_site, 
     assert re.search(expected, run.error), run.error
 
 
+@pytest.mark.parametrize("job", ["evaluate --date=D", "train --date=D", "recommend --user_id=u1"])
+def test_a_mistyped_work_directory_is_named_and_not_made(site, days, job):
+    run = site.run(*job.replace("D", str(days[0])).split())
+    assert run.status == 2
+    assert f"--workdir={site.workdir}: there is no such folder" in run.error
+    assert not site.workdir.exists()
+
+
 def test_without_a_release_there_is_nothing_to_recommend(site):
+    site.workdir.mkdir()
     run = site.run("recommend", "--user_id=u1")
     assert run.status == 2
     assert "there is no release of 'site'" in run.error

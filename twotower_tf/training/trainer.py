@@ -1,4 +1,4 @@
-"""The sequential trainer: oldest day first, never shuffled, each day once (Yi et al. 2019, section 5.2)."""
+"""The sequential trainer: oldest day first, unshuffled, each day once (Yi et al. 2019, 5.2)."""
 
 import datetime
 import itertools
@@ -84,7 +84,7 @@ class Trainer:
         if examples and not math.isfinite(metrics["loss"]):
             raise JobError(
                 f"the loss of {day} is {metrics['loss']}: the day was not trained; "
-                "lower optimizer.learning_rate or raise loss.temperature"
+                "lower optimizer.learning_rate or raise loss.temperature, in a new --workdir"
             )
         # The checkpoint is last: a day that has one is not trained again, nor measured.
         storage.write_json(self._workdir.metrics_path("train", day), metrics)
