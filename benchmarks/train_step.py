@@ -21,7 +21,6 @@ import argparse
 import importlib
 import json
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -84,6 +83,7 @@ class Worker:
                 f"--folder={folder}",
                 f"--batch={flags.batch}",
                 f"--buckets={flags.buckets}",
+                f"--sketch={flags.sketch}",
                 "--layers",
                 *map(str, flags.layers),
             ],
@@ -120,33 +120,41 @@ def serve(name: str, problem: Problem) -> None:
             start = time.perf_counter()
             contender.step()
             answer = time.perf_counter() - start
+        elif line == "warm\n":
+            answer = contender.step()
+            # The peak from here on is that of the steps, not of how the weights were made.
+            pathlib.Path("/proc/self/clear_refs").write_text("5")
         else:
-            answer = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            answer = 1024 * _kilobytes("/proc/self/status", "VmHWM")
         print(json.dumps(answer), flush=True)
 
 
 def fits(name: str, batch: int) -> bool:
     """Whether a contender's B x B matrices fit into the memory that is free."""
-    available = 1024 * int(
-        next(
-            line.split()[1]
-            for line in pathlib.Path("/proc/meminfo").read_text().splitlines()
-            if line.startswith("MemAvailable")
-        )
-    )
+    available = 1024 * _kilobytes("/proc/meminfo", "MemAvailable")
     return _MATRICES.get(name, 0) * 4 * batch**2 < available
+
+
+def _kilobytes(file: str, field: str) -> int:
+    lines = pathlib.Path(file).read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
+def problem_of(flags: argparse.Namespace, folder: pathlib.Path) -> Problem:
+    """What the flags describe."""
+    return Problem(flags.batch, tuple(flags.layers), flags.buckets, flags.sketch, folder)
 
 
 def measure(flags: argparse.Namespace, folder: pathlib.Path) -> dict:
     """Starts the contenders, checks that they agree, lets them take turns."""
     distinct = write_batches(folder, flags.batch, flags.buckets)
-    problem = Problem(flags.batch, tuple(flags.layers), flags.buckets, folder)
+    problem = problem_of(flags, folder)
     names = [name for name in flags.contenders if fits(name, flags.batch)]
     workers = [Worker(name, folder, flags) for name in names]
     losses = {worker.name: worker.ask("losses") for worker in workers}
     agree([one for one in losses.values() if one])
     for worker in workers:
-        worker.ask("step")  # Traces, allocates.
+        worker.ask("warm")  # Traces, allocates.
     for _ in range(flags.rounds):
         for worker in workers:
             # The first of a turn finds the caches cold.
@@ -196,6 +204,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8192)
     parser.add_argument("--layers", type=int, nargs="+", default=[1024, 512, 128])
     parser.add_argument("--buckets", type=int, default=1_000_000)
+    parser.add_argument("--sketch", type=int, default=1_000_000, help="buckets of our estimator")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each contender")
     parser.add_argument("--steps", type=int, default=2, help="steps timed a turn")
     parser.add_argument(
@@ -208,12 +217,12 @@ def main() -> None:
     parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.worker:
-        problem = Problem(flags.batch, tuple(flags.layers), flags.buckets, flags.folder)
-        serve(flags.worker, problem)
+        serve(flags.worker, problem_of(flags, flags.folder))
         return
     with tempfile.TemporaryDirectory() as folder:
         report = measure(flags, pathlib.Path(folder))
-    report |= {"batch": flags.batch, "layers": flags.layers, "buckets": flags.buckets}
+    sizes = ("batch", "layers", "buckets", "sketch")
+    report |= {name: getattr(flags, name) for name in sizes}
     for name, rate in report["examples_per_second"].items():
         print(
             f"{name:15} {rate:9,.0f} examples/s   ours is {report['ours_over'][name]:5.2f} times"

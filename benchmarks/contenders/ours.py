@@ -110,7 +110,7 @@ class Contender:
     def __init__(self, problem: Problem):
         make_deterministic(17)
         self._problem = problem
-        config = config_of(problem.batch, problem.layers, problem.buckets)
+        config = config_of(problem.batch, problem.layers, problem.buckets, problem.sketch)
         self._model = TwoTowerModel.from_config(config)
         load_weights(self._model, problem.weights())
         self._batches = [raw_batch(numbers) for numbers in problem.batches("numbers")]

@@ -22,12 +22,14 @@ class Problem:
         batch: B, examples per batch.
         layers: Widths of the fully connected layers of both towers.
         buckets: Rows of the table that seed, history and item share.
+        sketch: Buckets of the frequency estimator, of whom has one.
         folder: Where the batches are, as `rows.npz`: see `train_step.write_batches`.
     """
 
     batch: int
     layers: tuple[int, ...]
     buckets: int
+    sketch: int
     folder: pathlib.Path
 
     def batches(self, of: str) -> list[dict[str, np.ndarray]]:
@@ -40,7 +42,8 @@ class Problem:
     def weights(self) -> dict:
         """``table`` [buckets, DIM], and ``query`` and ``candidate``: a kernel and bias a layer."""
         random = np.random.default_rng(17)
-        table = random.standard_normal((self.buckets, DIM), np.float32) / np.float32(DIM**0.5)
+        table = random.standard_normal((self.buckets, DIM), np.float32)
+        table *= np.float32(DIM**-0.5)  # In place: it may be gigabytes.
         return {
             "table": table,
             "query": _dense(random, 2 * DIM, self.layers),
