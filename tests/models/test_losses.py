@@ -343,7 +343,11 @@ def test_rewards_as_a_column_are_refused_instead_of_broadcast(kind):
 
 def test_weighted_softmax_of_equal_logits_is_the_logarithm_of_the_share():
     loss = weighted_softmax_loss(
-        tf.zeros([2, 3]), tf.math.log([1.0, 2.0, 5.0]), tf.constant([0, 2]), tf.constant([1.0, 3.0])
+        tf.zeros([2, 1]),
+        tf.zeros([3, 1]),
+        tf.math.log([1.0, 2.0, 5.0]),
+        tf.constant([0, 2]),
+        tf.constant([1.0, 3.0]),
     )
     np.testing.assert_allclose(loss, -(np.log(1 / 8) + 3 * np.log(5 / 8)) / 2, rtol=1e-6)
 

@@ -11,6 +11,11 @@ from twotower_tf.frequency.hashing import fingerprint, hash_to_buckets
 _TABLE_HASH_SEED = 0x7AB1E
 
 
+def row_of(ids: tf.Tensor, buckets: int) -> tf.Tensor:
+    """The row of each id in a table without a vocabulary: int64 in [0, buckets), their shape."""
+    return hash_to_buckets(fingerprint(ids), buckets, seed=_TABLE_HASH_SEED)
+
+
 class EmbeddingTable(tf.keras.layers.Layer):
     """A table of embeddings for string ids, without the need of a vocabulary.
 
@@ -64,9 +69,7 @@ class EmbeddingTable(tf.keras.layers.Layer):
 
     def rows(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the row of each id: int64, the shape of ``ids`` (strings)."""
-        hashed = tf.cast(
-            hash_to_buckets(fingerprint(ids), self.buckets, seed=_TABLE_HASH_SEED), tf.int64
-        )
+        hashed = row_of(ids, self.buckets)
         if self._positions is None:
             return hashed
         listed = self._positions.lookup(ids)

@@ -104,13 +104,30 @@ def mean_over_examples(
     Raises:
         ValueError: If `rewards` has not the shape of `losses`.
     """
-    rewards = tf.cast(rewards, losses.dtype)
-    if not rewards.shape.is_compatible_with(losses.shape):
+    return tf.reduce_sum(shares_of_mean(rewards, losses, losses.dtype, examples) * losses)
+
+
+def shares_of_mean(
+    rewards: tf.Tensor, each: tf.Tensor, dtype: tf.DType, examples: tf.Tensor | None = None
+) -> tf.Tensor:
+    """r_i / B, the factor of each example's loss in the mean: [n] of the type wanted.
+
+    Args:
+        rewards: [n], the weight of each example.
+        each: [n], anything with an entry per example.
+        dtype: Of the result.
+        examples: int scalar, B; None: n.
+
+    Raises:
+        ValueError: If `rewards` has not the shape of `each`.
+    """
+    rewards = tf.cast(rewards, dtype)
+    if not rewards.shape.is_compatible_with(each.shape):
         # Left alone, [n, 1] times [n] would broadcast to [n, n] and train on nonsense.
-        raise ValueError(f"rewards must have the shape {losses.shape}, got {rewards.shape}")
+        raise ValueError(f"rewards must have the shape {each.shape}, got {rewards.shape}")
     if examples is None:
-        examples = tf.size(losses)
-    return tf.math.divide_no_nan(tf.reduce_sum(rewards * losses), tf.cast(examples, losses.dtype))
+        examples = tf.size(each)
+    return tf.math.divide_no_nan(rewards, tf.cast(examples, dtype))
 
 
 def own_column(positives: tf.Tensor) -> tf.Tensor:

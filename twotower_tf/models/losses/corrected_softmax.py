@@ -49,8 +49,12 @@ class CorrectedSoftmax(InBatchSoftmax):
         training: bool = False,
     ) -> tf.Tensor:
         """The loss of a batch, or of a part of one: see `BatchLoss.__call__`."""
-        logits = self.logits(query_embeddings, candidate_embeddings)
         examples = None if whole is None else whole.examples
         return weighted_softmax_loss(
-            logits, log_correction(probabilities), positives, rewards, examples
+            self.scaled(query_embeddings),
+            candidate_embeddings,
+            log_correction(probabilities),
+            positives,
+            rewards,
+            examples,
         )

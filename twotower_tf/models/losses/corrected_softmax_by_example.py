@@ -48,7 +48,11 @@ class CorrectedSoftmaxByExample(InBatchSoftmax):
         training: bool = False,
     ) -> tf.Tensor:
         """The loss of a batch, or of a part of one: see `BatchLoss.__call__`."""
-        logits = self.logits(query_embeddings, candidate_embeddings)
         return weighted_softmax_loss_by_example(
-            logits, log_correction(probabilities), positives, rewards, whole
+            self.scaled(query_embeddings),
+            candidate_embeddings,
+            log_correction(probabilities),
+            positives,
+            rewards,
+            whole,
         )

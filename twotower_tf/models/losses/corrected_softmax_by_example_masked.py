@@ -2,8 +2,12 @@
 
 import tensorflow as tf
 
-from twotower_tf.models.losses.batch_loss import WholeBatch, mean_over_examples
-from twotower_tf.models.losses.in_batch import InBatchSoftmax, log_correction, softmax_losses
+from twotower_tf.models.losses.batch_loss import WholeBatch
+from twotower_tf.models.losses.in_batch import (
+    InBatchSoftmax,
+    log_correction,
+    weighted_softmax_loss,
+)
 
 
 class CorrectedSoftmaxByExampleMasked(InBatchSoftmax):
@@ -46,10 +50,15 @@ class CorrectedSoftmaxByExampleMasked(InBatchSoftmax):
     ) -> tf.Tensor:
         """The loss of a batch, or of a part of one: see `BatchLoss.__call__`."""
         whole = whole or WholeBatch.of(positives, candidate_embeddings)
-        logits = self.logits(query_embeddings, candidate_embeddings)
-        correction = tf.cast(log_correction(probabilities), logits.dtype)
-        log_counts = tf.math.log(tf.cast(whole.counts, logits.dtype))
-        losses = softmax_losses(
-            logits, correction + log_counts, positives, tf.gather(correction, positives)
+        queries = self.scaled(query_embeddings)
+        correction = tf.cast(log_correction(probabilities), queries.dtype)
+        log_counts = tf.math.log(tf.cast(whole.counts, queries.dtype))
+        return weighted_softmax_loss(
+            queries,
+            candidate_embeddings,
+            correction + log_counts,
+            positives,
+            rewards,
+            whole.examples,
+            own_log_weights=tf.gather(correction, positives),
         )
-        return mean_over_examples(losses, rewards, whole.examples)

@@ -12,8 +12,9 @@ from twotower_tf.models.losses.batch_loss import (
     BatchLoss,
     WholeBatch,
     mean_over_examples,
-    own_column,
+    shares_of_mean,
 )
+from twotower_tf.models.losses.blockwise import softmax_losses
 
 
 def distinct_items(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -45,75 +46,43 @@ def distinct_items(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return positives, tf.math.unsorted_segment_min(positions, positives, tf.size(distinct))
 
 
-def softmax_losses(
-    logits: tf.Tensor,
-    log_weights: tf.Tensor,
-    positives: tf.Tensor,
-    own_log_weights: tf.Tensor | None = None,
-) -> tf.Tensor:
-    """Cross entropy of each example's softmax, in which every item has a weight.
-
-    -log softmax_i(logits + log_weights)[positive_i]
-
-    Stable for logits of any finite size.
-
-    Args:
-        logits: [n, D] floating point.
-        log_weights: [D], the logarithm of each item's weight in the softmax.
-        positives: int [n] in [0, D), the item of each example.
-        own_log_weights: [n], in place of `log_weights` for each example's own item.
-
-    Returns:
-        [n] of the logits' type.
-
-    Raises:
-        ValueError: If the shapes do not fit.
-    """
-    # An empty batch is given one column: the cross entropy refuses to choose among no items, even
-    # for nobody, and the matrix product before it, once TensorFlow 2.16 fuses it with the sum,
-    # aborts the process. For any other batch this pads nothing and copies nothing.
-    missing = tf.cast(tf.equal(tf.shape(logits)[1], 0), tf.int32)
-    log_weights = tf.pad(tf.cast(log_weights, logits.dtype), [[0, missing]])
-    logits = tf.pad(logits, [[0, 0], [0, missing]]) + log_weights
-    if own_log_weights is not None:
-        # Added, not replaced: the gradient of the matrix is then that of the sum, uncopied.
-        change = tf.cast(own_log_weights, logits.dtype) - tf.gather(log_weights, positives)
-        logits = tf.tensor_scatter_nd_add(logits, own_column(positives), change)
-    # One fused operation gives the value and, in the same [n, D] buffer, the gradient.
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(positives, logits)
-
-
 def weighted_softmax_loss(
-    logits: tf.Tensor,
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
     log_weights: tf.Tensor,
     positives: tf.Tensor,
     rewards: tf.Tensor,
     examples: tf.Tensor | None = None,
+    own_log_weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Reward-weighted mean of `softmax_losses`.
+    """Reward-weighted mean of `blockwise.softmax_losses`.
 
-    -(1/B) sum_i r_i log softmax_i(logits + log_weights)[positive_i]
+    -(1/B) sum_i r_i log softmax_i(<queries, candidates> + log_weights)[positive_i]
 
     An example of reward 0 adds exactly 0 to the loss and to every gradient, but counts in B.
 
     Args:
-        logits: [n, D] floating point.
-        log_weights: [D], the logarithm of each item's weight in the softmax.
+        queries: [n, d] floating point, divided by the temperature.
+        candidates: [D, d].
+        log_weights: [D], the logarithm of each item's weight in the softmax, a constant.
         positives: int [n] in [0, D), the item of each example.
-        rewards: [n], the weight of each example in the loss.
+        rewards: [n], the weight of each example in the loss, a constant.
         examples: int scalar, B; None: n.
+        own_log_weights: [n], in place of `log_weights` for each example's own item.
 
     Returns:
-        Scalar of the logits' type; 0 for an empty batch.
+        Scalar of the queries' type; 0 for an empty batch.
 
     Raises:
         ValueError: If the shapes do not fit.
     """
-    return mean_over_examples(softmax_losses(logits, log_weights, positives), rewards, examples)
+    shares = shares_of_mean(rewards, positives, queries.dtype, examples)
+    return softmax_losses(queries, candidates, log_weights, positives, shares, own_log_weights)[0]
 
 
 def weighted_softmax_loss_by_example(
-    logits: tf.Tensor,
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
     log_weights: tf.Tensor,
     positives: tf.Tensor,
     rewards: tf.Tensor,
@@ -129,23 +98,23 @@ def weighted_softmax_loss_by_example(
     which equals the loss over the B x B matrix in which item j has c_j columns.
 
     Args:
-        logits: [n, D] floating point.
+        queries: [n, d] floating point, divided by the temperature.
+        candidates: [D, d].
         log_weights: [D], the logarithm of the weight of one occurrence of each item.
         positives: int [n] in [0, D), the item of each example.
         rewards: [n], the weight of each example in the loss.
         whole: The batch the examples are of; None: they are all of it.
 
     Returns:
-        Scalar of the logits' type; 0 for an empty batch.
+        Scalar of the queries' type; 0 for an empty batch.
 
     Raises:
         ValueError: If the shapes do not fit.
     """
     whole = whole or WholeBatch.of(positives, log_weights)
-    log_counts = tf.math.log(tf.cast(whole.counts, logits.dtype))
-    loss = weighted_softmax_loss(
-        logits, tf.cast(log_weights, logits.dtype) + log_counts, positives, rewards, whole.examples
-    )
+    log_counts = tf.math.log(tf.cast(whole.counts, queries.dtype))
+    weights = tf.cast(log_weights, queries.dtype) + log_counts
+    loss = weighted_softmax_loss(queries, candidates, weights, positives, rewards, whole.examples)
     # Only the example's own column is its positive, not all c of its item: a constant which
     # changes the value, not the gradient.
     own = mean_over_examples(tf.gather(log_counts, positives), rewards, whole.examples)
@@ -177,12 +146,9 @@ class InBatchSoftmax(BatchLoss):
         """Builds the loss with the temperature of its section."""
         return cls(settings.temperature)
 
-    def logits(self, query_embeddings: tf.Tensor, candidate_embeddings: tf.Tensor) -> tf.Tensor:
-        """<u, v> / temperature of every query [B, d] and every candidate [D, d]: [B, D]."""
-        # The queries are divided, not the logits: [B, d] is the smaller of the two.
-        return tf.matmul(
-            query_embeddings / self.temperature, candidate_embeddings, transpose_b=True
-        )
+    def scaled(self, query_embeddings: tf.Tensor) -> tf.Tensor:
+        """u / temperature, [n, d]: their inner products with candidates are the logits."""
+        return query_embeddings / self.temperature
 
 
 def log_correction(probabilities: tf.Tensor) -> tf.Tensor:

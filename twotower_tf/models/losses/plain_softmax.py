@@ -39,6 +39,12 @@ class PlainSoftmax(InBatchSoftmax):
         training: bool = False,
     ) -> tf.Tensor:
         """The loss of a batch, or of a part of one: see `BatchLoss.__call__`."""
-        logits = self.logits(query_embeddings, candidate_embeddings)
-        no_correction = tf.zeros([tf.shape(logits)[1]], logits.dtype)
-        return weighted_softmax_loss_by_example(logits, no_correction, positives, rewards, whole)
+        no_correction = tf.zeros_like(candidate_embeddings[:, 0])
+        return weighted_softmax_loss_by_example(
+            self.scaled(query_embeddings),
+            candidate_embeddings,
+            no_correction,
+            positives,
+            rewards,
+            whole,
+        )

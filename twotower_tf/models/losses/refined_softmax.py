@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
-from twotower_tf.models.losses.batch_loss import WholeBatch, mean_over_examples
-from twotower_tf.models.losses.in_batch import InBatchSoftmax, softmax_losses
+from twotower_tf.models.losses.batch_loss import WholeBatch, shares_of_mean
+from twotower_tf.models.losses.blockwise import softmax_losses
+from twotower_tf.models.losses.in_batch import InBatchSoftmax
 
 
 class RefinedSoftmax(InBatchSoftmax):
@@ -69,17 +70,19 @@ class RefinedSoftmax(InBatchSoftmax):
     ) -> tf.Tensor:
         """The loss of a batch, or of a part of one: see `BatchLoss.__call__`."""
         examples = tf.size(positives) if whole is None else whole.examples
-        logits = self.logits(query_embeddings, candidate_embeddings)
-        inclusion = probability_beside(tf.cast(probabilities, logits.dtype), examples)
+        queries = self.scaled(query_embeddings)
+        inclusion = probability_beside(tf.cast(probabilities, queries.dtype), examples)
         log_weights = -tf.math.log(tf.stop_gradient(inclusion))
-        certain = tf.zeros_like(positives, logits.dtype)
-        cross_entropy = softmax_losses(logits, log_weights, positives, certain)
+        certain = tf.zeros_like(positives, queries.dtype)
+        shares = shares_of_mean(rewards, positives, queries.dtype, examples)
+        total, cross_entropy = softmax_losses(
+            queries, candidate_embeddings, log_weights, positives, shares, certain
+        )
         # log(P / (1 - P)) is the logarithm of the ratio of the published form. Where P rounds to
         # 1 the product is 0, its limit, instead of 0 times infinity.
         others = -tf.math.expm1(-cross_entropy)
         published = tf.math.multiply_no_nan(cross_entropy + tf.math.log(others), others)
-        losses = cross_entropy + tf.stop_gradient(published - cross_entropy)
-        return mean_over_examples(losses, rewards, examples)
+        return total + tf.reduce_sum(shares * (published - cross_entropy))
 
 
 def probability_beside(probabilities: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,1 @@
+"""The models `benchmarks.train_step` and `benchmarks.train_day` compare: one a file."""
