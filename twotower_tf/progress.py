@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from absl import logging
 
 _SECONDS_BETWEEN_LINES = 5.0
+# The first steps of a training are slow; they say nothing about the time that is left.
+_SHARE_TO_JUDGE_BY = 0.05
 
 
 class _Lines:
@@ -65,7 +67,8 @@ def describe(title: str, done: int, total: int | None, seconds: float) -> str:
     rate = done / seconds if seconds > 0 else 0.0
     if not total:
         return f"{title}: {done:,}, {rate:,.0f}/s"
-    left = f"{(total - done) / rate:,.0f} s left" if rate else "time left unknown"
+    known = rate and done >= _SHARE_TO_JUDGE_BY * total
+    left = f"{(total - done) / rate:,.0f} s left" if known else "time left not known yet"
     return f"{title}: {done:,} of {total:,} ({done / total:.0%}), {rate:,.0f}/s, {left}"
 
 
