@@ -12,6 +12,7 @@ take turns, a few steps each, so that what else the machine does falls on all al
 - torch: the same model in PyTorch, sparse gradients, the B x B logits
 - torch_distinct: PyTorch with our idea, each distinct item once; only if asked for
 - products: a large matrix product, nothing else: the machine's limit
+- own_products: the products of our step in their own shapes, nothing else: the limit they leave
 
 First all train a few steps with one loss (corrected by the true frequencies, accidental hits
 masked) from the same weights: the losses must agree, or nothing is measured.
@@ -32,11 +33,12 @@ import numpy as np
 from benchmarks.contenders.problem import HISTORY, Problem, draw
 
 CONTENDERS = {
-    "ours": ("ours", {}),
-    "stock": ("stock", {}),
-    "torch": ("pytorch", {}),
-    "torch_distinct": ("pytorch", {"distinct": True}),
-    "products": ("products", {}),
+    "ours": ("ours", "Contender", {}),
+    "stock": ("stock", "Contender", {}),
+    "torch": ("pytorch", "Contender", {}),
+    "torch_distinct": ("pytorch", "Contender", {"distinct": True}),
+    "products": ("products", "Contender", {}),
+    "own_products": ("products", "OwnProducts", {}),
 }
 _BATCHES = 4
 _AGREEING_STEPS = 3
@@ -109,10 +111,9 @@ class Worker:
 
 def serve(name: str, problem: Problem) -> None:
     """A worker's side: answers the commands that come, a line each, until there are no more."""
-    module, options = CONTENDERS[name]
-    contender = importlib.import_module(f"benchmarks.contenders.{module}").Contender(
-        problem, **options
-    )
+    module, kind, options = CONTENDERS[name]
+    made = getattr(importlib.import_module(f"benchmarks.contenders.{module}"), kind)
+    contender = made(problem, **options)
     for line in sys.stdin:
         if line == "losses\n":
             answer = contender.losses(_AGREEING_STEPS)
@@ -183,7 +184,7 @@ def summary(problem: Problem, distinct: float, seconds: dict, memory: dict) -> d
     """Rates, ratios to ours, and our share of the machine's limit."""
     from benchmarks.contenders.products import OPERATIONS
 
-    rates = {name: problem.batch / each for name, each in seconds.items() if name != "products"}
+    rates = {name: problem.batch / each for name, each in seconds.items() if "products" not in name}
     result = {
         "examples_per_second": rates,
         "ours_over": {name: rates["ours"] / rate for name, rate in rates.items()},
@@ -194,6 +195,8 @@ def summary(problem: Problem, distinct: float, seconds: dict, memory: dict) -> d
         limit = OPERATIONS / seconds["products"]
         result["limit_operations_per_second"] = limit
         result["share_of_limit"] = problem.products(distinct) / seconds["ours"] / limit
+    if "own_products" in seconds:
+        result["share_of_own_products"] = seconds["own_products"] / seconds["ours"]
     return result
 
 
@@ -231,6 +234,8 @@ def main() -> None:
     if "share_of_limit" in report:
         limit = report["limit_operations_per_second"] / 1e9
         print(f"ours has {report['share_of_limit']:.1%} of the limit, {limit:.0f} GFLOP/s")
+    if "share_of_own_products" in report:
+        print(f"its own products alone take {report['share_of_own_products']:.1%} of its time")
     for name, why in report["left_out"].items():
         print(f"{name} was left out: {why}")
     if flags.out:
