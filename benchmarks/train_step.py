@@ -43,7 +43,7 @@ CONTENDERS = {
 }
 _BATCHES = 4
 _AGREEING_STEPS = 3
-_TOLERANCE = 1e-3
+_TOLERANCE = 1e-5
 # A B x B contender holds so many matrices at its peak, about: logits, labels, masks, gradients.
 _MATRICES = {"stock": 6, "torch": 4}
 
