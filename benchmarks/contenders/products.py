@@ -51,10 +51,10 @@ class OwnProducts:
 
     def step(self) -> None:
         """All products."""
-        self._run().numpy()
+        # An argument, so that nothing is constant and computed while tracing.
+        self._run(tf.constant(1.0)).numpy()
 
-    def _all(self) -> tf.Tensor:
-        total = tf.constant(1.0)
+    def _all(self, total: tf.Tensor) -> tf.Tensor:
         for rows, width, size in self._shapes + self._blocks:
             # What a product needs comes from the one before, so that each has all cores.
             x, w = tf.fill([rows, width], total), tf.fill([width, size], total)
