@@ -192,8 +192,12 @@ class Site:
     def made(self, day: datetime.date) -> list[str]:
         """Returns what there is of a day, whole or not, and what should have been cleared away."""
         traces = {path.parent.name for path in self.workdir.glob(f"*/dt={day}*")}
-        traces |= {f"metrics/{path.parent.name}" for path in self.workdir.glob(f"metrics/*/*{day}*")}
-        traces |= {f"release {name}" for name in self.releases() if name.startswith(f"{day:%Y%m%d}")}
+        traces |= {
+            f"metrics/{path.parent.name}" for path in self.workdir.glob(f"metrics/*/*{day}*")
+        }
+        traces |= {
+            f"release {name}" for name in self.releases() if name.startswith(f"{day:%Y%m%d}")
+        }
         for pattern in ("**/.staging", "**/*.tmp-*", "**/*.lock", "build_examples"):
             traces |= {str(path) for path in self.workdir.glob(pattern)}
         return sorted(traces)

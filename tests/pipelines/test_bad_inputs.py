@@ -279,13 +279,16 @@ def test_an_empty_day_is_held_back_by_its_gate_and_the_next_day_goes_on(finished
     finished.write_day(days[3], [])
     run = finished.run("run_daily", f"--date={days[3]}")
     assert run.status == 1
-    assert f"the release of {days[3]} was held back by a gate: examples: 0 is less than" in run.error
+    assert (
+        f"the release of {days[3]} was held back by a gate: examples: 0 is less than" in run.error
+    )
     assert "gates.min_examples" in run.error
     assert finished.releases() == released
     assert finished.metrics("run_daily", days[3])["status"] == "held"
     assert finished.metrics("train", days[3])["examples"] == 0
-    assert finished.manifest("checkpoints", days[3])["step"] == (
-        finished.manifest("checkpoints", days[2])["step"]
+    assert (
+        finished.manifest("checkpoints", days[3])["step"]
+        == (finished.manifest("checkpoints", days[2])["step"])
     )
 
     run = finished.run("run_daily", f"--date={days[4]}")
