@@ -61,7 +61,7 @@ class Simulator:
 
     ```python
     simulator = Simulator(SimulatorSettings(days=2))
-    simulator.write("/tmp/platform")
+    simulator.write("build/platform")
     day = datetime.date(2026, 1, 2)
     simulator.best_items("u00012", day, k=10)
     ```
