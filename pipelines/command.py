@@ -17,7 +17,7 @@ from twotower_tf.config import Config, nearest
 from twotower_tf.config_loader import load_config
 from twotower_tf.errors import InputError, JobError
 
-_LIBRARIES = re.compile(r"[/\\](tensorflow|tf_keras|apache_beam)[/\\]").search
+_LIBRARIES = re.compile(r"[/\\](tensorflow|tf_keras|apache_beam|matplotlib)[/\\]").search
 _STRINGS = {
     "config": "The YAML configuration.",
     "workdir": "The folder for examples, checkpoints, metrics, reports and releases.",

@@ -35,7 +35,7 @@ def _catalogue() -> Catalogue:
     ids = np.array([f"i{n}" for n in range(10)], object)
     tags = Lists(np.array(["x", "y", "x"], object), np.array([0, 1, 1, 3, *[3] * 7]))
     price = np.linspace(0, 1, 10, dtype=np.float32)
-    return Catalogue(ids, ids, {"item_id": ids, "tags": tags, "price": price})
+    return Catalogue(ids, {"item_id": ids, "tags": tags, "price": price})
 
 
 def test_embeddings_are_the_towers_and_do_not_depend_on_the_batch_size():

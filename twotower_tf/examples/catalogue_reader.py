@@ -1,4 +1,4 @@
-"""Reads a day's catalogue back: item ids, titles, and the candidate tower's raw features."""
+"""Reads a day's catalogue back: item ids, the candidate tower's raw features, and titles."""
 
 import dataclasses
 import datetime
@@ -42,13 +42,11 @@ class Catalogue:
 
     Attributes:
         item_ids: [N] objects (str), each once.
-        titles: [N] objects (str), ``""`` where there is none.
         features: The candidate tower's raw features by name: [N] objects (str) or float32, or
             ``Lists`` of N.
     """
 
     item_ids: np.ndarray
-    titles: np.ndarray
     features: dict[str, np.ndarray | Lists]
 
     def __len__(self) -> int:
@@ -70,7 +68,7 @@ def load_catalogue(workdir: Workdir, config: Config, day: datetime.date) -> Cata
         raise InputError(f"there is no catalogue of {day} or before: run build_examples first")
     raws = raw_features(config, "candidate")
     stored = [_stored(raw) for raw in raws if raw.since is None]
-    rows = _read(partition, ["item_id", "title", "published_at", *stored])
+    rows = _read(partition, ["item_id", "published_at", *stored])
     rows = _published(_last_of_each_id(rows), day)
     if not len(rows):
         raise JobError(
@@ -78,7 +76,6 @@ def load_catalogue(workdir: Workdir, config: Config, day: datetime.date) -> Cata
         )
     return Catalogue(
         item_ids=_values(rows["item_id"]),
-        titles=_values(rows["title"]),
         features={raw.name: _feature(rows, raw) for raw in raws},
     )
 

@@ -1,1 +1,1 @@
-"""From item tower to release: candidates, embeddings, index, stitched SavedModel, gates."""
+"""From item tower to release: embeddings, index, stitched SavedModel, gates, recommendations."""
