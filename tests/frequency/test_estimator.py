@@ -333,24 +333,6 @@ def test_checkpoint_restores_the_sketch_and_goes_on(tmp_path):
         np.testing.assert_array_equal(restored, expected)
 
 
-def test_saved_inside_a_keras_model_and_loaded_again(tmp_path):
-    ids = tf.constant([["a"], ["b"], ["never seen"]])
-    estimator = StreamingFrequencyEstimator(buckets=500, hashes=2, alpha=0.2, seed=9)
-    inputs = tf.keras.Input([1], dtype=tf.string)
-    model = tf.keras.Model(inputs, estimator(inputs))
-    for batch in (["a"], ["a", "b"], ["a"]):
-        estimator.update(tf.constant(batch))
-    expected = estimator.probabilities(ids).numpy()
-    np.testing.assert_array_equal(model(ids, training=True), expected)
-    assert estimator.step.numpy() == 3  # The model's call has counted nothing.
-
-    model.save(tmp_path / "model", save_format="tf")
-    custom = {"StreamingFrequencyEstimator": StreamingFrequencyEstimator}
-    loaded = tf.keras.models.load_model(tmp_path / "model", custom_objects=custom)
-    np.testing.assert_array_equal(loaded(ids), expected)
-    assert loaded.layers[-1].get_config() == estimator.get_config()
-
-
 def test_saved_model_can_go_on_counting(tmp_path):
     estimator = StreamingFrequencyEstimator(buckets=500, alpha=0.2)
     estimator.update(tf.constant(["a"]))
