@@ -66,8 +66,8 @@ class Bare(tf.Module):
         inputs.append(signatures.Input(tf.TensorSpec([], tf.int32, "k"), tf.constant(_K)))
 
         def bare(values):
-            k = values.pop("k")
-            scores, positions = index.search(tower(signatures.as_trained(values, features)), k)
+            k, search = values.pop("k"), index.searcher()
+            scores, positions = search(tower(signatures.as_trained(values, features)), k)
             return {"scores": scores, "positions": positions}
 
         self.serving_default = signatures.signature(bare, inputs)

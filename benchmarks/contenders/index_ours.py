@@ -1,4 +1,7 @@
-"""Our kinds of index, saved and loaded as a release has them, at extents chosen automatically."""
+"""Our kinds of index, saved as a release has them, at extents chosen automatically.
+
+They are asked by a session, which is what TensorFlow Serving does, in the thread of the caller.
+"""
 
 import json
 import pathlib
@@ -29,30 +32,49 @@ class _Searcher(tf.Module):
         self.index = index
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None, DIM], tf.float32), tf.TensorSpec([], tf.int32)]
+        input_signature=[
+            tf.TensorSpec([None, DIM], tf.float32, "queries"),
+            tf.TensorSpec([], tf.int32, "k"),
+        ]
     )
-    def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self.index.search(queries, k)
+    def search(self, queries: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"positions": self.index.searcher()(queries, k)[1]}
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.int32)] * 2)
-    def look(self, partitions: tf.Tensor, reordered: tf.Tensor) -> None:
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([], tf.int32, "partitions"),
+            tf.TensorSpec([], tf.int32, "reordered"),
+        ]
+    )
+    def look(self, partitions: tf.Tensor, reordered: tf.Tensor) -> dict[str, tf.Tensor]:
         if isinstance(self.index, ApproximateIndex):
             self.index.look(Extent(partitions, reordered))
+        return {"looked": tf.constant(True)}
 
 
 class _Ours:
     kind: str
 
     def __init__(self, vectors: pathlib.Path, kept: pathlib.Path, threads: int):
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
         if self.kind == "scann":
             import scann  # noqa: F401
         saved = kept / self.kind
         if not (saved / "settings.json").exists():
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
             self._build(vectors, saved)
         self.settings = json.loads((saved / "settings.json").read_text())
-        self._loaded = tf.saved_model.load(str(saved))
+        # A negative number of threads between operations: they run in the caller's.
+        options = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=threads,
+            inter_op_parallelism_threads=-1,
+            use_per_session_threads=True,
+        )
+        session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
+        with session.graph.as_default():
+            loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(saved))
+        look, search = (loaded.signature_def[name] for name in ("look", "search"))
+        self._look = _callable(session, look, ("partitions", "reordered"), "looked")
+        self._search = _callable(session, search, ("queries", "k"), "positions")
 
     def _build(self, vectors: pathlib.Path, saved: pathlib.Path) -> None:
         items = np.load(vectors / "items.npy")
@@ -67,16 +89,23 @@ class _Ours:
                 if extent not in settings:
                     settings.append(extent)
         options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
-        tf.saved_model.save(_Searcher(index), str(saved), options=options)
+        searcher = _Searcher(index)
+        signatures = {"search": searcher.search, "look": searcher.look}
+        tf.saved_model.save(searcher, str(saved), signatures, options)
         (saved / "settings.json").write_text(json.dumps(settings))
 
     def use(self, setting: list[int]) -> None:
         """Sets the extent."""
-        self._loaded.look(*map(tf.constant, setting))
+        self._look(*map(np.int32, setting))
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
         """Returns the positions, [B, k]."""
-        return self._loaded.search(tf.constant(queries), tf.constant(k))[1].numpy()
+        return self._search(queries, np.int32(k))
+
+
+def _callable(session: tf.compat.v1.Session, signature, inputs: tuple, output: str):
+    feeds = [signature.inputs[name].name for name in inputs]
+    return session.make_callable(signature.outputs[output].name, feeds)
 
 
 class BruteForce(_Ours):

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex, Extent
@@ -11,16 +12,13 @@ from twotower_tf.indexing.kinds.cheapest_extent import cheapest_extent
 class _Sized(ApproximateIndex):
     """An index of which only the sizes and the costs are asked."""
 
-    def fewest_partitions(self, k):
-        return 1
-
     def cost(self, extent):
         return 3.0 * extent.partitions + extent.reordered
 
 
 @pytest.fixture
 def index():
-    return _Sized("sized", items=20_000, partitions=500, at=100)
+    return _Sized("sized", sizes=np.full(500, 40), at=100)
 
 
 def _recall(lossy: float):
@@ -67,10 +65,19 @@ def test_the_choice_tries_few_extents(index):
 
 def test_ladders_rise_from_the_least_that_is_possible_to_everything(index):
     partitions, reorderings = index.ladders()
-    assert (partitions[0], partitions[-1]) == (1, 500)
+    assert (partitions[0], partitions[-1]) == (3, 500)
     assert (reorderings[0], reorderings[-1]) == (100, 20_000)
     assert all(
         a < b <= 1.5 * a + 1
         for ladder in (partitions, reorderings)
         for a, b in itertools.pairwise(ladder)
     )
+
+
+def test_a_search_looks_into_as_many_partitions_as_hold_enough_items_whichever_they_are():
+    sizes = np.array([5, 0, 7, 2, 9, 5])
+    index = _Sized("sized", sizes=sizes, at=10)
+    for k in range(1, sizes.sum() + 1):
+        enough = index.fewest_partitions(k)
+        held = [min(map(sum, itertools.combinations(sizes, n))) for n in (enough, enough - 1)]
+        assert held[0] >= k > held[1]

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import tensorflow as tf
 
 # How the steps of a ladder grow: what is chosen costs at most so much more than the best between.
@@ -31,20 +32,25 @@ class Extent:
 class ApproximateIndex(tf.Module):
     """An index of partitions with quantised vectors, the best of which are scored exactly.
 
+    A search looks into at least as many partitions as hold k items, whichever they are, so that
+    there are always min(k, N) results.
+
     Args:
         name: Of the module.
-        items: N.
-        partitions: How many there are.
+        sizes: [P], the number of items in each partition, N in all.
         at: The number of results the extent is for. Fewer results take as much, so that a smaller
             k gives the head of what a larger one gives. More take as many more exact scores, and
             more partitions by the square root of that: the next best items are where the best are.
     """
 
-    def __init__(self, name: str, items: int, partitions: int, at: int):
+    def __init__(self, name: str, sizes: np.ndarray, at: int):
         super().__init__(name=name)
-        self.items = items
-        self.partitions = partitions
+        self.items = items = int(sizes.sum())
+        self.partitions = partitions = len(sizes)
         self.at = min(at, items)
+        self._held_by_smallest = tf.Variable(
+            np.cumsum(np.sort(sizes), dtype=np.int32), trainable=False, name="held_by_smallest"
+        )
         share = max(_DEFAULT_SHARE, _DEFAULT_ITEMS_PER_RESULT * self.at / items)
         # Variables, so that another extent does not trace a search, and so load the index, again.
         self._searched = tf.Variable(0, trainable=False, name="partitions_searched")
@@ -73,21 +79,25 @@ class ApproximateIndex(tf.Module):
         )
 
     def fewest_partitions(self, k: int) -> int:
-        """Returns the number of partitions that a search for k results always looks into."""
-        raise NotImplementedError
+        """Returns the number of partitions that a search for k results, k <= N, always looks into.
+
+        The smallest partitions hold k items together if they are so many.
+        """
+        return 1 + int(np.searchsorted(self._held_by_smallest.numpy(), k))
 
     def cost(self, extent: Extent) -> float:
         """Returns the work of a search, in the work of an exact score; counted, not timed."""
         raise NotImplementedError
 
     def _extent_for(self, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the partitions and the exact scores for k results, int32."""
+        """Returns the partitions and the exact scores for k <= N results, int32."""
         crowding = tf.maximum(tf.cast(k, tf.float32) / self.at, 1.0)
         # Exact scores are rounded up to at least k: float32 alone may fall short of it.
         searched = tf.math.ceil(tf.cast(self._searched, tf.float32) * tf.sqrt(crowding))
         reordered = tf.math.ceil(tf.cast(self._reordered, tf.float32) * crowding)
+        fewest = 1 + tf.searchsorted(self._held_by_smallest, [k])[0]
         return (
-            tf.minimum(tf.cast(searched, tf.int32), self.partitions),
+            tf.clip_by_value(tf.cast(searched, tf.int32), fewest, self.partitions),
             tf.clip_by_value(tf.cast(reordered, tf.int32), k, self.items),
         )
 

@@ -78,7 +78,7 @@ class IndexRecall:
 
 def _search_function(index: Index, dim: int) -> Callable:
     # Outside of a function, each search would load the whole index anew.
-    function = tf.function(index.search)
+    function = tf.function(lambda queries, k: index.searcher()(queries, k), autograph=False)
     return function.get_concrete_function(
         tf.TensorSpec([None, dim], tf.float32), tf.TensorSpec([], tf.int32)
     )

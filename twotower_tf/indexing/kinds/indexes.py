@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from twotower_tf.config.index import Index as IndexConfig
 from twotower_tf.indexing.kinds.portable_index import PortableIndex
-from twotower_tf.indexing.kinds.query_blocks import search_in_blocks
+from twotower_tf.indexing.kinds.query_blocks import Search, search_in_blocks
 
 # ScaNN learns 16 code words per block of dimensions and crashes the process with fewer items; with
 # fewer than these, `portable` has not enough partitions to leave any out.
@@ -20,18 +20,19 @@ _SCORES_AT_A_TIME = 1 << 26
 class Index(Protocol):
     """Answers "the top k items for this query vector"; a ``tf.Module`` inside the SavedModel."""
 
-    def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the items with the highest inner products, best first.
+    def searcher(self) -> Search:
+        """Returns the function that finds the items with the highest inner products, best first.
 
-        Vectors have length 1, so that the inner product is the cosine.
+        Vectors have length 1, so that the inner product is the cosine. It takes
 
-        Args:
-            queries: float32 [B, d]; B may be 0.
-            k: int32 scalar, 1 or more, and may differ from call to call.
+        - queries: float32 [B, d]; B may be 0
+        - k: int32 scalar, 1 or more, which may differ from call to call
 
-        Returns:
-            Scores, float32, and positions in the catalogue, int32, both [B, min(k, N)]: no result
-            is ever missing, however few partitions an approximate index looks into.
+        and returns scores, float32, and positions in the catalogue, int32, both [B, min(k, N)]: no
+        result is ever missing, however few partitions an approximate index looks into.
+
+        A graph should have one searcher, called as often as it likes: what operations hold, like
+        ScaNN's copy of the index, they hold once for each searcher.
         """
 
 
@@ -47,14 +48,15 @@ class BruteForceIndex(tf.Module):
         # A variable, not a constant: a graph may not be larger than 2 GB.
         self._embeddings = tf.Variable(embeddings, trainable=False, name="embeddings")
 
-    def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See ``Index.search``."""
+    def searcher(self) -> Search:
+        """See ``Index.searcher``."""
         items = int(self._embeddings.shape[0])
         block = max(1, _SCORES_AT_A_TIME // items)
-        return search_in_blocks(self._search, queries, tf.minimum(k, items), block)
 
-    def _search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.math.top_k(tf.matmul(queries, self._embeddings, transpose_b=True), k)
+        def score_all(queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return tf.math.top_k(tf.matmul(queries, self._embeddings, transpose_b=True), k)
+
+        return lambda queries, k: search_in_blocks(score_all, queries, tf.minimum(k, items), block)
 
 
 def _scann(embeddings: np.ndarray, config: IndexConfig) -> Index:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex, Extent
 from twotower_tf.indexing.kinds.balanced_partitions import balanced_partitions
-from twotower_tf.indexing.kinds.query_blocks import search_in_blocks
+from twotower_tf.indexing.kinds.query_blocks import Search, search_in_blocks
 from twotower_tf.indexing.kinds.residuals import Residuals
 
 _SEED = 17
@@ -44,7 +44,8 @@ class PortableIndex(ApproximateIndex):
         embeddings = np.ascontiguousarray(embeddings, np.float32)
         size = _partition_size(len(embeddings))
         parts = balanced_partitions(embeddings, size, _SEED)
-        super().__init__("portable_index", len(embeddings), len(parts.members), at)
+        filled = np.count_nonzero(parts.members >= 0, axis=1).astype(np.int32)
+        super().__init__("portable_index", filled, at)
         residuals = Residuals.of(embeddings, parts)
         self._size = parts.members.shape[1]
         self._code_dims = residuals.basis.shape[1]
@@ -59,18 +60,15 @@ class PortableIndex(ApproximateIndex):
         self._basis = variable("basis", residuals.basis)
         self._codes = variable("codes", residuals.codes)
         self._members = variable("members", parts.members)
-        filled = np.count_nonzero(parts.members >= 0, axis=1).astype(np.int32)
         self._filled = variable("filled", filled)
-        self._held_by_smallest = variable(
-            "held_by_smallest", np.cumsum(np.sort(filled), dtype=np.int32)
-        )
 
-    def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See ``Index.search``."""
+    def searcher(self) -> Search:
+        """See ``Index.searcher``."""
+        return self._search
+
+    def _search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         k = tf.minimum(k, self.items)
         searched, reordered = self._extent_for(k)
-        # The smallest partitions that hold k items together are as many as can ever be needed.
-        searched = tf.maximum(searched, 1 + tf.searchsorted(self._held_by_smallest, [k])[0])
         reordered = tf.minimum(reordered, searched * self._size)
 
         def search_block(queries, k):
@@ -82,10 +80,6 @@ class PortableIndex(ApproximateIndex):
 
         block = tf.maximum(1, _GATHERED_AT_A_TIME // (searched * self._size * self._code_dims))
         return search_in_blocks(search_block, queries, k, block)
-
-    def fewest_partitions(self, k: int) -> int:
-        """Returns how many of the smallest partitions hold k items together."""
-        return 1 + int(np.searchsorted(self._held_by_smallest.numpy(), k))
 
     def cost(self, extent: Extent) -> float:
         """See ``ApproximateIndex.cost``."""

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-_Search = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+# Maps queries, float32 [B, d], and k, an int32 scalar, to scores and positions, [B, k].
+Search = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def search_in_blocks(
-    search: _Search, queries: tf.Tensor, k: tf.Tensor, block: int
+    search: Search, queries: tf.Tensor, k: tf.Tensor, block: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns what ``search(queries, k)`` does, asked for a block of the queries after the other.
 

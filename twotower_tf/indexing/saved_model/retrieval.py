@@ -40,35 +40,19 @@ def retrieve(
         with fewer ends in ``""`` with the score -2.
     """
     request = _Request(queries, k, exclude_ids, _longest(exclude_ids))
-    items = item_ids.shape[0]
-    has_fresh = tf.shape(fresh.embeddings)[0] > 0
+    search = index.searcher()
+    request = _Request(queries, k, exclude_ids, _longest(exclude_ids))
+
+    def take_the_best():
+        scores, positions = search(queries, k)
+        return tf.gather(item_ids, positions), scores
+
     # Most requests to a release that was never refreshed need no more than the index's answer.
-    must_choose = (request.most_excluded > 0) | (fresh.removed_count > 0) | has_fresh
-
-    def search(fetched, *_):
-        scores, positions = index.search(queries, fetched)
-        ids, scores, enough = tf.cond(
-            must_choose,
-            lambda: _choose(item_ids, fresh, request, scores, positions),
-            lambda: (tf.gather(item_ids, positions), scores, True),
-        )
-        return tf.minimum(2 * fetched, items), enough | (fetched >= items), ids, scores
-
-    # The loop has the one search that there is in the graph: a second would be a second copy of
-    # an index that, like ScaNN's, is held by the operation.
-    rows = [tf.shape(queries)[0], 0]
-    first = tf.minimum(k, items) + request.most_excluded
-    first = tf.minimum(first + _slack(fresh, first), items)
-    _, _, ids, scores = tf.while_loop(
-        lambda fetched, done, *_: ~done,
-        search,
-        (first, False, tf.zeros(rows, tf.string), tf.zeros(rows)),
-        shape_invariants=(
-            tf.TensorShape([]),
-            tf.TensorShape([]),
-            tf.TensorShape([None, None]),
-            tf.TensorShape([None, None]),
-        ),
+    has_fresh = tf.shape(fresh.embeddings)[0] > 0
+    ids, scores = tf.cond(
+        (request.most_excluded > 0) | (fresh.removed_count > 0) | has_fresh,
+        lambda: _fetch_until_enough(search, item_ids, fresh, request),
+        take_the_best,
     )
     return {"item_ids": ids, "scores": scores}
 
@@ -80,6 +64,32 @@ class _Request(NamedTuple):
     k: tf.Tensor
     exclude_ids: tf.Tensor
     most_excluded: tf.Tensor
+
+
+def _fetch_until_enough(search, item_ids, fresh, request) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the best ids and scores that may come, [B, k'] both."""
+    items = item_ids.shape[0]
+
+    def fetch(fetched, *_):
+        scores, positions = search(request.queries, fetched)
+        ids, scores, enough = _choose(item_ids, fresh, request, scores, positions)
+        return tf.minimum(2 * fetched, items), enough | (fetched >= items), ids, scores
+
+    rows = [tf.shape(request.queries)[0], 0]
+    first = tf.minimum(request.k, items) + request.most_excluded
+    first = tf.minimum(first + _slack(fresh, first), items)
+    _, _, ids, scores = tf.while_loop(
+        lambda fetched, done, *_: ~done,
+        fetch,
+        (first, False, tf.zeros(rows, tf.string), tf.zeros(rows)),
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape([]),
+            tf.TensorShape([None, None]),
+            tf.TensorShape([None, None]),
+        ),
+    )
+    return ids, scores
 
 
 def _choose(item_ids, fresh, request, scores, positions) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
