@@ -5,18 +5,22 @@
     python -m benchmarks.index --items=5000000 --contenders scann portable --threads 2 ...
 
 The vectors are those of a two-tower model trained on simulated events; the queries are held-out
-ones of the same model (`contenders/vectors.py`). Each contender is a process of its own for each
-number of threads. It builds its index, or loads the one an earlier run left in --folder; then it
-answers all queries at each of its settings, which gives its curve. Its fastest setting with the
-wanted recall is then timed in turns with the others', a few rounds, so that what else the machine
-does falls on all alike; the median counts. Ours take the extents of their automatic choice, for
-several recalls, made with queries that are not timed. Recall is against exact search, the same for
-all; scores equal to the 100th count.
+ones of the same model (`contenders/vectors.py`). Each contender is a process of its own. It builds
+its index, or loads the one an earlier run left in --folder; then it answers queries at each of its
+settings, which gives its curve. Threads are clients that ask at the same time, as those of a server
+do; a search itself has one thread. A contender's fastest setting with the wanted recall is then
+timed in turns with the others', a few rounds, so that what else the machine does falls on all
+alike; the median counts. Ours take the extents of their automatic choice, for several recalls, made
+with queries that are not timed. Recall is against exact search, the same for all; scores equal to
+the 100th count.
 """
 
 import argparse
+import concurrent.futures
 import importlib
+import itertools
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -40,17 +44,26 @@ CONTENDERS = {
 OURS = ("brute_force", "scann", "portable")
 _TOLERANCE = 1e-5
 _TIMINGS = 3
+_TIMED_SECONDS = 0.4
 _SCORES_AT_A_TIME = 1 << 26
 
 
 class Worker:
-    """A contender in a process of its own, with a number of threads."""
+    """A contender in a process of its own.
 
-    def __init__(self, name: str, vectors: pathlib.Path, threads: int):
+    Args:
+        name: Of the contender.
+        vectors: Their folder.
+        threads: To build with, if it has to; a search has one.
+    """
+
+    def __init__(self, name: str, vectors: pathlib.Path, threads: int = 1):
         self.name = name
         command = [sys.executable, "-m", "benchmarks.index", f"--worker={name}"]
         self._process = subprocess.Popen(
             [*command, f"--folder={vectors}", f"--threads={threads}"],
+            # faiss takes the number of threads of each client's searches from here.
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -91,20 +104,28 @@ def serve(name: str, vectors: pathlib.Path, threads: int) -> None:
             contender.use(arguments[0])
             answer = contender.search(queries, AT).tolist()
         else:
-            setting, batch = arguments
+            setting, batch, clients = arguments
             contender.use(setting)
-            answer = timed(contender, queries, batch)
+            answer = timed(contender, queries, batch, clients)
         print(json.dumps(answer), flush=True)
 
 
-def timed(contender, queries: np.ndarray, batch: int) -> float:
-    """Returns the seconds per query of answering all queries, a batch after the other."""
+def timed(contender, queries: np.ndarray, batch: int, clients: int) -> float:
+    """Returns the seconds per query when each client asks for a while, a batch after the other."""
     batches = [queries[n : n + batch] for n in range(0, len(queries) - batch + 1, batch)]
-    contender.search(batches[0], AT)  # Traces, and fills caches with this setting's.
-    start = time.perf_counter()
-    for some in batches:
-        contender.search(some, AT)
-    return (time.perf_counter() - start) / len(batches) / batch
+
+    def ask(_) -> int:
+        for asked, some in enumerate(itertools.cycle(batches)):
+            if time.perf_counter() - start > _TIMED_SECONDS:
+                return asked
+            contender.search(some, AT)
+        raise AssertionError("cycles never end")
+
+    contender.search(batches[0], AT)  # Fills caches with this setting's.
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        start = time.perf_counter()
+        answered = sum(pool.map(ask, range(clients)))
+        return (time.perf_counter() - start) / answered / batch
 
 
 def kilobytes(field: str) -> int:
@@ -159,8 +180,8 @@ def with_threads(
     threads: int, flags: argparse.Namespace, vectors: pathlib.Path, recall: Recall
 ) -> dict:
     """Returns the contenders' curves, and their rates in turns at the wanted recall."""
-    workers = [Worker(name, vectors, threads) for name in flags.contenders]
-    curves = {worker.name: curve(worker, flags, recall) for worker in workers}
+    workers = [Worker(name, vectors) for name in flags.contenders]
+    curves = {worker.name: curve(worker, threads, flags, recall) for worker in workers}
     memory = {worker.name: worker.ask("memory") for worker in workers}
     turns = {}
     for batch in flags.batches:
@@ -170,7 +191,7 @@ def with_threads(
             for worker in workers:
                 if worker.name in seconds:
                     setting = chosen[worker.name]["setting"]
-                    seconds[worker.name].append(worker.ask("timed", setting, batch))
+                    seconds[worker.name].append(worker.ask("timed", setting, batch, threads))
         turns[str(batch)] = {
             name: chosen[name]
             | {"queries_per_second": 1 / statistics.median(each), "seconds_per_query": each}
@@ -181,7 +202,7 @@ def with_threads(
     return {"curves": curves, "serving_memory_bytes": memory, "at_recall": turns}
 
 
-def curve(worker: Worker, flags: argparse.Namespace, recall: Recall) -> list[dict]:
+def curve(worker: Worker, threads: int, flags: argparse.Namespace, recall: Recall) -> list[dict]:
     """Returns a contender's recall, and seconds a query by batch, at each of its settings.
 
     What reaches less than the lowest recall of interest is not timed.
@@ -192,7 +213,9 @@ def curve(worker: Worker, flags: argparse.Namespace, recall: Recall) -> list[dic
         if reached >= flags.lowest:
             # The least of a few: one disturbed moment would have another setting chosen.
             seconds = {
-                str(batch): min(worker.ask("timed", setting, batch) for _ in range(_TIMINGS))
+                str(batch): min(
+                    worker.ask("timed", setting, batch, threads) for _ in range(_TIMINGS)
+                )
                 for batch in flags.batches
             }
             points.append({"setting": setting, "recall": reached, "seconds": seconds})

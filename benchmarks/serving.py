@@ -77,7 +77,12 @@ class Asked:
     """A SavedModel in a session."""
 
     def __init__(self, folder: str):
-        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        # A negative number of threads between operations: they run in the caller's, as suits a
+        # server that has a thread for each request.
+        options = tf.compat.v1.ConfigProto(
+            inter_op_parallelism_threads=-1, use_per_session_threads=True
+        )
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
         with self._session.graph.as_default():
             loaded = tf.compat.v1.saved_model.load(self._session, ["serve"], folder)
         self._signature = loaded.signature_def["serving_default"]

@@ -65,7 +65,7 @@ class _Ours:
         self.settings = json.loads((saved / "settings.json").read_text())
         # A negative number of threads between operations: they run in the caller's.
         options = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=threads,
+            intra_op_parallelism_threads=1,
             inter_op_parallelism_threads=-1,
             use_per_session_threads=True,
         )

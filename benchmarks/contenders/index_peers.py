@@ -31,6 +31,7 @@ class Hnswlib:
             )
             self._index.add_items(items)
             self._index.save_index(str(file))
+        self._index.set_num_threads(1)
 
     def use(self, setting: list[int]) -> None:
         """Sets how many candidates a search keeps."""
@@ -82,9 +83,7 @@ class FaissIvfPq(_Faiss):
     """
 
     settings: ClassVar = [
-        [lists, factor]
-        for factor in (2, 3, 4, 6, 10)
-        for lists in (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
+        [lists, factor] for factor in (2, 4, 8) for lists in (4, 8, 16, 24, 32, 48, 64, 96, 128)
     ]
 
     def _made(self, items: int, dim: int) -> faiss.Index:

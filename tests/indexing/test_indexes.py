@@ -217,3 +217,19 @@ def test_an_answer_does_not_depend_on_the_other_queries_of_the_batch(kind, items
     for n in (0, 33, 69):
         _, alone = _search(index, queries[n : n + 1], 20)
         np.testing.assert_array_equal(alone[0], together[n])
+
+
+@pytest.mark.parametrize(("scattered", "codes", "recall"), [(8, 9, 0.98), (64, 32, 0.8)])
+def test_scann_spends_its_codes_on_the_dimensions_that_tell_items_apart(scattered, codes, recall):
+    rng = np.random.default_rng(13)
+    turned, _ = np.linalg.qr(rng.normal(size=(64, 64)))
+    vectors = rng.normal(size=(ITEMS, 64)) * np.where(np.arange(64) < scattered, 1, 0.01) @ turned
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    index = INDEX_KINDS["scann"](vectors, IndexConfig(recall_at=10))
+    assert index._state.hashed_dataset.shape == (ITEMS, codes)
+    # All leaves and few exact scores: what is found depends on the codes alone.
+    index.look(Extent(index.partitions, 20))
+    _, found = _search(index, vectors[:50], 10)
+    exact = np.argsort(-(vectors[:50] @ vectors.T), axis=1)[:, :10]
+    shared = [len(set(a) & set(b)) for a, b in zip(found, exact, strict=True)]
+    assert np.mean(shared) / 10 > recall
