@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from twotower_tf.config.index import Index as IndexConfig
 from twotower_tf.indexing.kinds.portable_index import PortableIndex
-from twotower_tf.indexing.kinds.query_blocks import Search, search_in_blocks
+from twotower_tf.indexing.kinds.query_blocks import Search, in_blocks
 
 # ScaNN learns 16 code words per block of dimensions and crashes the process with fewer items; with
 # fewer than these, `portable` has not enough partitions to leave any out.
@@ -53,10 +53,15 @@ class BruteForceIndex(tf.Module):
         items = int(self._embeddings.shape[0])
         block = max(1, _SCORES_AT_A_TIME // items)
 
-        def score_all(queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return tf.math.top_k(tf.matmul(queries, self._embeddings, transpose_b=True), k)
+        def search(queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            k = tf.minimum(k, items)
 
-        return lambda queries, k: search_in_blocks(score_all, queries, tf.minimum(k, items), block)
+            def score_all(queries):
+                return tf.math.top_k(tf.matmul(queries, self._embeddings, transpose_b=True), k)
+
+            return in_blocks(score_all, [queries], block)
+
+        return search
 
 
 def _scann(embeddings: np.ndarray, config: IndexConfig) -> Index:

@@ -10,12 +10,14 @@ import tensorflow as tf
 
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex, Extent
 from twotower_tf.indexing.kinds.balanced_partitions import balanced_partitions
-from twotower_tf.indexing.kinds.query_blocks import Search, search_in_blocks
+from twotower_tf.indexing.kinds.query_blocks import Search, in_blocks
 from twotower_tf.indexing.kinds.residuals import Residuals
 
 _SEED = 17
 # A search gathers the partitions of so many queries at a time: they have to stay in the cache.
 _GATHERED_AT_A_TIME = 1 << 20
+# All centres are scored for so many queries at a time: one product for many is several for one.
+_CENTRES_AT_A_TIME = 1 << 24
 # A partition's items score so many standard deviations above its centre, at their best.
 _DEVIATIONS = 2.0
 # The work of scoring a centre or an item's quantised vector, in that of an exact score, which
@@ -71,32 +73,46 @@ class PortableIndex(ApproximateIndex):
         searched, reordered = self._extent_for(k)
         reordered = tf.minimum(reordered, searched * self._size)
 
-        def search_block(queries, k):
-            positions = self._candidates(queries, searched, reordered)
-            vectors = tf.gather(self._embeddings, tf.maximum(positions, 0))
-            exact = tf.linalg.matvec(vectors, queries)
-            scores, best = tf.math.top_k(tf.where(positions < 0, -math.inf, exact), k)
-            return scores, tf.gather(positions, best, batch_dims=1)
+        def search_block(queries):
+            near = tf.matmul(queries, self._centres, transpose_b=True)
+            _, partitions = tf.math.top_k(near + self._spread, searched)
+            near = tf.gather(near, partitions, batch_dims=1)
 
-        block = tf.maximum(1, _GATHERED_AT_A_TIME // (searched * self._size * self._code_dims))
-        return search_in_blocks(search_block, queries, k, block)
+            def look_into(queries, partitions, near):
+                positions = self._candidates(queries, partitions, near, reordered)
+                vectors = tf.gather(self._embeddings, tf.maximum(positions, 0))
+                exact = tf.linalg.matvec(vectors, queries)
+                scores, best = tf.math.top_k(tf.where(positions < 0, -math.inf, exact), k)
+                return scores, tf.gather(positions, best, batch_dims=1)
+
+            gathered = searched * self._size * self._code_dims
+            fit_the_cache = tf.maximum(1, _GATHERED_AT_A_TIME // gathered)
+            return in_blocks(look_into, [queries, partitions, near], fit_the_cache)
+
+        return in_blocks(search_block, [queries], max(1, _CENTRES_AT_A_TIME // self.partitions))
 
     def cost(self, extent: Extent) -> float:
         """See ``ApproximateIndex.cost``."""
         gathered = extent.partitions * self._size
         return self.partitions * _CENTRE + gathered * _QUANTISED + extent.reordered
 
-    def _candidates(self, queries: tf.Tensor, searched: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        """Returns the positions [B, count] of the best items by quantised scores; -1: none."""
-        near = tf.matmul(queries, self._centres, transpose_b=True)
-        _, partitions = tf.math.top_k(near + self._spread, searched)
+    def _candidates(
+        self, queries: tf.Tensor, partitions: tf.Tensor, near: tf.Tensor, count: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns the positions [B, count] of the best items by quantised scores; -1: none.
+
+        Args:
+            queries: float32 [B, d].
+            partitions: int32 [B, p], where to look.
+            near: float32 [B, p], the scores of their centres.
+            count: int32 scalar.
+        """
         codes = tf.cast(tf.gather(self._codes, partitions), tf.float32)
         projected = tf.matmul(queries, self._basis)
-        scores = tf.matmul(projected[:, None, None, :], codes)[:, :, 0, :]
-        scores += tf.gather(near, partitions, batch_dims=1)[:, :, None]
+        scores = tf.matmul(projected[:, None, None, :], codes)[:, :, 0, :] + near[:, :, None]
         filled = tf.sequence_mask(tf.gather(self._filled, partitions), self._size)
         scores = tf.where(filled, scores, -math.inf)
-        flat = tf.reshape(scores, [tf.shape(queries)[0], searched * self._size])
+        flat = tf.reshape(scores, [tf.shape(queries)[0], tf.shape(partitions)[1] * self._size])
         _, best = tf.math.top_k(flat, count, sorted=False)
         rows = tf.gather(partitions, best // self._size, batch_dims=1)
         return tf.gather_nd(self._members, tf.stack([rows, best % self._size], axis=-1))

@@ -1,6 +1,6 @@
 """Searching for many queries some at a time, so that memory stays that of some."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -8,23 +8,21 @@ import tensorflow as tf
 Search = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
-def search_in_blocks(
-    search: Search, queries: tf.Tensor, k: tf.Tensor, block: int
+def in_blocks(
+    search: Callable[..., tuple[tf.Tensor, tf.Tensor]], rows: Sequence[tf.Tensor], block: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns what ``search(queries, k)`` does, asked for a block of the queries after the other.
+    """Returns what ``search(*rows)`` does, asked for a block of the rows after the other.
 
     Args:
-        search: Maps float32 [b, d], b <= block, and k to float32 scores and int32 positions,
-            [b, k] both.
-        queries: float32 [B, d]; B may be 0.
-        k: int32 scalar, how many results the search gives.
-        block: How many queries to search for at a time, 1 or more.
+        search: Maps b <= block rows of each tensor to float32 scores and int32 positions, [b, k].
+        rows: Tensors of B rows each; B may be 0.
+        block: How many rows to search for at a time, 1 or more.
     """
-    count = tf.shape(queries)[0]
+    count = tf.shape(rows[0])[0]
     blocks = tf.maximum(1, (count + block - 1) // block)
 
     def body(number, scores, positions):
-        some = search(queries[number * block : (number + 1) * block], k)
+        some = search(*(each[number * block : (number + 1) * block] for each in rows))
         return number + 1, scores.write(number, some[0]), positions.write(number, some[1])
 
     def array(dtype):
