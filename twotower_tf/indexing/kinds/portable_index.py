@@ -20,6 +20,8 @@ _GATHERED_AT_A_TIME = 1 << 20
 _CENTRES_AT_A_TIME = 1 << 24
 # A partition's items score so many standard deviations above its centre, at their best.
 _DEVIATIONS = 2.0
+# What a query has in the dimension of empty places.
+_AT_EMPTY_PLACES = -1000.0
 # The work of scoring a centre or an item's quantised vector, in that of an exact score, which
 # fetches its vector from anywhere in memory.
 _CENTRE, _QUANTISED = 0.15, 0.06
@@ -35,7 +37,7 @@ class PortableIndex(ApproximateIndex):
     - The best of those by their float32 vectors; these are the scores that are given back.
 
     All partitions have the same number of places, so that few large kernels do the work: one
-    gather of rows, one product. Places that are not filled score minus infinity.
+    gather of rows, one product. Places that are not filled score less than any item.
 
     Args:
         embeddings: float32 [N, d], N >= 1.
@@ -50,7 +52,7 @@ class PortableIndex(ApproximateIndex):
         super().__init__("portable_index", filled, at)
         residuals = Residuals.of(embeddings, parts)
         self._size = parts.members.shape[1]
-        self._code_dims = residuals.basis.shape[1]
+        self._code_dims = 1 + residuals.basis.shape[1]
 
         def variable(name: str, value: np.ndarray) -> tf.Variable:
             return tf.Variable(value, trainable=False, name=name)
@@ -60,9 +62,11 @@ class PortableIndex(ApproximateIndex):
         self._centres = variable("centres", parts.centres)
         self._spread = variable("spread", _DEVIATIONS * residuals.spread)
         self._basis = variable("basis", residuals.basis)
-        self._codes = variable("codes", residuals.codes)
+        # One dimension more, in which no item has a part, but the places without one have.
+        empty = np.where(parts.members < 0, 127, 0).astype(np.int8)
+        codes = np.concatenate([residuals.codes, empty[:, None, :]], axis=1)
+        self._codes = variable("codes", codes)
         self._members = variable("members", parts.members)
-        self._filled = variable("filled", filled)
 
     def searcher(self) -> Search:
         """See ``Index.searcher``."""
@@ -109,9 +113,8 @@ class PortableIndex(ApproximateIndex):
         """
         codes = tf.cast(tf.gather(self._codes, partitions), tf.float32)
         projected = tf.matmul(queries, self._basis)
+        projected = tf.pad(projected, [[0, 0], [0, 1]], constant_values=_AT_EMPTY_PLACES)
         scores = tf.matmul(projected[:, None, None, :], codes)[:, :, 0, :] + near[:, :, None]
-        filled = tf.sequence_mask(tf.gather(self._filled, partitions), self._size)
-        scores = tf.where(filled, scores, -math.inf)
         flat = tf.reshape(scores, [tf.shape(queries)[0], tf.shape(partitions)[1] * self._size])
         _, best = tf.math.top_k(flat, count, sorted=False)
         rows = tf.gather(partitions, best // self._size, batch_dims=1)

@@ -8,7 +8,7 @@ from twotower_tf.indexing.kinds.balanced_partitions import Partitions
 from twotower_tf.indexing.kinds.principal_dimensions import PrincipalDimensions
 
 # Dimensions are kept until they hold this share of the residuals' squared length.
-_KEPT = 0.97
+_KEPT = 0.95
 # Residuals from which the dimensions are learned.
 _SAMPLE = 100_000
 _PARTITIONS_AT_A_TIME = 256
