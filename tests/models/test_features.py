@@ -15,6 +15,7 @@ from twotower_tf.models.features import (
     DenseEncoder,
     IdEncoder,
     TextEncoder,
+    as_ragged,
 )
 from twotower_tf.models.towers import Tower
 
@@ -188,3 +189,18 @@ def test_tower_equals_a_numpy_forward_pass_and_has_unit_length():
 def test_tower_needs_a_feature_and_a_layer():
     with pytest.raises(ValueError, match="at least one feature and one layer"):
         Tower([], [4], name="query_tower")
+
+
+@pytest.mark.parametrize("lengths", [[], [0], [0, 0], [3], [0, 3, 0, 0, 2, 0], [5, 1], [4] * 90])
+def test_padded_lists_become_ragged_and_bags_are_numbered_as_tensorflow_does_it(lengths):
+    ids = [[f"i{n}" for n in range(length)] for length in lengths]
+    ragged = tf.ragged.constant(ids, tf.string, ragged_rank=1, row_splits_dtype=tf.int64)
+    padded = ragged.to_tensor("", shape=[None, max(lengths, default=0) + 1])
+    made = as_ragged(padded)
+    assert made.to_list() == tf.RaggedTensor.from_tensor(padded, padding="").to_list()
+    assert as_ragged(padded[:, :0]).to_list() == [[]] * len(lengths)
+    # Each bag's sum of embeddings of ones is its length, if just its values are counted in it.
+    table = EmbeddingTable(buckets=50, dim=2)
+    table(tf.constant(["any"]))
+    table.embeddings.assign(tf.ones_like(table.embeddings))
+    np.testing.assert_array_equal(table.combine(made, "sum")[:, 0], lengths)

@@ -124,7 +124,7 @@ class EmbeddingTable(tf.keras.layers.Layer):
             float32 [batch, dim].
         """
         rows, positions = self._distinct_rows(bags.flat_values)
-        segments, bag_count = bags.value_rowids(), bags.nrows()
+        segments, bag_count = _bag_of_each(bags), bags.nrows()
         if weights is None:
             reduce = {
                 "mean": tf.sparse.segment_mean,
@@ -148,3 +148,18 @@ class EmbeddingTable(tf.keras.layers.Layer):
         # Each row is fetched, and gets a gradient, once: popular ids fill most of a batch.
         distinct, positions = tf.unique(tf.reshape(self.rows(ids), [-1]))
         return tf.gather(self.embeddings, distinct), tf.reshape(positions, tf.shape(ids))
+
+
+def _bag_of_each(bags: tf.RaggedTensor) -> tf.Tensor:
+    """Returns the number of the bag that each value is in, int64 [values], as ``value_rowids`` does.
+
+    That takes forty operations, each of which costs a microsecond of every request.
+    """
+    # As many bags as end at a value or before it lie before it. The last end, and all equal ones,
+    # are behind the last value.
+    ends = tf.raw_ops.DenseBincount(
+        input=bags.row_splits[1:],
+        size=tf.size(bags.flat_values, bags.row_splits.dtype),
+        weights=tf.zeros([0], tf.int64),
+    )
+    return tf.cumsum(ends)

@@ -17,10 +17,18 @@ _QUANTILES = 101
 
 
 def as_ragged(values: tf.Tensor | tf.RaggedTensor) -> tf.RaggedTensor:
-    """Returns a list feature as ragged strings; trailing ``""`` of padded rows are dropped."""
+    """Returns a list feature as ragged strings; trailing ``""`` of padded rows are dropped.
+
+    As ``tf.RaggedTensor.from_tensor`` does, with half the operations: each costs a microsecond of
+    every request.
+    """
     if isinstance(values, tf.RaggedTensor):
         return values
-    return tf.RaggedTensor.from_tensor(values, padding="")
+    places = tf.range(1, tf.shape(values, tf.int64)[1] + 1)
+    last = tf.reduce_max(tf.where(values != "", places, 0), axis=1, keepdims=True)
+    lengths = tf.maximum(last, 0)  # Without columns it is the least number there is.
+    kept = tf.gather_nd(values, tf.where(places <= lengths))
+    return tf.RaggedTensor.from_row_lengths(kept, lengths[:, 0], validate=False)
 
 
 class IdEncoder(tf.keras.layers.Layer):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 
 from twotower_tf.examples.schema import RawFeature
+from twotower_tf.models.features import as_ragged
 
 _Tensors = dict[str, tf.Tensor]
 
@@ -134,7 +135,7 @@ def as_trained(
         if raw.is_list:
             # Weights follow their ids in the schema.
             if raw.dtype == "bytes":
-                value = ids = _ragged(value)
+                value = ids = as_ragged(value)
             else:
                 value = _weights(value, ids, raw.name)
             if raw.max_length is not None:
@@ -159,12 +160,6 @@ def parse_examples(
     spec = {prefix + raw.name: _parsing_spec(raw) for raw in features}
     parsed = tf.io.parse_example(serialised, spec)
     return {raw.name: parsed[prefix + raw.name] for raw in features}
-
-
-def _ragged(ids: tf.Tensor | tf.RaggedTensor) -> tf.RaggedTensor:
-    if isinstance(ids, tf.RaggedTensor):
-        return ids
-    return tf.RaggedTensor.from_tensor(ids, padding="")
 
 
 def _weights(
