@@ -117,6 +117,7 @@ class _Session:
 
         self._config = config
         self._workdir = workdir
+        self._clear_away()
         self.trainer = Trainer(config, workdir, at_or_before)
         self._evaluator = Evaluator(config, workdir, self.trainer.model)
 
@@ -207,6 +208,12 @@ class _Session:
 
     def _record(self, day: datetime.date, record: dict) -> None:
         storage.write_json(self._workdir.metrics_path("run_daily", day), record)
+
+    def _clear_away(self) -> None:
+        """Removes what killed runs were writing of metrics and reports."""
+        for job in ("train", "evaluate", "build_index", "run_daily"):
+            storage.remove_temporary(self._workdir.path("metrics", job))
+        storage.remove_temporary(self._workdir.path("reports"))
 
     def _is_evaluated(self, day: datetime.date) -> bool:
         record = storage.read_json(self._workdir.metrics_path("evaluate", day))

@@ -1,14 +1,13 @@
 """Kills builds at random moments, each followed by a plain one, while a reader looks on.
 
-    python kill_builds.py CONFIG SOURCE FOLDER FIRST_DAY LAST_DAY KILLS
+    python -m tests.examples.kill_builds CONFIG SOURCE FOLDER FIRST_DAY LAST_DAY KILLS
 
-A program of its own, so that builds can be forked before this process has threads: importing Beam
-costs more than a small build. A moment is a random one of the undisturbed build's operations on
-files of its work directory, and a little later, so it does not matter how busy the machine is.
-Prints as JSON how many builds it killed, how often the reader looked, and all that was wrong.
+A program of its own, so that builds can be forked before this process has threads. A moment is a
+random one of the undisturbed build's operations on files of its work directory, and a little later,
+so it does not matter how busy the machine is. Prints as JSON how many builds it killed, how often
+the reader looked, and all that was wrong.
 """
 
-import contextlib
 import glob
 import hashlib
 import json
@@ -21,61 +20,9 @@ import sys
 import time
 
 from pipelines import build_examples
+from tests.killed_jobs import ForkedJob, differences
 from twotower_tf.examples.building import transforms  # noqa: F401
 from twotower_tf.examples.building.publish import COUNTS
-
-OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
-
-
-class Build:
-    """A build in a process of its own.
-
-    Args:
-        flags: Of the job.
-        workdir: Where it builds.
-        moment: It says so, by a byte, before this operation on its work directory.
-    """
-
-    def __init__(self, flags: list[str], workdir: pathlib.Path, moment: int | None = None):
-        self._said, says = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(self._said)
-            with contextlib.suppress(BaseException):
-                self._run([*flags, f"--workdir={workdir}"], str(workdir), moment, says)
-            os._exit(9)
-        os.close(says)
-
-    @staticmethod
-    def _run(flags: list[str], workdir: str, moment: int | None, says: int) -> None:
-        """Builds, and ends the process; says at last how many operations there were."""
-        count = 0
-
-        def hook(event: str, arguments: tuple) -> None:
-            nonlocal count
-            if event in OPERATIONS and str(arguments[0]).startswith(workdir):
-                if count == moment:
-                    os.write(says, b"!")
-                count += 1
-
-        sys.addaudithook(hook)
-        status = build_examples.main(["build_examples", "--verbosity=-1", *flags])
-        os.write(says, str(count).encode())
-        os._exit(status)
-
-    def said(self) -> str:
-        """Waits until the process says something, and returns that."""
-        return os.read(self._said, 100).decode()
-
-    def kill(self) -> None:
-        """Kills the process."""
-        os.kill(self._pid, signal.SIGKILL)
-
-    def end(self) -> int:
-        """Waits for the end; returns the exit status, or minus the signal."""
-        _, status = os.waitpid(self._pid, 0)
-        os.close(self._said)
-        return os.waitstatus_to_exitcode(status)
 
 
 class Reader:
@@ -151,25 +98,17 @@ def tree(root: pathlib.Path) -> dict[str, bytes]:
     return found
 
 
-def differences(expected: dict[str, bytes], found: dict[str, bytes]) -> list[str]:
-    """Words how a work directory differs from the expected one."""
-    return [
-        *(f"{name} is missing" for name in sorted(expected.keys() - found.keys())),
-        *(f"{name} stayed behind" for name in sorted(found.keys() - expected.keys())),
-        *(
-            f"{name} differs"
-            for name in sorted(expected.keys() & found.keys())
-            if expected[name] != found[name]
-        ),
-    ]
-
-
 def main(config: str, source: str, folder: str, first: str, last: str, kills: str) -> None:
     """Kills so many builds."""
-    flags = [f"--config={config}", f"--source={source}", f"--start={first}", f"--end={last}"]
+    flags = ["build_examples", "--verbosity=-1", f"--config={config}", f"--source={source}"]
+    flags += [f"--start={first}", f"--end={last}"]
     rng = random.Random(3)
     root = pathlib.Path(folder).absolute()
-    undisturbed = Build(flags, root / "undisturbed")
+
+    def build(workdir: pathlib.Path, operation: int | None = None) -> ForkedJob:
+        return ForkedJob(build_examples.main, [*flags, f"--workdir={workdir}"], workdir, operation)
+
+    undisturbed = build(root / "undisturbed")
     operations = int(undisturbed.said())
     undisturbed.end()
     expected = tree(root / "undisturbed")
@@ -178,12 +117,12 @@ def main(config: str, source: str, folder: str, first: str, last: str, kills: st
     for number in range(int(kills)):
         workdir = root / f"killed-{number:02d}"
         moment = rng.randrange(operations)
-        build = Build(flags, workdir, moment)
-        build.said()
+        job = build(workdir, moment)
+        job.said()
         time.sleep(rng.random() * 0.003)
-        build.kill()
-        killed += build.end() == -signal.SIGKILL
-        status = Build(flags, workdir).end()
+        job.kill()
+        killed += job.end() == -signal.SIGKILL
+        status = build(workdir).end()
         named = f"killed before operation {moment} of {operations}: "
         if status:
             wrong.append(f"{named}the next build ended with status {status}")

@@ -14,7 +14,6 @@ import yaml
 from twotower_tf.storage import checksum
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-HERE = pathlib.Path(__file__).resolve().parent
 SECONDS_PER_DAY = 86_400
 KILLS = 25
 
@@ -42,7 +41,7 @@ def test_killed_builds_are_made_good_by_the_next_one_and_readers_see_nothing_of_
 ):
     folder = deployment.root / "builds"
     folder.mkdir()
-    command = [sys.executable, str(HERE / "kill_builds.py"), str(configuration)]
+    command = [sys.executable, "-m", "tests.examples.kill_builds", str(configuration)]
     command += [str(deployment.source), str(folder), str(days[0]), str(days[2]), str(KILLS)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -243,3 +243,37 @@ def _assert_whole(path: str, model: pathlib.Path) -> None:
         if file.is_file():
             copy = pathlib.Path(path, file.relative_to(model))
             assert copy.read_bytes() == file.read_bytes()
+
+
+_DIE = """
+import datetime, os, shutil, signal, sys
+from twotower_tf.indexing.publishing import release_changes, releases
+from twotower_tf.storage import Workdir
+
+root, model, before_removing = sys.argv[1:]
+
+def die(event, arguments):
+    if event == "os.remove" and str(arguments[0]).endswith(before_removing):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die)
+save = lambda folder: shutil.copytree(model, folder, dirs_exist_ok=True)
+workdir = Workdir(root)
+releases.publish(workdir, "shop", datetime.date(2026, 11, 2), save, {"answer": "b"})
+release_changes.prune(workdir, "shop", 1)
+"""
+
+
+@pytest.mark.parametrize("before_removing", ["2026110200.lock", "saved_model.pb"])
+def test_what_killed_publishing_or_pruning_left_is_gone_after_the_next_release(
+    workdir, models, before_removing
+):
+    _publish(workdir, models, "a")
+    folder = pathlib.Path(workdir.path("releases", "shop"))
+    command = [sys.executable, "-c", _DIE, workdir.root, str(models / "b"), before_removing]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    assert _current(workdir) == "b"
+    assert any(path.name.endswith(before_removing) for path in folder.glob(".staging/**/*"))
+    _publish(workdir, models, "c", 2)
+    assert sorted(os.listdir(folder)) == _versions(workdir)
+    assert _current(workdir) == "c"

@@ -28,7 +28,10 @@ class TowerInference:
         self._names = [raw.name for raw in raws]
         self._tower = tower
         self._embed = tf.function(
-            lambda raw: tower(raw), input_signature=[{raw.name: _spec(raw) for raw in raws}]
+            lambda raw: tower(raw),
+            input_signature=[{raw.name: _spec(raw) for raw in raws}],
+            # Rewriting the towers' Python code takes longer than all else at the first call.
+            autograph=False,
         )
 
     def save(self, folder: str) -> None:

@@ -21,6 +21,7 @@ from twotower_tf.errors import InputError, JobError
 from twotower_tf.indexing.saved_model.serving_description import SERVING_FILE
 from twotower_tf.storage import (
     Workdir,
+    clear_away,
     exists,
     filled_on_disk,
     names,
@@ -130,6 +131,8 @@ def publish_version(
         "day": day.isoformat(),
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
+    # A killed process may have been preparing, or removing, a version that nobody asks for again.
+    clear_away(folder)
     # Staging is in the folder .staging: TensorFlow Serving only looks at names that are numbers.
     with staged(target, last=(_SAVED_MODEL, RELEASE_FILE)) as staging:
         if exists(os.path.join(target, RELEASE_FILE)):
