@@ -30,6 +30,8 @@ import time
 
 import numpy as np
 
+from benchmarks.contenders.memory import memory
+
 AT = 100
 # The first so many choose our extents (contenders/index_ours.py), the next are measured.
 CHOOSING, MEASURED = 500, 1000
@@ -42,6 +44,7 @@ CONTENDERS = {
     "faiss_ivfpq": ("index_peers", "FaissIvfPq"),
 }
 OURS = ("brute_force", "scann", "portable")
+_FEWEST_ITEMS = 20_000
 _TOLERANCE = 1e-5
 _TIMINGS = 3
 _TIMED_SECONDS = 0.4
@@ -95,11 +98,12 @@ def serve(name: str, vectors: pathlib.Path, threads: int) -> None:
     for line in sys.stdin:
         what, *arguments = json.loads(line)
         if what == "start":
-            answer = {"seconds": started, "memory": 1024 * kilobytes("VmHWM")}
+            costs = getattr(contender, "costs", {"seconds": started})
+            answer = {"memory": memory("VmHWM"), **costs}
         elif what == "settings":
             answer = contender.settings
         elif what == "memory":
-            answer = 1024 * kilobytes("VmRSS")
+            answer = memory("VmRSS")
         elif what == "found":
             contender.use(arguments[0])
             answer = contender.search(queries, AT).tolist()
@@ -126,12 +130,6 @@ def timed(contender, queries: np.ndarray, batch: int, clients: int) -> float:
         start = time.perf_counter()
         answered = sum(pool.map(ask, range(clients)))
         return (time.perf_counter() - start) / answered / batch
-
-
-def kilobytes(field: str) -> int:
-    """Returns a field of this process's memory."""
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
 class Recall:
@@ -166,7 +164,10 @@ def measure(flags: argparse.Namespace, vectors: pathlib.Path) -> dict:
 
 
 def built(name: str, vectors: pathlib.Path, threads: int) -> dict:
-    """Builds an index, unless an earlier run has; returns the build's seconds and peak memory."""
+    """Builds an index, unless an earlier run has; returns the build's seconds and peak memory.
+
+    Ours say apart how long the automatic choice of one extent takes, which the peers don't have.
+    """
     file = vectors / f"{name}.build.json"
     if not file.exists():
         worker = Worker(name, vectors, threads)
@@ -182,7 +183,7 @@ def with_threads(
     """Returns the contenders' curves, and their rates in turns at the wanted recall."""
     workers = [Worker(name, vectors) for name in flags.contenders]
     curves = {worker.name: curve(worker, threads, flags, recall) for worker in workers}
-    memory = {worker.name: worker.ask("memory") for worker in workers}
+    held = {worker.name: worker.ask("memory") for worker in workers}
     turns = {}
     for batch in flags.batches:
         chosen = {name: fastest(points, batch, flags.recall) for name, points in curves.items()}
@@ -199,7 +200,7 @@ def with_threads(
         }
     for worker in workers:
         worker.stop()
-    return {"curves": curves, "serving_memory_bytes": memory, "at_recall": turns}
+    return {"curves": curves, "serving_memory_bytes": held, "at_recall": turns}
 
 
 def curve(worker: Worker, threads: int, flags: argparse.Namespace, recall: Recall) -> list[dict]:
@@ -266,8 +267,12 @@ def show(report: dict) -> None:
     """Prints the report as tables."""
     print(f"{report['items']:,} items of {report['dim']} dimensions")
     for name, build in report["builds"].items():
-        memory = build["memory"] / 2**30
-        print(f"{name:12} built in {build['seconds']:7.1f} s, peak memory {memory:5.2f} GB")
+        peak = build["memory"] / 2**30
+        chosen = build.get("choosing_seconds")
+        print(
+            f"{name:12} built in {build['seconds']:7.1f} s, peak memory {peak:5.2f} GB"
+            + (f", extent chosen in {chosen:.1f} s" if chosen else "")
+        )
     for threads, one in report["threads"].items():
         for batch, turns in one["at_recall"].items():
             print(f"-- {threads} thread(s), batch {batch}, recall@100 of {report['recall']}")
@@ -298,6 +303,8 @@ def main() -> None:
     parser.add_argument("--folder", type=pathlib.Path, help="keeps vectors and indexes for again")
     parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
     flags = parser.parse_args()
+    if flags.items < _FEWEST_ITEMS:
+        parser.error(f"--items must be at least {_FEWEST_ITEMS}: fewer have too few users to ask")
     if flags.worker:
         serve(flags.worker, flags.folder, flags.threads[0])
         return

@@ -31,6 +31,7 @@ import time
 
 import numpy as np
 
+from benchmarks.contenders.memory import memory
 from benchmarks.contenders.problem import HISTORY, Problem, draw
 
 CONTENDERS = {
@@ -128,19 +129,14 @@ def serve(name: str, problem: Problem) -> None:
             # The peak from here on is that of the steps, not of how the weights were made.
             pathlib.Path("/proc/self/clear_refs").write_text("5")
         else:
-            answer = 1024 * _kilobytes("/proc/self/status", "VmHWM")
+            answer = memory("VmHWM")
         print(json.dumps(answer), flush=True)
 
 
 def fits(name: str, batch: int) -> bool:
     """Whether a contender's B x B matrices fit into the memory that is free."""
-    available = 1024 * _kilobytes("/proc/meminfo", "MemAvailable")
+    available = memory("MemAvailable", "/proc/meminfo")
     return _MATRICES.get(name, 0) * 4 * batch**2 < available
-
-
-def _kilobytes(file: str, field: str) -> int:
-    lines = pathlib.Path(file).read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
 def problem_of(flags: argparse.Namespace, folder: pathlib.Path) -> Problem:

@@ -151,9 +151,9 @@ class EmbeddingTable(tf.keras.layers.Layer):
 
 
 def _bag_of_each(bags: tf.RaggedTensor) -> tf.Tensor:
-    """Returns the number of the bag that each value is in, int64 [values], as ``value_rowids`` does.
+    """Returns the number of the bag that each value is in, int64 [values].
 
-    That takes forty operations, each of which costs a microsecond of every request.
+    ``value_rowids`` takes forty operations for it, and each costs a microsecond of every request.
     """
     # As many bags as end at a value or before it lie before it. The last end, and all equal ones,
     # are behind the last value.
