@@ -17,7 +17,7 @@ from twotower_tf.examples.items.catalogue_reader import read_row_group, row_grou
 from twotower_tf.examples.items.item_counts import count_items
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.indexing.candidates.embedding import embed_candidates
-from twotower_tf.indexing.candidates.embedding_shards import read_embeddings
+from twotower_tf.indexing.candidates.embedding_files import read_embeddings
 from twotower_tf.indexing.candidates.selection import Selected, coverage, select_candidates
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
