@@ -15,6 +15,7 @@ from twotower_tf.config import Config
 from twotower_tf.examples.building.scratch_files import whole_file
 from twotower_tf.examples.items.catalogue_reader import RowGroup, read_row_group
 from twotower_tf.indexing.candidates.embedding_files import embedding_table
+from twotower_tf.indexing.saved_model.item_versions import item_versions
 from twotower_tf.models.inference import TowerInference, finite_rows
 from twotower_tf.storage import checksum, open_input, write_json
 
@@ -51,10 +52,18 @@ class ShardPlan:
     version: int
 
 
+def versions_path(plan: ShardPlan, file: str) -> str:
+    """Returns where the versions of a shard's items are (``item_versions``), as NumPy stores them.
+
+    They are made when the items are embedded, since then their features are there.
+    """
+    return os.path.join(plan.folder, f"{file}.versions.npy")
+
+
 def make_shard(
     plan: ShardPlan, shard: Shard, tower: TowerInference, advance: Callable[[int], None]
 ) -> None:
-    """Embeds a shard and writes its file, and beside it ``<file>.json`` when that is whole.
+    """Embeds a shard; writes its file, the versions of its items, and at last ``<file>.json``.
 
     That says of the shard: ``file``, ``records``, ``sha256``; ``broken``, how many items were left
     out since their vectors are not finite, and ``first_broken``, ids of some of them.
@@ -80,6 +89,8 @@ def make_shard(
     # A worker that hangs may write the same shard as the one that took its place.
     with whole_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", use_dictionary=False)
+    with whole_file(versions_path(plan, shard.file)) as temporary, open(temporary, "wb") as file:
+        np.save(file, item_versions(items)[finite])
     write_json(
         f"{path}.json",
         {
