@@ -52,7 +52,10 @@ _CHOICES = {
         "What to do; show, check and promote take --version, prune takes --keep.",
     ),
 }
-_LISTS = {"set": "Overrides a key of the configuration: key.path=value, the value as in YAML."}
+_LISTS = {
+    "set": "Overrides a key of the configuration: key.path=value, the value as in YAML.",
+    "exclude": "The id of an item that may not come, such as one that the user has seen.",
+}
 _SWITCHES = {"wait": "Go on with each new day as its examples appear, until interrupted."}
 
 

@@ -2,6 +2,7 @@
 
     python -m pipelines.recommend --config=FILE --workdir=DIR --user_id=ID --k=10
     python -m pipelines.recommend --config=FILE --workdir=DIR --query='{"seed_item_id": "v17"}'
+    python -m pipelines.recommend --config=FILE --workdir=DIR --user_id=ID --exclude=v4 --exclude=v9
 
 Features that a query does not name have their declared defaults.
 """
@@ -16,6 +17,8 @@ def _job(values, _) -> None:
     config = command.config_of(values)
     if (values.query is None) == (values.user_id is None):
         raise InputError("give either --query or --user_id")
+    if not all(values.exclude):
+        raise InputError("--exclude is empty; give the id of an item, one with each --exclude")
     from twotower_tf.indexing.publishing.recommendation import Recommender
 
     recommender = Recommender(config, command.open_workdir(values, config))
@@ -23,7 +26,7 @@ def _job(values, _) -> None:
         query = recommender.query_for_user(values.user_id)
     else:
         query = _parse(values.query)
-    for item_id, score, title in recommender.recommend(query, values.k):
+    for item_id, score, title in recommender.recommend(query, values.k, values.exclude):
         print(f"{score:8.4f}  {item_id:<20}  {title}".rstrip())
 
 
@@ -38,7 +41,10 @@ def _parse(text: str) -> dict:
 
 
 main = command.Command(
-    __doc__, ["config", "set", "workdir", "query", "user_id", "k"], ["config", "workdir"], _job
+    __doc__,
+    ["config", "set", "workdir", "query", "user_id", "k", "exclude"],
+    ["config", "workdir"],
+    _job,
 )
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@
 
 A check asks a release its own self-test again (status 1 if it answers otherwise than when it was
 made). The current release is the largest version, the one TensorFlow Serving serves. Promoting and
-rolling back publish an older release again, under a new version.
+rolling back publish an older release again, under a new version. Pruning also removes the
+embeddings of days that have no release any more.
 """
 
 import json
@@ -94,9 +95,10 @@ def _roll_back(workdir, name: str, _) -> None:
 
 
 def _prune(workdir, name: str, values) -> None:
-    from twotower_tf.indexing.publishing.release_changes import prune
+    from twotower_tf.indexing.publishing.release_changes import prune, prune_embeddings
 
     removed = prune(workdir, name, values.keep)
+    removed += [f"embeddings/dt={day}" for day in prune_embeddings(workdir, name)]
     print(f"removed: {', '.join(removed) or 'nothing'}")
 
 

@@ -11,6 +11,9 @@ import time
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Its assertions are those of several tests.
+pytest.register_assert_rewrite("tests.event_definition")
+
 # No test may depend on the speed of the machine, nor fail on one day and pass on the next.
 settings.register_profile(
     "repeatable",

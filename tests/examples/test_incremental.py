@@ -1,6 +1,7 @@
 """What a day costs, and that it makes no difference how many days are built at once."""
 
 import datetime
+import functools
 import random
 import statistics
 
@@ -9,6 +10,7 @@ import pytest
 from twotower_tf.errors import InputError
 from twotower_tf.examples.building import planning
 from twotower_tf.examples.items import catalogue, item_lookup
+from twotower_tf.examples.records import check_columns
 from twotower_tf.examples.users import profiles
 from twotower_tf.storage import read_json
 
@@ -86,18 +88,39 @@ def test_days_that_would_not_fit_are_built_in_portions_with_the_same_bytes(
         log = [make_event(1, n % 6, number * SECONDS_PER_DAY + n) for n in range(9)]
         deployment.write_day(day, log)
     config, source = deployment.config(), str(deployment.source)
-    assert planning.portions(config, source, days) == [days]
+    portions = functools.partial(
+        planning.portions, config, source, days, planning.find_logs(config, source, days)
+    )
+    assert portions() == [days]
     with without_beam():
         deployment.build(days, "together")
         with monkeypatch.context() as patch:
             patch.setattr(item_lookup, "LOOKUPS_KEPT", 2)
-            assert planning.portions(config, source, days) == [days[:3], days[3:]]
+            assert portions() == [days[:3], days[3:]]
             patch.setattr(planning, "_ITEM_BYTES", 1)
-            assert planning.portions(config, source, days) == [days[:2], days[2:3], days[3:]]
+            assert portions() == [days[:2], days[2:3], days[3:]]
             patch.setattr(planning, "_EVENT_BYTES_A_SHARD", 1)
-            assert planning.portions(config, source, days) == [[day] for day in days]
+            assert portions() == [[day] for day in days]
             deployment.build(days)
     assert deployment.files("together") == deployment.files()
+
+
+def test_each_log_file_is_looked_at_once_however_many_portions_there_are(
+    deployment, make_event, days, without_beam, monkeypatch
+):
+    for number, day in enumerate(days):
+        deployment.write_day(day, [make_event(1, 1, number * SECONDS_PER_DAY)])
+    looked_at = []
+
+    def check(file, config, what):
+        looked_at.append((what, file.day))
+        check_columns(file, config, what)
+
+    monkeypatch.setattr(planning, "check_columns", check)
+    monkeypatch.setattr(planning, "_EVENT_BYTES_A_SHARD", 1)
+    with without_beam():
+        deployment.build(days)
+    assert looked_at == [("events", day) for day in days]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tensorflow import train
 import twotower_tf  # noqa: F401
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
+from twotower_tf.examples.building import planning
 from twotower_tf.examples.encoding.tfrecord import read_records
 from twotower_tf.examples.hashes import event_hashes, text_hash
 from twotower_tf.examples.users.histories import find_history, find_searches
@@ -275,6 +276,18 @@ def test_a_day_without_a_search_file_is_an_error_that_names_it(searching, make_e
     searching.write(f"searches/dt={days[1]}/log.jsonl", [])
     with pytest.raises(InputError, match=rf"no searches of {days[0]}: no file matches .*searches"):
         searching.build(days[:1])
+
+
+def test_a_later_day_without_a_search_file_is_known_before_the_first_is_built(
+    searching, make_event, days, monkeypatch
+):
+    monkeypatch.setattr(planning, "_EVENT_BYTES_A_SHARD", 1)
+    for number, day in enumerate(days[:2]):
+        searching.write_day(day, [make_event(1, 1, number * SECONDS_PER_DAY)])
+    searching.write(f"searches/dt={days[0]}/log.jsonl", [search(1, "x", 1)])
+    with pytest.raises(InputError, match=rf"no searches of {days[1]}"):
+        searching.build(days[:2])
+    assert searching.workdir().days("examples") == []
 
 
 def test_searches_may_be_one_parquet_file_in_a_time_zone_of_its_own(searching, make_event, days):

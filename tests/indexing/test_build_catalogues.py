@@ -12,7 +12,7 @@ from tests.example_records import example_record
 from twotower_tf.config import Config
 from twotower_tf.errors import JobError
 from twotower_tf.examples.encoding import tfrecord
-from twotower_tf.indexing.candidates.embedding_shards import read_embeddings
+from twotower_tf.indexing.candidates.embedding_files import read_embeddings
 from twotower_tf.indexing.publishing import releases
 from twotower_tf.storage import Workdir, checksum
 

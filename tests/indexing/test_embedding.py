@@ -17,8 +17,9 @@ from twotower_tf.errors import JobError
 from twotower_tf.examples.items.catalogue_reader import Catalogue, Lists
 from twotower_tf.indexing.candidates import embedding
 from twotower_tf.indexing.candidates.embedding import embed_candidates
-from twotower_tf.indexing.candidates.embedding_shards import read_embeddings
+from twotower_tf.indexing.candidates.embedding_files import read_embeddings
 from twotower_tf.indexing.candidates.selection import Selected
+from twotower_tf.indexing.saved_model.item_versions import item_versions
 from twotower_tf.storage import Workdir
 
 # isort: split
@@ -86,9 +87,9 @@ def _embed(root, tower, config, beam_args=(), rows=ROWS, **changes):
     selected = Selected(workdir.partition("catalogue", DAY), np.asarray(rows), {})
     scratch = root / "scratch"
     scratch.mkdir()
-    partition = embed_candidates(config, workdir, tower, selected, DAY, str(scratch), beam_args)
+    embedded = embed_candidates(config, workdir, tower, selected, DAY, str(scratch), beam_args)
     assert not list(scratch.glob("*.parquet"))
-    return partition
+    return embedded
 
 
 @pytest.fixture(scope="module")
@@ -120,17 +121,18 @@ def test_a_beam_job_makes_the_same_bytes_as_this_process(tmp_path, tower, embedd
     )
     by_beam = _embed(tmp_path, tower, _config(), ["--runner=FnApiRunner"])
     assert loaded
-    assert _files(by_beam) == _files(embedded)
+    assert _files(by_beam.partition) == _files(embedded.partition)
+    np.testing.assert_array_equal(by_beam.versions, embedded.versions)
 
 
 def test_small_catalogues_need_no_beam(tmp_path, tower, embedded, monkeypatch):
     monkeypatch.setattr(TowerInference, "save", None)
     config = _config(beam_from_items=len(ROWS) + 1)
-    assert _embed(tmp_path, tower, config, ["--runner=none"]).exists()
+    assert _embed(tmp_path, tower, config, ["--runner=none"]).partition.exists()
 
 
 def test_embeddings_are_the_towers_of_the_selected_rows_in_order(embedded, tower):
-    item_ids, embeddings = read_embeddings(embedded)
+    item_ids, embeddings = read_embeddings(embedded.partition)
     columns = _columns()
     assert item_ids.tolist() == [columns["item_id"][row] for row in ROWS]
     tags, weights = (columns[f"candidate/{name}"].to_pylist() for name in ("tags", "tags_weights"))
@@ -152,23 +154,25 @@ def test_embeddings_are_the_towers_of_the_selected_rows_in_order(embedded, tower
     whole = tower.embed_catalogue(catalogue, len(ROWS))
     np.testing.assert_allclose(embeddings, whole, atol=2e-7)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(embedded.versions, item_versions(catalogue))
 
 
 def test_a_vector_database_finds_ids_vectors_of_fixed_length_and_the_version(embedded):
-    manifest = embedded.manifest()
+    partition = embedded.partition
+    manifest = partition.manifest()
     assert [shard["file"] for shard in manifest["shards"]] == (
         [f"embeddings-{number:05d}-of-00005.parquet" for number in range(5)]
     )
-    item_ids, _ = read_embeddings(embedded)
+    item_ids, _ = read_embeddings(partition)
     read = []
     for shard in manifest["shards"]:
-        table = pq.read_table(embedded.file(shard["file"]))
+        table = pq.read_table(partition.file(shard["file"]))
         assert table.schema.names == ["item_id", "embedding", "version"]
         assert table.schema.field("embedding").type.list_size == 24
         assert table.schema.field("embedding").type.value_type == pa.float32()
         assert set(table["version"].to_pylist()) == {20261120}
         assert len(table) == shard["records"]
-        with open(embedded.file(shard["file"]), "rb") as file:
+        with open(partition.file(shard["file"]), "rb") as file:
             assert hashlib.sha256(file.read()).hexdigest() == shard["sha256"]
         read += table["item_id"].to_pylist()
     assert read == item_ids.tolist()
@@ -178,10 +182,10 @@ def test_a_vector_database_finds_ids_vectors_of_fixed_length_and_the_version(emb
 def test_large_row_groups_are_split(tmp_path, tower, embedded, monkeypatch):
     monkeypatch.setattr(embedding, "_MOST_ROWS", 50)
     split = _embed(tmp_path, tower, _config())
-    records = [shard["records"] for shard in split.manifest()["shards"]]
-    whole = [shard["records"] for shard in embedded.manifest()["shards"]]
+    parts = (split.partition, embedded.partition)
+    records, whole = ([shard["records"] for shard in one.manifest()["shards"]] for one in parts)
     assert records == [n for count in whole for n in (50, 50, count - 100) if n]
-    (item_ids, embeddings), (expected_ids, expected) = map(read_embeddings, (split, embedded))
+    (item_ids, embeddings), (expected_ids, expected) = map(read_embeddings, parts)
     assert item_ids.tolist() == expected_ids.tolist()
     np.testing.assert_allclose(embeddings, expected, atol=2e-7)
 
@@ -196,14 +200,15 @@ def test_items_whose_vectors_are_not_finite_are_left_out_and_counted(
     tmp_path, tower, embedded, caplog
 ):
     broken = [int(ROWS[0]), int(ROWS[300])]
-    partition = _embed(tmp_path, tower, _config(), **_with_broken_prices(*broken))
-    item_ids, embeddings = read_embeddings(partition)
-    all_ids, all_embeddings = read_embeddings(embedded)
+    left = _embed(tmp_path, tower, _config(), **_with_broken_prices(*broken))
+    item_ids, embeddings = read_embeddings(left.partition)
+    all_ids, all_embeddings = read_embeddings(embedded.partition)
     stay = ~np.isin(ROWS, broken)
     assert item_ids.tolist() == all_ids[stay].tolist()
     # A broken row must not touch the others of its batch.
     np.testing.assert_array_equal(embeddings, all_embeddings[stay])
-    assert partition.manifest()["broken"] == 2
+    np.testing.assert_array_equal(left.versions, embedded.versions[stay])
+    assert left.partition.manifest()["broken"] == 2
     assert f"the embeddings of 2 of {len(ROWS)} items are not finite, of 'é0001'" in caplog.text
 
 

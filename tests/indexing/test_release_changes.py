@@ -148,9 +148,40 @@ def test_pruning_keeps_the_newest_and_the_current_answers_without_its_origin(wor
     assert os.listdir(workdir.path("releases", "shop")) == ["2026110301"]
 
 
+def _embed(workdir, day: int) -> None:
+    partition = workdir.partition("embeddings", FIRST_DAY + datetime.timedelta(days=day))
+    with partition.write({}) as folder:
+        pathlib.Path(folder, "embeddings-00000-of-00001.parquet").touch()
+
+
+def test_pruning_embeddings_keeps_those_of_releases_and_of_what_is_yet_to_be_released(
+    workdir, models
+):
+    # The gates held days 1 and 3 back.
+    for day in range(6):
+        _embed(workdir, day)
+    for day in (0, 2, 4):
+        _publish(workdir, models, "a", day)
+    first, second, third, fourth, fifth, sixth = workdir.days("embeddings")
+    assert release_changes.prune_embeddings(workdir, "shop") == [second, fourth]
+    # A copy, too, is of the day of its model.
+    release_changes.promote(workdir, "shop", "2026110100")
+    release_changes.prune(workdir, "shop", 2)
+    assert release_changes.prune_embeddings(workdir, "shop") == [third]
+    assert workdir.days("embeddings") == [first, fifth, sixth]
+    assert sorted(os.listdir(workdir.path("embeddings"))) == [
+        f"dt={day}" for day in (first, fifth, sixth)
+    ]
+    # The newest release is of the first day now: what came after may be of a build under way.
+    release_changes.prune(workdir, "shop", 1)
+    assert release_changes.prune_embeddings(workdir, "shop") == []
+
+
 def test_mistakes_name_what_there_is(workdir, models):
     with pytest.raises(InputError, match="there is no release of 'shop'"):
         release_changes.promote(workdir, "shop", "2026110100")
+    with pytest.raises(InputError, match="there is no release of 'shop'"):
+        release_changes.prune_embeddings(workdir, "shop")
     _publish(workdir, models, "a")
     with pytest.raises(InputError, match="no release 7 of 'shop'; there are 2026110100"):
         release_changes.promote(workdir, "shop", "7")

@@ -285,6 +285,15 @@ def test_k_gives_the_head_of_the_whole_list(finished_site):
     assert finished_site.run("recommend", "--query={}").out.splitlines() == whole[:10]
 
 
+def test_excluded_items_make_room_for_the_next_ones(finished_site):
+    whole = finished_site.run("recommend", "--query={}", "--k=100").out.splitlines()
+    best, _, third = (line.split()[1] for line in whole[:3])
+    excluded = [f"--exclude={one}" for one in (third, best, "never seen")]
+    run = finished_site.run("recommend", "--query={}", "--k=4", *excluded)
+    assert run.status == 0
+    assert run.out.splitlines() == [whole[1], *whole[3:6]]
+
+
 @pytest.mark.parametrize("user", ["u1", "u29"])
 def test_a_user_is_asked_for_with_the_history_the_last_item_and_the_profile(
     finished_site, days, day_events, user
@@ -311,6 +320,10 @@ def test_a_user_is_asked_for_with_the_history_the_last_item_and_the_profile(
         (['--query={"history": "i1"}'], "'history' must be a list of texts, got \"i1\""),
         (["--query={}", "--user_id=u1"], "give either --query or --user_id"),
         ([], "give either --query or --user_id"),
+        (
+            ["--query={}", "--exclude=i1", "--exclude="],
+            "--exclude is empty; give the id of an item",
+        ),
         (["--query={}", "--k=0"], "k must be at least 1, got 0"),
         (["--query={}", "--k=-1"], "k"),
         (["--query={}", "--k=few"], "k"),

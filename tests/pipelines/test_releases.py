@@ -39,7 +39,7 @@ def test_rolling_back_makes_the_older_release_answer_and_promoting_the_newer_one
     assert promoted.out == "current: 2024030402, a copy of 2024030400\n"
     assert two_releases.run("recommend", "--user_id=u1", "--k=8").out == newer
     assert two_releases.run("releases", "--action=prune", "--keep=1").out == (
-        "removed: 2024030300, 2024030400, 2024030401\n"
+        "removed: 2024030300, 2024030400, 2024030401, embeddings/dt=2024-03-03\n"
     )
     assert two_releases.run("recommend", "--user_id=u1", "--k=8").out == newer
 

@@ -6,6 +6,7 @@ Which columns are needed follows from the configuration. Every mistake in a reco
 
 import dataclasses
 import zoneinfo
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -87,17 +88,56 @@ class User:
     values: dict[str, Any]
 
 
-class EventParser:
+class LogParser(ABC):
+    """Turns the records of a log's files into what they are records of.
+
+    Args:
+        log: The log's part of the source.
+        longest_id: How many bytes an id may have.
+
+    Attributes:
+        time: The conversion of the records' times.
+        time_column: Where those are.
+    """
+
+    def __init__(self, log: EventFiles | SearchFiles, longest_id: int):
+        zone = zoneinfo.ZoneInfo(log.time_zone)
+        self.time_column = log.columns.timestamp
+        self.time = Time(self.time_column, log.timestamp_unit, EARLIEST, zone)
+        self._user_id_column = log.columns.user_id
+        self._longest_id = longest_id
+
+    def timestamp(self, record: Mapping[str, Any]) -> int:
+        """Returns the Unix seconds of a raw record, whatever else is wrong with it.
+
+        Raises:
+            RejectedRecord: If its time can't be read.
+        """
+        return self.time(record.get(self.time_column))
+
+    @abstractmethod
+    def parse(self, record: Mapping[str, Any]) -> "Event | Search":
+        """Returns what a raw record is.
+
+        Raises:
+            RejectedRecord: If a column that every record needs is missing, or a value is wrong.
+        """
+
+    def _user_id(self, record: Mapping[str, Any]) -> str:
+        column = self._user_id_column
+        return id_value(record.get(column), column, self._longest_id)
+
+
+class EventParser(LogParser):
     """Turns the event files' records into ``Event``."""
 
     def __init__(self, config: Config):
         columns = config.source.events.columns
         longest = config.examples.max_id_bytes
+        super().__init__(config.source.events, longest)
         self._features = _Features(event_features(config), config.source.events)
         self._columns = columns
-        self._user_id = partial(id_value, column=columns.user_id, longest=longest)
         self._item_id = partial(id_value, column=columns.item_id, longest=longest)
-        self._timestamp = event_time(config)
         seed_id = partial(id_value, column=columns.seed_item_id, longest=longest)
         self._seed_item_id = partial(optional_value, convert=seed_id, default="")
         past_id = partial(id_value, column=columns.history, longest=longest)
@@ -110,20 +150,8 @@ class EventParser:
         self._history_length = config.examples.history_length
         self._reward = config.examples.reward
 
-    def timestamp(self, record: Mapping[str, Any]) -> int:
-        """Returns the Unix seconds of a raw record, whatever else is wrong with it.
-
-        Raises:
-            RejectedRecord: If its time can't be read.
-        """
-        return self._timestamp(record.get(self._columns.timestamp))
-
     def parse(self, record: Mapping[str, Any]) -> Event:
-        """Returns the event of a raw record.
-
-        Raises:
-            RejectedRecord: If a column that every event needs is missing, or a value is wrong.
-        """
+        """Returns the event of a raw record; see ``LogParser.parse``."""
         get, columns, reward = record.get, self._columns, self._reward
         value = divisor = None
         if reward is not None:
@@ -134,9 +162,9 @@ class EventParser:
         if columns.history is not None:
             history = tuple(self._history(get(columns.history))[-self._history_length :])
         return Event(
-            user_id=self._user_id(get(columns.user_id)),
+            user_id=self._user_id(record),
             item_id=self._item_id(get(columns.item_id)),
-            timestamp=self._timestamp(get(columns.timestamp)),
+            timestamp=self.timestamp(record),
             seed_item_id=self._seed_item_id(get(columns.seed_item_id)),
             reward_value=value,
             reward_divisor=divisor,
@@ -159,7 +187,7 @@ class Search:
     timestamp: int
 
 
-class SearchParser:
+class SearchParser(LogParser):
     """Turns the search files' records into ``Search``.
 
     Raises:
@@ -169,33 +197,18 @@ class SearchParser:
     def __init__(self, config: Config):
         if config.source.searches is None:
             raise ValueError("there are no searches to parse: source.searches is not set")
-        self._columns = columns = config.source.searches.columns
-        longest = config.examples.max_id_bytes
-        self._user_id = partial(id_value, column=columns.user_id, longest=longest)
-        self._timestamp = search_time(config)
-
-    def timestamp(self, record: Mapping[str, Any]) -> int:
-        """Returns the Unix seconds of a raw record, whatever else is wrong with it.
-
-        Raises:
-            RejectedRecord: If its time can't be read.
-        """
-        return self._timestamp(record.get(self._columns.timestamp))
+        super().__init__(config.source.searches, config.examples.max_id_bytes)
+        self._query_column = config.source.searches.columns.query
 
     def parse(self, record: Mapping[str, Any]) -> Search:
-        """Returns the search of a raw record.
-
-        Raises:
-            RejectedRecord: If a column is missing, or a value is wrong.
-        """
-        columns = self._columns
-        query = record.get(columns.query)
+        """Returns the search of a raw record; see ``LogParser.parse``."""
+        query = record.get(self._query_column)
         if query is None or query == "":
-            raise rejected(query, columns.query, "text that is not empty")
+            raise rejected(query, self._query_column, "text that is not empty")
         return Search(
-            user_id=self._user_id(record.get(columns.user_id)),
-            query=text_value(query, columns.query),
-            timestamp=self._timestamp(record.get(columns.timestamp)),
+            user_id=self._user_id(record),
+            query=text_value(query, self._query_column),
+            timestamp=self.timestamp(record),
         )
 
 
@@ -258,21 +271,6 @@ class UserParser:
             RejectedRecord: If the user id is missing or a value is wrong.
         """
         return User(self._user_id(record.get(self._column)), self._features.values(record))
-
-
-def event_time(config: Config) -> Time:
-    """Returns the conversion of the events' times."""
-    return _log_time(config.source.events)
-
-
-def search_time(config: Config) -> Time:
-    """Returns the conversion of the searches' times."""
-    return _log_time(config.source.searches)
-
-
-def _log_time(log: EventFiles | SearchFiles) -> Time:
-    zone = zoneinfo.ZoneInfo(log.time_zone)
-    return Time(log.columns.timestamp, log.timestamp_unit, EARLIEST, zone)
 
 
 def since_time(column: str | None, files: Files) -> Time:

@@ -13,16 +13,15 @@ import pyarrow as pa
 from absl import logging
 
 from twotower_tf.config import Config
-from twotower_tf.examples.items.catalogue_reader import read_row_group, row_groups
 from twotower_tf.examples.items.item_counts import count_items
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.indexing.candidates.embedding import embed_candidates
-from twotower_tf.indexing.candidates.embedding_shards import read_embeddings
-from twotower_tf.indexing.candidates.selection import Selected, coverage, select_candidates
+from twotower_tf.indexing.candidates.embedding_files import read_embeddings
+from twotower_tf.indexing.candidates.selection import coverage, select_candidates
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.indexing.kinds.indexes import INDEX_KINDS, Index, choose_kind
-from twotower_tf.indexing.saved_model.item_versions import ItemVersions, versions_of
+from twotower_tf.indexing.saved_model.item_versions import ItemVersions
 from twotower_tf.indexing.saved_model.stitching import StitchedModel
 from twotower_tf.models.inference import TowerInference
 from twotower_tf.models.two_tower import TwoTowerModel
@@ -82,15 +81,15 @@ def build_index(
     embedding_start = time.monotonic()
     tower = TowerInference(model.candidate_tower, config, "candidate")
     with scratch(workdir.path("build_index")) as folder:
-        partition = embed_candidates(config, workdir, tower, selected, day, folder, beam_args)
-    item_ids, embeddings = read_embeddings(partition)
+        embedded = embed_candidates(config, workdir, tower, selected, day, folder, beam_args)
+    item_ids, embeddings = read_embeddings(embedded.partition)
     index_start = time.monotonic()
     index, measured = _index(config, embeddings, query_embeddings)
     stitched = StitchedModel(
         model.query_tower,
         model.candidate_tower,
         index,
-        _versions(config, selected, item_ids),
+        ItemVersions(pa.array(item_ids, pa.string()), embedded.versions),
         raw_features(config, "query"),
         raw_features(config, "candidate"),
         config.index.default_k,
@@ -98,7 +97,7 @@ def build_index(
     end = time.monotonic()
     metrics = {
         "selection": selected.report,
-        "broken": partition.manifest()["broken"],
+        "broken": embedded.partition.manifest()["broken"],
         "coverage": _coverage(config, workdir, day, item_ids),
         **measured,
         "selection_seconds": embedding_start - start,
@@ -107,15 +106,6 @@ def build_index(
         "seconds": end - start,
     }
     return BuiltIndex(stitched, metrics)
-
-
-def _versions(config: Config, selected: Selected, item_ids: np.ndarray) -> ItemVersions:
-    """Returns what ``refresh`` has to know of the items in the index."""
-    parts = (
-        read_row_group(group, np.arange(group.rows), config)
-        for group in row_groups(selected.catalogue)
-    )
-    return ItemVersions(pa.array(item_ids, pa.string()), versions_of(item_ids, parts))
 
 
 def _index(

@@ -20,7 +20,13 @@ from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.building import build_progress
 from twotower_tf.examples.building.outcome import Outcome
 from twotower_tf.examples.building.plan import Plan
-from twotower_tf.examples.building.planning import KIND, days_to_build, make_plan, portions
+from twotower_tf.examples.building.planning import (
+    KIND,
+    days_to_build,
+    find_logs,
+    make_plan,
+    portions,
+)
 from twotower_tf.examples.building.publish import PUBLISHED, Publisher, count_names
 from twotower_tf.examples.items import item_lookup
 
@@ -61,9 +67,10 @@ def build_examples(
             _clear_away(workdir)
             # Asked again, as another build may have published them until now.
             missing = days_to_build(config, workdir, days)
-            for portion in portions(config, source, missing):
+            logs = find_logs(config, source, missing)
+            for portion in portions(config, source, missing, logs):
                 folder = os.path.join(scratch, str(portion[0]))
-                plan, snapshots = make_plan(config, workdir, source, portion, folder)
+                plan, snapshots = make_plan(config, workdir, source, portion, logs, folder)
                 publisher = Publisher(config, workdir, plan, _run(plan, beam_args), snapshots)
                 for day in portion:
                     metrics = publisher.publish(day)

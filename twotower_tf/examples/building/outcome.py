@@ -4,6 +4,9 @@ import os
 from collections import Counter
 from typing import Any
 
+from twotower_tf import storage
+from twotower_tf.datasets.files import SourceFile
+
 # A report: its kind, and values that JSON can hold.
 Report = tuple[Any, ...]
 
@@ -26,6 +29,11 @@ def problem(text: str) -> Report:
 def manifest_entry(path: str, records: int, checksum: str) -> dict:
     """Returns what a manifest says of a file."""
     return {"file": os.path.basename(path), "records": records, "sha256": checksum}
+
+
+def input_entry(file: SourceFile, root: str) -> dict:
+    """Returns what a manifest says of a source file: its path below the source, its size."""
+    return {"file": os.path.relpath(file.path, root), "bytes": storage.size(file.path)}
 
 
 class Outcome:

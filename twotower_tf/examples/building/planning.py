@@ -1,8 +1,10 @@
 """Decides what a build has to do, before any event is read: days, files and snapshots."""
 
+import dataclasses
 import datetime
 import os
 from collections import Counter
+from collections.abc import Collection
 
 import numpy as np
 
@@ -27,21 +29,59 @@ _EVENT_BYTES_A_SHARD = 16 << 20
 _ITEM_BYTES = 128 << 20
 
 
+@dataclasses.dataclass(frozen=True)
+class Logs:
+    """The files of the source's logs that some days need.
+
+    Attributes:
+        events: Those of the events.
+        searches: Those of the searches, none if the source has no such log.
+    """
+
+    events: list[SourceFile]
+    searches: list[SourceFile]
+
+    def of(self, days: Collection[datetime.date]) -> "Logs":
+        """Returns the files that some of the days need."""
+        return Logs(_of_days(self.events, days), _of_days(self.searches, days))
+
+
+def find_logs(config: Config, source: str, days: Collection[datetime.date]) -> Logs:
+    """Returns the files of the logs to read: those of the days, and those that no day divides.
+
+    Raises:
+        InputError: If a log has no files, if a day of one with ``{date}`` has none (an empty file
+            makes an empty day), or if a column is missing.
+    """
+    has_searches = config.source.searches is not None
+    return Logs(
+        _find_log(source, config, "events", days),
+        _find_log(source, config, "searches", days) if has_searches else [],
+    )
+
+
 def make_plan(
     config: Config,
     workdir: storage.Workdir,
     source: str,
     days: list[datetime.date],
+    logs: Logs,
     scratch: str,
 ) -> tuple[Plan, list[Snapshot]]:
     """Returns the plan of the days to build, and the snapshots it joins with.
 
+    Args:
+        config: The deployment.
+        workdir: Where the partitions go.
+        source: The folder of the logs and of what they join with.
+        days: The days to build, ascending.
+        logs: What ``find_logs`` found for these days, and maybe others.
+        scratch: Where new snapshots, and the workers, are to write.
+
     Raises:
         InputError: If the source lacks something that a day needs.
     """
-    events = find_log(source, config, "events", days)
-    has_searches = config.source.searches is not None
-    searches = find_log(source, config, "searches", days) if has_searches else []
+    logs = logs.of(days)
     where = (config, workdir, source, days, scratch)
     catalogues = list(snapshots(CATALOGUE, *where))
     profiles = list(snapshots(PROFILES, *where)) if config.source.users is not None else []
@@ -50,18 +90,20 @@ def make_plan(
         root=source,
         scratch=scratch,
         days=tuple(day.toordinal() for day in days),
-        events=tuple(events),
-        splits=_splits(events),
+        events=tuple(logs.events),
+        splits=_splits(logs.events),
         catalogues=tuple(map(_catalogue_of, catalogues)),
         profiles=tuple(ProfilesSnapshot(one.day.toordinal(), one.folder) for one in profiles),
         chains=tuple(map(tuple, _chains(config, workdir, days[0]))),
-        searches=tuple(searches),
-        search_splits=_splits(searches),
+        searches=tuple(logs.searches),
+        search_splits=_splits(logs.searches),
     )
     return plan, [*catalogues, *profiles]
 
 
-def portions(config: Config, source: str, days: list[datetime.date]) -> list[list[datetime.date]]:
+def portions(
+    config: Config, source: str, days: list[datetime.date], logs: Logs
+) -> list[list[datetime.date]]:
     """Splits the days of a call into portions that are built at once, in bounded memory.
 
     A worker holds the events of a shard, and the catalogues of all days, of its portion. Small
@@ -69,13 +111,14 @@ def portions(config: Config, source: str, days: list[datetime.date]) -> list[lis
 
     Args:
         config: The deployment.
-        source: The folder of the events and items.
+        source: The folder of the items.
         days: The days to build, ascending.
+        logs: What ``find_logs`` found for them.
 
     Raises:
-        InputError: If a day has no events.
+        InputError: If there are no items.
     """
-    events = _bytes_by_day(find_log(source, config, "events", days))
+    events = _bytes_by_day(logs.events)
     items = _bytes_by_day(find_files(source, config.source.items, "items", config.source.homepage))
     most = (_EVENT_BYTES_A_SHARD * config.examples.shards, _ITEM_BYTES, item_lookup.LOOKUPS_KEPT)
     result: list[list[datetime.date]] = []
@@ -142,16 +185,10 @@ def _splits(files: list[SourceFile]) -> tuple[tuple[int, SourceSplit], ...]:
     )
 
 
-def find_log(root: str, config: Config, what: str, days: list[datetime.date]) -> list[SourceFile]:
-    """Returns the files of a log to read: those of the days, and those that no day divides.
-
-    Args:
-        what: ``events`` or ``searches``.
-
-    Raises:
-        InputError: If there are none, if a day of a source with ``{date}`` has none (an empty
-            file makes an empty day), or if a column is missing.
-    """
+def _find_log(
+    root: str, config: Config, what: str, days: Collection[datetime.date]
+) -> list[SourceFile]:
+    """Returns the files of a log, ``events`` or ``searches``, that days need."""
     log = getattr(config.source, what)
     files = find_files(root, log, what, config.source.homepage)
     by_day = {file.day for file in files}
@@ -162,10 +199,15 @@ def find_log(root: str, config: Config, what: str, days: list[datetime.date]) ->
                 f"{os.path.join(root, log.path.replace('{date}', str(day)))} "
                 "(an empty file makes an empty day)"
             )
-    chosen = [file for file in files if file.day is None or file.day in set(days)]
+    chosen = _of_days(files, days)
     for file in chosen:
         check_columns(file, config, what)
     return chosen
+
+
+def _of_days(files: list[SourceFile], days: Collection[datetime.date]) -> list[SourceFile]:
+    wanted = set(days)
+    return [file for file in files if file.day is None or file.day in wanted]
 
 
 def _catalogue_of(snapshot: Snapshot) -> CatalogueSnapshot:

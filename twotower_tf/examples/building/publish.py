@@ -6,10 +6,9 @@ import os
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config_loader import examples_fingerprint
-from twotower_tf.datasets.files import SourceFile
 from twotower_tf.errors import InputError
 from twotower_tf.examples import rejects, statistics, statistics_sources
-from twotower_tf.examples.building.outcome import Outcome, manifest_entry
+from twotower_tf.examples.building.outcome import Outcome, input_entry, manifest_entry
 from twotower_tf.examples.building.plan import SPLITS, Plan, example_shard_name, shard_path
 from twotower_tf.examples.building.planning import KIND
 from twotower_tf.examples.building.scratch_files import whole_file
@@ -192,7 +191,7 @@ class Publisher:
         ]
         manifest: dict = {
             "catalogue": str(datetime.date.fromordinal(self._plan.catalogue_of(number).day)),
-            "inputs": self._inputs(self._plan.inputs_of(number)),
+            "inputs": [input_entry(file, self._plan.root) for file in self._plan.inputs_of(number)],
         }
         with self._write(KIND, day, manifest) as folder:
             manifest["shards"] = self._moved(KIND, day, names, folder)
@@ -230,15 +229,6 @@ class Publisher:
                 entries.append(manifest_entry(target, 0, storage.checksum(target)))
         storage.move_all(moves)
         return entries
-
-    def _inputs(self, files: list[SourceFile]) -> list[dict]:
-        return [
-            {
-                "file": os.path.relpath(file.path, self._plan.root),
-                "bytes": storage.size(file.path),
-            }
-            for file in files
-        ]
 
 
 def _records(shards: list[dict], split: str) -> int:

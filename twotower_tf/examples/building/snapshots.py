@@ -16,7 +16,7 @@ from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.errors import InputError
 from twotower_tf.examples import rejects
-from twotower_tf.examples.building.outcome import manifest_entry
+from twotower_tf.examples.building.outcome import input_entry, manifest_entry
 from twotower_tf.examples.building.plan import latest
 from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.records import check_columns
@@ -131,7 +131,10 @@ def snapshots(
             continue
         before = None if dated else latest(usable, day, key=lambda usable_day: usable_day)
         published = None if before is None else _published(workdir, sort, before)
-        inputs = inputs_of(files, source)
+        # With checksums, which say whether a snapshot is to be parsed anew.
+        inputs = [
+            {**input_entry(file, source), "sha256": storage.checksum(file.path)} for file in files
+        ]
         if published is not None and published.manifest["inputs"] == inputs:
             yield published
             continue
@@ -149,18 +152,6 @@ def snapshots(
 def _published(workdir: storage.Workdir, sort: _Sort, day: datetime.date) -> Snapshot:
     partition = workdir.partition(sort.kind, day)
     return Snapshot(sort.kind, day, partition.path, partition.manifest(), None)
-
-
-def inputs_of(files: list[SourceFile], root: str) -> list[dict]:
-    """Returns the path below the source folder, size and checksum of each file."""
-    return [
-        {
-            "file": os.path.relpath(file.path, root),
-            "bytes": storage.size(file.path),
-            "sha256": storage.checksum(file.path),
-        }
-        for file in files
-    ]
 
 
 def _needed(

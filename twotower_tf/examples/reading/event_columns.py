@@ -15,7 +15,6 @@ from twotower_tf.examples.reading.log_columns import LogColumns, UsualColumns
 from twotower_tf.examples.records import (
     Event,
     EventParser,
-    event_time,
     history_separator,
     required_columns,
     since_time,
@@ -39,8 +38,7 @@ class EventColumns(LogColumns):
     def __init__(self, config: Config):
         self._config = config
         self._own_features = event_features(config)
-        column, time = config.source.events.columns.timestamp, event_time(config)
-        super().__init__(EventParser(config), time, column, _schema(config, self._own_features))
+        super().__init__(EventParser(config), _schema(config, self._own_features))
         reward = config.examples.reward
         needed = dict.fromkeys(required_columns(config, "events"))
         if reward is not None and reward.divided_by is not None:

@@ -17,8 +17,8 @@ from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.record_batches import Record, RecordBatch
 from twotower_tf.examples.reading.column_times import times
 from twotower_tf.examples.reading.column_values import Converted, ConvertedLists, lists
-from twotower_tf.examples.records import EventParser, SearchParser
-from twotower_tf.examples.values import RejectedRecord, Time
+from twotower_tf.examples.records import LogParser
+from twotower_tf.examples.values import RejectedRecord
 
 # A row of a batch, and why its record can't be used.
 Reason = tuple[int, str]
@@ -74,8 +74,6 @@ class LogColumns(ABC):
 
     Args:
         parser: Of single records.
-        time: The conversion of their times.
-        time_column: Where those are.
         schema: Of the tables, ``row`` first.
 
     Attributes:
@@ -84,16 +82,9 @@ class LogColumns(ABC):
 
     needed: tuple[str, ...]
 
-    def __init__(
-        self,
-        parser: EventParser | SearchParser,
-        time: Time,
-        time_column: str,
-        schema: pa.Schema,
-    ):
+    def __init__(self, parser: LogParser, schema: pa.Schema):
         self._parser = parser
-        self._time = partial(times, time=time)
-        self._time_column = time_column
+        self._time = partial(times, time=parser.time)
         self._schema = schema
 
     @abstractmethod
@@ -110,7 +101,7 @@ class LogColumns(ABC):
         Returns:
             Unix seconds, int64 [n], and why the time of a row can't be read; it is 0 there.
         """
-        column, odd = batch.column(self._time_column, None)
+        column, odd = batch.column(self._parser.time_column, None)
         converted = self._time(column)
         found = pc.fill_null(converted.values, 0).to_numpy(zero_copy_only=False).copy()
         reasons = []

@@ -8,7 +8,7 @@ import pyarrow as pa
 from twotower_tf.config import Config
 from twotower_tf.examples.reading.column_values import ids, texts
 from twotower_tf.examples.reading.log_columns import LogColumns, UsualColumns
-from twotower_tf.examples.records import Search, SearchParser, required_columns, search_time
+from twotower_tf.examples.records import Search, SearchParser, required_columns
 
 _SCHEMA = pa.schema(
     [
@@ -29,8 +29,7 @@ class SearchColumns(LogColumns):
     def __init__(self, config: Config):
         self._columns = config.source.searches.columns
         self._longest = config.examples.max_id_bytes
-        time = search_time(config)
-        super().__init__(SearchParser(config), time, self._columns.timestamp, _SCHEMA)
+        super().__init__(SearchParser(config), _SCHEMA)
         self.needed = tuple(required_columns(config, "searches"))
 
     def _values(self, records: Sequence[Search]) -> dict[str, list]:

@@ -4,6 +4,7 @@ The second stage of the index pipeline (Yi et al. 2019, section 5). ``embeddings
 is also what a vector database loads.
 """
 
+import dataclasses
 import datetime
 import os
 import uuid
@@ -18,15 +19,33 @@ from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.errors import JobError
 from twotower_tf.examples.building.scratch_files import whole_file
 from twotower_tf.examples.items.catalogue_reader import row_groups
-from twotower_tf.indexing.candidates.embedding_shards import Shard, ShardPlan, make_shard
+from twotower_tf.indexing.candidates.embedding_files import KIND
+from twotower_tf.indexing.candidates.embedding_shards import (
+    Shard,
+    ShardPlan,
+    make_shard,
+    versions_path,
+)
 from twotower_tf.indexing.candidates.selection import Selected
 from twotower_tf.models.inference import TowerInference, report_broken
 from twotower_tf.progress import progress
-from twotower_tf.storage import Partition, Workdir, filled_on_disk, move_all, read_json
+from twotower_tf.storage import Partition, Workdir, filled_on_disk, move_all, open_input, read_json
 
-KIND = "embeddings"
 # Of a shard: some seconds of work, some dozens of megabytes.
 _MOST_ROWS = 65_536
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """The items that have vectors.
+
+    Attributes:
+        partition: Their ids and vectors, ``embeddings`` of a day.
+        versions: uint64 [N], in the order of its rows, what ``item_versions`` says of each.
+    """
+
+    partition: Partition
+    versions: np.ndarray
 
 
 def embed_candidates(
@@ -37,7 +56,7 @@ def embed_candidates(
     day: datetime.date,
     scratch: str,
     beam_args: Sequence[str] = (),
-) -> Partition:
+) -> Embedded:
     """Embeds the selected items and publishes the vectors as the day's partition.
 
     With options for Beam, catalogues of ``embedding.beam_from_items`` items or more are embedded
@@ -55,7 +74,7 @@ def embed_candidates(
         beam_args: Beam's own flags.
 
     Returns:
-        The partition; items whose vectors are not finite are left out.
+        The items; those whose vectors are not finite are left out.
 
     Raises:
         JobError: If more than ``selection.max_broken_share`` of the vectors are not finite, or no
@@ -73,7 +92,9 @@ def embed_candidates(
     broken = sum(one["broken"] for one in made)
     first_broken = [item_id for one in made for item_id in one["first_broken"]]
     report_broken(first_broken, broken, len(selected.rows), config.selection.max_broken_share)
-    return _publish(plan, workdir.partition(KIND, day), selected, made)
+    partition = workdir.partition(KIND, day)
+    _publish(plan, partition, selected, made)
+    return Embedded(partition, _versions(plan, shards))
 
 
 def _shards(selected: Selected, scratch: str) -> list[Shard]:
@@ -119,7 +140,15 @@ def _report(plan: ShardPlan, shard: Shard) -> dict:
     return report
 
 
-def _publish(plan: ShardPlan, partition: Partition, selected: Selected, made: list) -> Partition:
+def _versions(plan: ShardPlan, shards: list[Shard]) -> np.ndarray:
+    parts = []
+    for shard in shards:
+        with open_input(versions_path(plan, shard.file)) as file:
+            parts.append(np.load(file))
+    return np.concatenate(parts)
+
+
+def _publish(plan: ShardPlan, partition: Partition, selected: Selected, made: list) -> None:
     manifest = {
         "version": plan.version,
         "dim": plan.config.candidate.layers[-1],
@@ -131,4 +160,3 @@ def _publish(plan: ShardPlan, partition: Partition, selected: Selected, made: li
     with partition.write(manifest) as folder:
         names = [shard["file"] for shard in manifest["shards"]]
         move_all({os.path.join(plan.folder, name): os.path.join(folder, name) for name in names})
-    return partition

@@ -1,9 +1,7 @@
-"""A catalogue's embeddings in shards: how one is made, wherever, and what its Parquet file is.
+"""A catalogue's embeddings in shards: how one is made, wherever.
 
-A shard is some of the rows that were chosen from one row group of the catalogue. Its file,
-``embeddings-00000-of-000NN.parquet``, has a row an item: ``item_id`` (string), ``embedding``
-(fixed_size_list of float32, of length 1) and ``version`` (int64). The same rows, tower and batch
-size make the same bytes.
+A shard is some of the rows that were chosen from one row group of the catalogue; see
+``embedding_files`` for its file. The same rows, tower and batch size make the same bytes.
 """
 
 import dataclasses
@@ -11,14 +9,15 @@ import os
 from collections.abc import Callable
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from twotower_tf.config import Config
 from twotower_tf.examples.building.scratch_files import whole_file
 from twotower_tf.examples.items.catalogue_reader import RowGroup, read_row_group
+from twotower_tf.indexing.candidates.embedding_files import embedding_table
+from twotower_tf.indexing.saved_model.item_versions import item_versions
 from twotower_tf.models.inference import TowerInference, finite_rows
-from twotower_tf.storage import Partition, arrow_input, checksum, open_input, write_json
+from twotower_tf.storage import checksum, open_input, write_json
 
 _MOST_BROKEN_NAMED = 3
 
@@ -53,10 +52,18 @@ class ShardPlan:
     version: int
 
 
+def versions_path(plan: ShardPlan, file: str) -> str:
+    """Returns where the versions of a shard's items are (``item_versions``), as NumPy stores them.
+
+    They are made when the items are embedded, since then their features are there.
+    """
+    return os.path.join(plan.folder, f"{file}.versions.npy")
+
+
 def make_shard(
     plan: ShardPlan, shard: Shard, tower: TowerInference, advance: Callable[[int], None]
 ) -> None:
-    """Embeds a shard and writes its file, and beside it ``<file>.json`` when that is whole.
+    """Embeds a shard; writes its file, the versions of its items, and at last ``<file>.json``.
 
     That says of the shard: ``file``, ``records``, ``sha256``; ``broken``, how many items were left
     out since their vectors are not finite, and ``first_broken``, ids of some of them.
@@ -78,10 +85,12 @@ def make_shard(
     embeddings = np.concatenate(parts)
     finite = finite_rows(embeddings)
     broken = items.item_ids[~finite].tolist()
-    table = _table(items.item_ids[finite], embeddings[finite], plan.version)
+    table = embedding_table(items.item_ids[finite], embeddings[finite], plan.version)
     # A worker that hangs may write the same shard as the one that took its place.
     with whole_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", use_dictionary=False)
+    with whole_file(versions_path(plan, shard.file)) as temporary, open(temporary, "wb") as file:
+        np.save(file, item_versions(items)[finite])
     write_json(
         f"{path}.json",
         {
@@ -91,35 +100,4 @@ def make_shard(
             "broken": len(broken),
             "first_broken": broken[:_MOST_BROKEN_NAMED],
         },
-    )
-
-
-def read_embeddings(partition: Partition) -> tuple[np.ndarray, np.ndarray]:
-    """Reads a day's embeddings back: item ids [N] (str) and vectors float32 [N, d]."""
-    manifest = partition.manifest()
-    count = sum(shard["records"] for shard in manifest["shards"])
-    item_ids = np.empty(count, object)
-    embeddings = np.empty((count, manifest["dim"]), np.float32)
-    row = 0
-    for shard in manifest["shards"]:
-        with pq.ParquetFile(arrow_input(partition.file(shard["file"]))) as file:
-            for batch in file.iter_batches(columns=["item_id", "embedding"]):
-                rows = slice(row, row + len(batch))
-                item_ids[rows] = batch["item_id"].to_numpy(zero_copy_only=False)
-                embeddings[rows] = batch["embedding"].flatten().to_numpy().reshape(len(batch), -1)
-                row += len(batch)
-    return item_ids, embeddings
-
-
-def _table(item_ids: np.ndarray, embeddings: np.ndarray, version: int) -> pa.Table:
-    element = pa.field("element", pa.float32(), nullable=False)
-    vectors = pa.FixedSizeListArray.from_arrays(
-        pa.array(embeddings.ravel()), type=pa.list_(element, embeddings.shape[1])
-    )
-    return pa.table(
-        {
-            "item_id": pa.array(item_ids, pa.string()),
-            "embedding": vectors,
-            "version": np.full(len(item_ids), version, np.int64),
-        }
     )

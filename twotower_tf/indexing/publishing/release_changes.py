@@ -5,11 +5,13 @@ So no folder is renamed or changed: an older release becomes current by being pu
 under a new version, its files hard-linked where the file system can.
 """
 
+import datetime
 import os
 import shutil
 
 from twotower_tf import storage
 from twotower_tf.errors import InputError
+from twotower_tf.indexing.candidates import embedding_files
 from twotower_tf.indexing.publishing.releases import (
     RELEASE_FILE,
     Release,
@@ -97,6 +99,23 @@ def prune(workdir: Workdir, model_name: str, keep: int) -> list[str]:
     for release in removed:
         _remove(release.path)
     return [release.version for release in removed]
+
+
+def prune_embeddings(workdir: Workdir, model_name: str) -> list[datetime.date]:
+    """Removes the embeddings that belong to no release any more; returns their days, oldest first.
+
+    Those of days after that of the newest release stay: they may be of a build under way.
+
+    Raises:
+        InputError: If nothing was released yet.
+    """
+    require_current(workdir, model_name)
+    needed = {release.day for release in list_releases(workdir, model_name)}
+    days = workdir.days(embedding_files.KIND)
+    removed = [day for day in days if day not in needed and day < max(needed)]
+    for day in removed:
+        workdir.partition(embedding_files.KIND, day).remove()
+    return removed
 
 
 def size_of(release: Release) -> int:
