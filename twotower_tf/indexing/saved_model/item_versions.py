@@ -6,11 +6,9 @@ the index, which is the same in all releases refreshed from it, and the fresh on
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from twotower_tf.errors import JobError
@@ -42,25 +40,6 @@ def item_versions(catalogue: Catalogue) -> np.ndarray:
         salt = np.uint64(text_hash(name))
         total = mixed(mixed(total ^ salt) ^ _hashes(values))
     return total
-
-
-def versions_of(item_ids: Sequence[str], parts: Iterable[Catalogue]) -> np.ndarray:
-    """Returns the hashes of some items, which may lie in a catalogue read in parts.
-
-    Args:
-        item_ids: [N] of the index; each is in one of the parts.
-        parts: Of a catalogue.
-
-    Returns:
-        uint64 [N], in the order of ``item_ids``.
-    """
-    wanted = pa.array(item_ids, pa.string())
-    versions = np.zeros(len(wanted), np.uint64)
-    for part in parts:
-        rows = pc.index_in(pa.array(part.item_ids, pa.string()), value_set=wanted)
-        rows = pc.fill_null(rows, -1).to_numpy()
-        versions[rows[rows >= 0]] = item_versions(part)[rows >= 0]
-    return versions
 
 
 def write(path: str, items: ItemVersions) -> None:
