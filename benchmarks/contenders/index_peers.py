@@ -83,7 +83,7 @@ class FaissIvfPq(_Faiss):
     """
 
     settings: ClassVar = [
-        [lists, factor] for factor in (2, 4, 8) for lists in (4, 8, 16, 24, 32, 48, 64, 96, 128)
+        [lists, factor] for factor in (2, 4, 8, 16, 32) for lists in (4, 8, 16, 32, 48, 64, 96)
     ]
 
     def _made(self, items: int, dim: int) -> faiss.Index:

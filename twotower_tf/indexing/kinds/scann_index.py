@@ -43,7 +43,7 @@ class ScannIndex(ApproximateIndex):
         rotation = principal.basis.astype(np.float32)
         leaves = max(1, round(math.sqrt(len(embeddings))))
         config = scann_config(len(embeddings), leaves, blocks, min(at, len(embeddings)))
-        state = _trained(embeddings @ rotation, config)
+        state = _trained(embeddings, rotation, config)
         leaf_of_item = state.datapoint_to_token.numpy()
         super().__init__("scann_index", np.bincount(leaf_of_item, minlength=leaves), at)
         self._codes = len(blocks)
@@ -83,13 +83,14 @@ def _blocks(principal: PrincipalDimensions) -> list[int]:
     return [1] * alone + [dim - alone]
 
 
-def _trained(embeddings: np.ndarray, config: str) -> scann_ops.ScannState:
-    """Returns what ScaNN makes of embeddings, as variables."""
-    searcher = scann_ops.create_searcher(embeddings, config)
+def _trained(embeddings: np.ndarray, rotation: np.ndarray, config: str) -> scann_ops.ScannState:
+    """Returns what ScaNN makes of embeddings, rotated, as variables."""
+    # The rotated ones, a copy, are gone when ScaNN has made its own of them.
+    searcher = scann_ops.create_searcher(embeddings @ rotation, config)
     state = searcher.serialize_to_module()
     for part in state.variables:
         # The parts that this kind of searcher has not are scalars, never set to anything.
-        if not part.numpy().shape:
+        if part.read_value().shape.rank == 0:
             part.assign(tf.zeros([], part.dtype))
     # TensorFlow would keep it, a second copy of the index, for the rest of the process.
     tf.raw_ops.DestroyResourceOp(resource=searcher.searcher_handle, ignore_lookup_error=False)
