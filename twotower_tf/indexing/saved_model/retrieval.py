@@ -39,7 +39,6 @@ def retrieve(
         ``item_ids`` and ``scores``, [B, k'], best first; k' <= k is the most that a row has. A row
         with fewer ends in ``""`` with the score -2.
     """
-    request = _Request(queries, k, exclude_ids, _longest(exclude_ids))
     search = index.searcher()
     request = _Request(queries, k, exclude_ids, _longest(exclude_ids))
 
