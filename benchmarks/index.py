@@ -1,7 +1,7 @@
 """Queries a second against recall@100: our kinds of index beside hnswlib and faiss.
 
     python -m benchmarks.index --out=FOLDER
-    python -m benchmarks.index --items=1000000 --steps=1500 --folder=/big/disk --out=FOLDER
+    python -m benchmarks.index --items=1000000 --steps=6000 --folder=/big/disk --out=FOLDER
     python -m benchmarks.index --items=5000000 --contenders scann portable --threads 2 ...
 
 The vectors are those of a two-tower model trained on simulated events; the queries are held-out
@@ -20,7 +20,6 @@ import concurrent.futures
 import importlib
 import itertools
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -31,6 +30,7 @@ import time
 import numpy as np
 
 from benchmarks.contenders.memory import memory
+from benchmarks.contenders.worker import Worker, answer_all
 
 AT = 100
 # The first so many choose our extents (contenders/index_ours.py), the next are measured.
@@ -51,40 +51,16 @@ _TIMED_SECONDS = 0.4
 _SCORES_AT_A_TIME = 1 << 26
 
 
-class Worker:
-    """A contender in a process of its own.
-
-    Args:
-        name: Of the contender.
-        vectors: Their folder.
-        threads: To build with, if it has to; a search has one.
-    """
-
-    def __init__(self, name: str, vectors: pathlib.Path, threads: int = 1):
-        self.name = name
-        command = [sys.executable, "-m", "benchmarks.index", f"--worker={name}"]
-        self._process = subprocess.Popen(
-            [*command, f"--folder={vectors}", f"--threads={threads}"],
-            # faiss takes the number of threads of each client's searches from here.
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, what: str, *arguments):
-        """Sends a command and waits for the answer."""
-        self._process.stdin.write(json.dumps([what, *arguments]) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"{self.name} ended with status {self._process.wait()}")
-        return json.loads(answer)
-
-    def stop(self) -> None:
-        """Ends the process."""
-        self._process.stdin.close()
-        self._process.wait()
+def worker_of(name: str, vectors: pathlib.Path, threads: int = 1) -> Worker:
+    """Starts a contender; it may build with so many threads, but searches with one."""
+    return Worker(
+        name,
+        "benchmarks.index",
+        f"--folder={vectors}",
+        f"--threads={threads}",
+        # faiss takes the number of threads of each client's searches from here.
+        environment={"OMP_NUM_THREADS": str(threads)},
+    )
 
 
 def serve(name: str, vectors: pathlib.Path, threads: int) -> None:
@@ -95,23 +71,21 @@ def serve(name: str, vectors: pathlib.Path, threads: int) -> None:
     contender = made(vectors, vectors, threads)
     started = time.perf_counter() - start
     queries = np.load(vectors / "queries.npy")[CHOOSING : CHOOSING + MEASURED]
-    for line in sys.stdin:
-        what, *arguments = json.loads(line)
+
+    def answer(what: str, *arguments):
         if what == "start":
             costs = getattr(contender, "costs", {"seconds": started})
-            answer = {"memory": memory("VmHWM"), **costs}
-        elif what == "settings":
-            answer = contender.settings
-        elif what == "memory":
-            answer = memory("VmRSS")
-        elif what == "found":
-            contender.use(arguments[0])
-            answer = contender.search(queries, AT).tolist()
-        else:
-            setting, batch, clients = arguments
-            contender.use(setting)
-            answer = timed(contender, queries, batch, clients)
-        print(json.dumps(answer), flush=True)
+            return {"memory": memory("VmHWM"), **costs}
+        if what == "settings":
+            return contender.settings
+        if what == "memory":
+            return memory("VmRSS")
+        contender.use(arguments[0])
+        if what == "found":
+            return contender.search(queries, AT).tolist()
+        return timed(contender, queries, *arguments[1:])
+
+    answer_all(answer)
 
 
 def timed(contender, queries: np.ndarray, batch: int, clients: int) -> float:
@@ -170,7 +144,7 @@ def built(name: str, vectors: pathlib.Path, threads: int) -> dict:
     """
     file = vectors / f"{name}.build.json"
     if not file.exists():
-        worker = Worker(name, vectors, threads)
+        worker = worker_of(name, vectors, threads)
         cost = worker.ask("start") | {"threads": threads}
         worker.stop()
         file.write_text(json.dumps(cost))
@@ -181,7 +155,7 @@ def with_threads(
     threads: int, flags: argparse.Namespace, vectors: pathlib.Path, recall: Recall
 ) -> dict:
     """Returns the contenders' curves, and their rates in turns at the wanted recall."""
-    workers = [Worker(name, vectors) for name in flags.contenders]
+    workers = [worker_of(name, vectors) for name in flags.contenders]
     curves = {worker.name: curve(worker, threads, flags, recall) for worker in workers}
     held = {worker.name: worker.ask("memory") for worker in workers}
     turns = {}

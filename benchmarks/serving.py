@@ -19,11 +19,13 @@ what is left of more of them.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +36,7 @@ from twotower_tf.config_loader import load_config
 # isort: split
 import tensorflow as tf
 
+from benchmarks.contenders.session import Session
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.indexing.kinds.indexes import INDEX_KINDS
@@ -75,31 +78,6 @@ class Bare(tf.Module):
         self.serving_default = signatures.signature(bare, inputs)
 
 
-class Asked:
-    """A SavedModel in a session."""
-
-    def __init__(self, folder: str):
-        # A negative number of threads between operations: they run in the caller's, as suits a
-        # server that has a thread for each request.
-        options = tf.compat.v1.ConfigProto(
-            inter_op_parallelism_threads=-1, use_per_session_threads=True
-        )
-        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
-        with self._session.graph.as_default():
-            loaded = tf.compat.v1.saved_model.load(self._session, ["serve"], folder)
-        self._signature = loaded.signature_def["serving_default"]
-        self._callables: dict = {}
-
-    def __call__(self, inputs: dict) -> dict:
-        names = tuple(inputs)
-        if names not in self._callables:
-            self._callables[names] = self._session.make_callable(
-                {name: one.name for name, one in self._signature.outputs.items()},
-                [self._signature.inputs[name].name for name in names],
-            )
-        return self._callables[names](*inputs.values())
-
-
 class Problem:
     """Items, queries, and both SavedModels of them."""
 
@@ -132,7 +110,7 @@ class Problem:
         stitched.save(release, flags.kind)
         self.save_seconds = time.perf_counter() - start
         tf.saved_model.save(bare, alone, bare.serving_default, options)
-        self.release, self.bare = Asked(release), Asked(alone)
+        self.release, self.bare = _asked(release), _asked(alone)
 
     def _embedded(self, model: TwoTowerModel, count: int) -> np.ndarray:
         queries = {name: value for name, value in self.queries(count).items() if name != "k"}
@@ -152,6 +130,10 @@ class Problem:
                 shape = (count, 50) if raw.is_list else count
                 made[raw.name] = self._random.choice(self.item_ids, shape)
         return {**made, "k": np.int32(_K)}
+
+
+def _asked(folder: str) -> Callable[[dict], dict]:
+    return functools.partial(Session(folder).ask, "serving_default")
 
 
 def scattered(random: np.random.Generator, centres: np.ndarray, count: int) -> np.ndarray:

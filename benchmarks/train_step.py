@@ -24,8 +24,6 @@ import importlib
 import json
 import pathlib
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -33,6 +31,7 @@ import numpy as np
 
 from benchmarks.contenders.memory import memory
 from benchmarks.contenders.problem import HISTORY, Problem, draw
+from benchmarks.contenders.worker import Worker, answer_all
 
 CONTENDERS = {
     "ours": ("ours", "Contender", {}),
@@ -72,43 +71,18 @@ def write_batches(folder: pathlib.Path, batch: int, buckets: int) -> float:
     return statistics.mean(len(np.unique(items)) for items in numbers["item"])
 
 
-class Worker:
-    """A contender in a process of its own."""
-
-    def __init__(self, name: str, folder: pathlib.Path, flags: argparse.Namespace):
-        self.name = name
-        self.seconds: list[float] = []
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "benchmarks.train_step",
-                f"--worker={name}",
-                f"--folder={folder}",
-                f"--batch={flags.batch}",
-                f"--buckets={flags.buckets}",
-                f"--sketch={flags.sketch}",
-                "--layers",
-                *map(str, flags.layers),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, what: str):
-        """Sends a command and waits for the answer."""
-        self._process.stdin.write(what + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"{self.name} ended with status {self._process.wait()}")
-        return json.loads(answer)
-
-    def stop(self) -> None:
-        """Ends the process."""
-        self._process.stdin.close()
-        self._process.wait()
+def worker_of(name: str, folder: pathlib.Path, flags: argparse.Namespace) -> Worker:
+    """Starts a contender on the problem that the flags describe."""
+    return Worker(
+        name,
+        "benchmarks.train_step",
+        f"--folder={folder}",
+        f"--batch={flags.batch}",
+        f"--buckets={flags.buckets}",
+        f"--sketch={flags.sketch}",
+        "--layers",
+        *map(str, flags.layers),
+    )
 
 
 def serve(name: str, problem: Problem) -> None:
@@ -116,21 +90,22 @@ def serve(name: str, problem: Problem) -> None:
     module, kind, options = CONTENDERS[name]
     made = getattr(importlib.import_module(f"benchmarks.contenders.{module}"), kind)
     contender = made(problem, **options)
-    for line in sys.stdin:
-        if line == "losses\n":
-            answer = contender.losses(_AGREEING_STEPS)
-        elif line == "step\n":
-            start = time.perf_counter()
-            contender.step()
-            answer = time.perf_counter() - start
-        elif line == "warm\n":
-            answer = contender.step()
-            gc.collect()
-            # The peak from here on is that of the steps, not of how the weights were made.
-            pathlib.Path("/proc/self/clear_refs").write_text("5")
-        else:
-            answer = memory("VmHWM")
-        print(json.dumps(answer), flush=True)
+
+    def answer(what: str):
+        if what == "losses":
+            return contender.losses(_AGREEING_STEPS)
+        if what == "memory":
+            return memory("VmHWM")
+        start = time.perf_counter()
+        loss = contender.step()
+        if what == "step":
+            return time.perf_counter() - start
+        gc.collect()
+        # The peak from here on is that of the steps, not of how the weights were made.
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
+        return loss
+
+    answer_all(answer)
 
 
 def fits(name: str, batch: int) -> bool:
@@ -149,29 +124,30 @@ def measure(flags: argparse.Namespace, folder: pathlib.Path) -> dict:
     distinct = write_batches(folder, flags.batch, flags.buckets)
     problem = problem_of(flags, folder)
     names = [name for name in flags.contenders if fits(name, flags.batch)]
-    workers = [Worker(name, folder, flags) for name in names]
+    workers = [worker_of(name, folder, flags) for name in names]
     training = [worker for worker in workers if "products" not in worker.name]
     # One alone has nobody to agree with, and its memory stays that of one model.
     losses = {worker.name: worker.ask("losses") for worker in training if len(training) > 1}
     agree(list(losses.values()))
     for worker in workers:
         worker.ask("warm")  # Traces, allocates.
+    taken: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(flags.rounds):
         for worker in workers:
             # The first of a turn finds the caches cold.
             worker.ask("step")
-            worker.seconds += [worker.ask("step") for _ in range(flags.steps)]
-    memory = {worker.name: worker.ask("memory") for worker in workers}
+            taken[worker.name] += [worker.ask("step") for _ in range(flags.steps)]
+    peaks = {worker.name: worker.ask("memory") for worker in workers}
     for worker in workers:
         worker.stop()
-    seconds = {worker.name: statistics.median(worker.seconds) for worker in workers}
+    seconds = {name: statistics.median(each) for name, each in taken.items()}
     left_out = sorted(set(flags.contenders) - set(names))
     return {
         "losses": losses,
         "distinct": distinct,
-        "seconds": {worker.name: worker.seconds for worker in workers},
+        "seconds": taken,
         "left_out": dict.fromkeys(left_out, "its B x B matrices would not fit in memory"),
-    } | summary(problem, distinct, seconds, memory)
+    } | summary(problem, distinct, seconds, peaks)
 
 
 def agree(losses: list[list[float]]) -> None:

@@ -1,6 +1,6 @@
 """Our kinds of index, saved as a release has them, at extents chosen automatically.
 
-They are asked by a session, which is what TensorFlow Serving does, in the thread of the caller.
+They are asked by a session, see ``session.py``.
 """
 
 import json
@@ -15,6 +15,7 @@ from twotower_tf.config.index import Index as IndexConfig
 import tensorflow as tf
 
 from benchmarks.contenders.memory import memory
+from benchmarks.contenders.session import Session
 from benchmarks.contenders.vectors import DIM
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex, Extent
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
@@ -66,18 +67,7 @@ class _Ours:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             self._build(vectors, saved)
         self.settings = json.loads((saved / "settings.json").read_text())
-        # A negative number of threads between operations: they run in the caller's.
-        options = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=1,
-            inter_op_parallelism_threads=-1,
-            use_per_session_threads=True,
-        )
-        session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
-        with session.graph.as_default():
-            loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(saved))
-        look, search = (loaded.signature_def[name] for name in ("look", "search"))
-        self._look = _callable(session, look, ("partitions", "reordered"), "looked")
-        self._search = _callable(session, search, ("queries", "k"), "positions")
+        self._session = Session(str(saved), threads=1)
 
     def _build(self, vectors: pathlib.Path, saved: pathlib.Path) -> None:
         items = np.load(vectors / "items.npy")
@@ -99,21 +89,17 @@ class _Ours:
 
     def use(self, setting: list[int]) -> None:
         """Sets the extent."""
-        self._look(*map(np.int32, setting))
+        partitions, reordered = map(np.int32, setting)
+        self._session.ask("look", {"partitions": partitions, "reordered": reordered})
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
         """Returns the positions, [B, k]."""
-        return self._search(queries, np.int32(k))
+        return self._session.ask("search", {"queries": queries, "k": np.int32(k)})["positions"]
 
 
 def _extent(measure: IndexRecall, index: ApproximateIndex, recall: float) -> tuple[int, int]:
     measure.reach(index, recall)
     return index.extent.partitions, index.extent.reordered
-
-
-def _callable(session: tf.compat.v1.Session, signature, inputs: tuple, output: str):
-    feeds = [signature.inputs[name].name for name in inputs]
-    return session.make_callable(signature.outputs[output].name, feeds)
 
 
 class BruteForce(_Ours):
