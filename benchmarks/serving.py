@@ -38,12 +38,12 @@ import tensorflow as tf
 
 from benchmarks.contenders.session import Session
 from twotower_tf.examples.schema import raw_features
+from twotower_tf.indexing.candidates.item_versions import ItemVersions
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.indexing.kinds.indexes import INDEX_KINDS
-from twotower_tf.indexing.saved_model import signatures
-from twotower_tf.indexing.saved_model.item_versions import ItemVersions
-from twotower_tf.indexing.saved_model.stitching import StitchedModel
 from twotower_tf.models.two_tower import TwoTowerModel
+from twotower_tf.serving import signatures
+from twotower_tf.serving.stitching import StitchedModel
 
 CONFIGURATION = pathlib.Path(__file__).parents[1] / "configs" / "youtube.yaml"
 _SMALLER = [

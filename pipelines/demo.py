@@ -37,7 +37,7 @@ def _job(values, _) -> None:
 
 
 def _simulate(workdir) -> tuple[list, str]:
-    from twotower_tf.datasets.simulator import Simulator, SimulatorSettings
+    from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
 
     simulator = Simulator(SimulatorSettings())
     source = workdir.path("logs")
@@ -48,7 +48,7 @@ def _simulate(workdir) -> tuple[list, str]:
 
 
 def _show_recommendations(config, workdir) -> None:
-    from twotower_tf.indexing.publishing.recommendation import Recommender
+    from twotower_tf.releases.recommendation import Recommender
 
     recommender = Recommender(config, workdir)
     for user_id in recommender.some_users(3):

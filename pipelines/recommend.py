@@ -19,7 +19,7 @@ def _job(values, _) -> None:
         raise InputError("give either --query or --user_id")
     if not all(values.exclude):
         raise InputError("--exclude is empty; give the id of an item, one with each --exclude")
-    from twotower_tf.indexing.publishing.recommendation import Recommender
+    from twotower_tf.releases.recommendation import Recommender
 
     recommender = Recommender(config, command.open_workdir(values, config))
     if values.user_id is not None:

@@ -17,15 +17,15 @@ from pipelines import command
 
 def _job(values, _) -> None:
     config = command.config_of(values)
-    from twotower_tf.indexing.candidates.id_lists import read_ids
     from twotower_tf.storage import parse_day
+    from twotower_tf.storage.files import read_ids
 
     workdir = command.open_workdir(values, config)
     today = datetime.datetime.now(datetime.timezone.utc).date()
     day = parse_day(values.date, "--date") if values.date else today
     withdrawn = read_ids(values.withdrawn, "--withdrawn") if values.withdrawn else []
-    from twotower_tf.indexing.candidates.newest_items import newest_items
-    from twotower_tf.indexing.publishing.refresh import refresh_release
+    from twotower_tf.releases.newest_items import newest_items
+    from twotower_tf.releases.refresh import refresh_release
 
     items = newest_items(config, workdir, values.source, day)
     done = refresh_release(config, workdir, items, withdrawn)

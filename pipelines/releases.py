@@ -32,8 +32,8 @@ def _job(values, _) -> None:
 
 
 def _list(workdir, name: str, _) -> None:
-    from twotower_tf.indexing.publishing.release_changes import size_of
-    from twotower_tf.indexing.publishing.releases import list_releases, require_current
+    from twotower_tf.releases.release_changes import size_of
+    from twotower_tf.releases.releases import list_releases, require_current
 
     newest = require_current(workdir, name)
     print("version     day         days  recall  items       MB  of")
@@ -54,8 +54,8 @@ def _list(workdir, name: str, _) -> None:
 
 
 def _show(workdir, name: str, values) -> None:
-    from twotower_tf.indexing.publishing.model_card import CONFIGURATION_FILE
-    from twotower_tf.indexing.publishing.release_changes import find_release, size_of
+    from twotower_tf.releases.model_card import CONFIGURATION_FILE
+    from twotower_tf.releases.release_changes import find_release, size_of
     from twotower_tf.storage import read_json
 
     release = find_release(workdir, name, values.version)
@@ -70,8 +70,8 @@ def _show(workdir, name: str, values) -> None:
 
 
 def _check(workdir, name: str, values) -> None:
-    from twotower_tf.indexing.publishing.release_changes import find_release
-    from twotower_tf.indexing.saved_model.self_test import self_test
+    from twotower_tf.releases.release_changes import find_release
+    from twotower_tf.serving.self_test import self_test
     from twotower_tf.storage import read_on_disk
 
     release = find_release(workdir, name, values.version)
@@ -83,19 +83,19 @@ def _check(workdir, name: str, values) -> None:
 
 
 def _promote(workdir, name: str, values) -> None:
-    from twotower_tf.indexing.publishing.release_changes import promote
+    from twotower_tf.releases.release_changes import promote
 
     _say_current(promote(workdir, name, values.version))
 
 
 def _roll_back(workdir, name: str, _) -> None:
-    from twotower_tf.indexing.publishing.release_changes import roll_back
+    from twotower_tf.releases.release_changes import roll_back
 
     _say_current(roll_back(workdir, name))
 
 
 def _prune(workdir, name: str, values) -> None:
-    from twotower_tf.indexing.publishing.release_changes import prune, prune_embeddings
+    from twotower_tf.releases.release_changes import prune, prune_embeddings
 
     removed = prune(workdir, name, values.keep)
     removed += [f"embeddings/dt={day}" for day in prune_embeddings(workdir, name)]

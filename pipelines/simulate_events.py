@@ -10,8 +10,8 @@ from twotower_tf.errors import InputError
 
 
 def _job(values, _) -> None:
-    from twotower_tf.datasets.simulator import Simulator, SimulatorSettings
     from twotower_tf.progress import progress
+    from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
 
     sizes = ("seed", "users", "videos", "uploads_per_day", "events_per_day", "days")
     try:

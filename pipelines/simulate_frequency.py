@@ -11,9 +11,9 @@ from twotower_tf.errors import InputError
 
 
 def _job(values, _) -> None:
-    from twotower_tf.frequency.study import planned_steps, run_study
-    from twotower_tf.frequency.study_report import as_table, write_study
     from twotower_tf.progress import progress
+    from twotower_tf.studies.frequency_report import as_table, write_study
+    from twotower_tf.studies.frequency_study import planned_steps, run_study
 
     try:
         with progress("simulating", planned_steps(values.steps), "steps") as shown:

@@ -1,4 +1,4 @@
-"""Settings for all tests, and a server that speaks S3 for those that need one."""
+"""Settings for all tests, and what several folders of them share: an S3 server, a shop."""
 
 import contextlib
 import itertools
@@ -83,3 +83,11 @@ def s3_server():
 def bucket(s3_server) -> str:
     """The URL of an empty bucket."""
     return s3_server.make_bucket()
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    """``tests.shop.Shop``; its releases are to be read, not to be changed."""
+    from tests.shop import Shop
+
+    return Shop(tmp_path_factory.mktemp("shop"))

@@ -12,10 +12,10 @@ from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import read_records
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.splits import SourceSplit
-from twotower_tf.examples.building.plan import CatalogueSnapshot, Plan
 from twotower_tf.examples.event_table import event_schema
 from twotower_tf.examples.hashes import text_hash
 from twotower_tf.examples.items import catalogue
+from twotower_tf.examples.plan import CatalogueSnapshot, Plan
 from twotower_tf.examples.reading.event_reading import EventReader
 from twotower_tf.examples.records import EventParser
 from twotower_tf.examples.rejects import rejected_line

@@ -1,4 +1,4 @@
-"""The house rules of DESIGN section 3, read off the source itself."""
+"""The house rules of docs/architecture.md, read off the source itself."""
 
 import ast
 import pathlib
@@ -23,6 +23,7 @@ LAYERS = [
     "config_loader",
     "progress",
     "beam_runs",
+    "graph",
     "datasets",
     "examples",
     "frequency",
@@ -30,8 +31,66 @@ LAYERS = [
     "training",
     "evaluation",
     "indexing",
+    "serving",
+    "releases",
     "daily",
+    "simulator",
+    "studies",
 ]
+# The same inside the large rooms: files and folders, an order each.
+FLOORS = {
+    "examples": [
+        "values",
+        "hashes",
+        "rejects",
+        "schema",
+        "event_table",
+        "records",
+        "encoding",
+        "items",
+        "users",
+        "outcome",
+        "build_progress",
+        "plan",
+        "reading",
+        "statistics",
+        "statistics_sources",
+        "shards",
+        "reader",
+        "building",
+    ],
+    "models": [
+        "embeddings",
+        "features",
+        "losses",
+        "candidates",
+        "towers",
+        "two_tower",
+        "inference",
+    ],
+    "indexing": ["candidates", "kinds"],
+    "serving": [
+        "serving_description",
+        "asking",
+        "fresh_items",
+        "retrieval",
+        "signatures",
+        "variable_files",
+        "self_test",
+        "warm_up",
+        "stitching",
+    ],
+    "releases": [
+        "newest_items",
+        "build",
+        "gates",
+        "model_card",
+        "releases",
+        "release_changes",
+        "refresh",
+        "recommendation",
+    ],
+}
 FOUNDATION = {
     "errors": set(),
     "config": {"config"},
@@ -80,6 +139,15 @@ def _package_files() -> list[pathlib.Path]:
     return [path for path in files if path != ROOT / "twotower_tf" / "__init__.py"]
 
 
+def _floor(path: pathlib.Path) -> str:
+    return path.relative_to(ROOT / "twotower_tf").parts[1].removesuffix(".py")
+
+
+def _room_files(room: str) -> list[pathlib.Path]:
+    files = [path for path in _package_files() if _layer(path) == room]
+    return [path for path in files if path.parent.name != room or path.stem != "__init__"]
+
+
 def test_every_module_of_the_package_has_its_place_in_the_order():
     unplaced = {_name(path) for path in _package_files() if _layer(path) not in LAYERS}
     assert not unplaced
@@ -92,6 +160,20 @@ def test_imports_only_point_up_the_order():
         for layer in _layers_imported(path):
             if layer not in LAYERS[: own + 1]:
                 wrong.append(f"{_name(path)} imports twotower_tf.{layer}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_imports_only_point_up_the_floors_of_a_room(room):
+    floors = FLOORS[room]
+    assert {_floor(path) for path in _room_files(room)} == set(floors)
+    wrong = []
+    for path in _room_files(room):
+        for name in _imports(path):
+            parts = name.split(".")
+            inside = parts[:2] == ["twotower_tf", room] and len(parts) > 2
+            if inside and parts[2] not in floors[: floors.index(_floor(path)) + 1]:
+                wrong.append(f"{_name(path)} imports {name}")
     assert not wrong
 
 

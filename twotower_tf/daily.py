@@ -21,7 +21,7 @@ from twotower_tf.errors import InputError, JobError
 from twotower_tf.storage import Workdir
 
 if TYPE_CHECKING:
-    from twotower_tf.indexing.gates import Measured
+    from twotower_tf.releases.gates import Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,10 +147,10 @@ class _Session:
             JobError: If a gate held it back.
         """
         from twotower_tf.evaluation.report import write_report
-        from twotower_tf.indexing.build import build_index
-        from twotower_tf.indexing.gates import check_gates
-        from twotower_tf.indexing.publishing.model_card import write_model_card
-        from twotower_tf.indexing.publishing.releases import publish
+        from twotower_tf.releases.build import build_index
+        from twotower_tf.releases.gates import check_gates
+        from twotower_tf.releases.model_card import write_model_card
+        from twotower_tf.releases.releases import publish
 
         queries = self._evaluator.embed_held_out(day)[: self._config.index.recall_queries]
         built = build_index(
@@ -188,8 +188,8 @@ class _Session:
             raise JobError(f"the release of {day} was held back by a gate: {reasons}")
 
     def _measured(self, day: datetime.date, index: dict) -> "Measured":
-        from twotower_tf.indexing.gates import Measured
-        from twotower_tf.indexing.publishing.releases import current
+        from twotower_tf.releases.gates import Measured
+        from twotower_tf.releases.releases import current
 
         trained = storage.read_json(self._workdir.metrics_path("train", day))
         evaluated = storage.read_json(self._workdir.metrics_path("evaluate", day))

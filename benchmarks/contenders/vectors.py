@@ -12,15 +12,15 @@ from collections.abc import Callable
 import numpy as np
 
 from twotower_tf.config import Config
-from twotower_tf.datasets.simulator import Simulator, SimulatorSettings
-from twotower_tf.datasets.simulator_world import World
 from twotower_tf.progress import progress
+from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
+from twotower_tf.simulator.world import World
 
 # isort: split
 import tensorflow as tf
 
 from twotower_tf.models.two_tower import TwoTowerModel
-from twotower_tf.training.runtime import make_deterministic
+from twotower_tf.training.trainer import make_deterministic
 
 DIM = 128
 _HISTORY = 20

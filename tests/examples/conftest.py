@@ -12,9 +12,9 @@ from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.examples.building import build
 from twotower_tf.examples.building.build import build_examples
-from twotower_tf.examples.building.outcome import Outcome
 from twotower_tf.examples.building.transforms import MakeShards, ReadEvents, WriteRejected
 from twotower_tf.examples.encoding.tfrecord import read_records
+from twotower_tf.examples.outcome import Outcome
 
 DAY = datetime.date(2024, 3, 1)
 # In the order in which a day publishes them.

@@ -13,7 +13,7 @@ import pytest
 from tests.event_definition import DAY, T, assert_same, make_config, make_plan, read, usual
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.splits import SourceSplit, splits_of
-from twotower_tf.examples.building.plan import Plan
+from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.reading.event_reading import EventReader
 
 IDS_OF_FUZZ = ["i2", "i3", 7, 7.0, "7", "unknown", "é" * 7, "é" * 6, 2**53, 2.0**53, -0.0, "\ud800"]

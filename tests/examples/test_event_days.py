@@ -20,7 +20,7 @@ from tests.event_definition import (
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
-from twotower_tf.examples.building.plan import Plan
+from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.reading.event_reading import EventReader
 
 YESTERDAY, TOMORROW = T - 86_400, T + 86_400

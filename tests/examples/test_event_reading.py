@@ -15,7 +15,7 @@ from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import read_records
 from twotower_tf.datasets.splits import SourceSplit, splits_of
-from twotower_tf.examples.building.plan import Plan
+from twotower_tf.examples.plan import Plan
 
 # Mostly what is usual, so that there is something to convert fast; then everything else.
 TEXT = st.sampled_from(["a", "i1", "tv", "ü", "", "a|b||c", "x;y", "é" * 7, "true", "7"]).map(str)

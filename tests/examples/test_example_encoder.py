@@ -10,9 +10,9 @@ from tensorflow import train
 
 import twotower_tf  # noqa: F401
 from twotower_tf.config import Config
-from twotower_tf.examples.encoding.example_encoder import ExampleEncoder
 from twotower_tf.examples.event_table import event_schema
 from twotower_tf.examples.items.item_lookup import ItemLookup
+from twotower_tf.examples.shards.example_encoder import ExampleEncoder
 
 DAY = 86_400
 NOW = 1_700_000_000

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.examples import statistics
-from twotower_tf.examples.building.plan import CatalogueSnapshot
 from twotower_tf.examples.event_table import event_schema
 from twotower_tf.examples.hashes import mixed, text_hashes
+from twotower_tf.examples.plan import CatalogueSnapshot
 from twotower_tf.examples.statistics_sources import StatisticsMaker
 from twotower_tf.storage import Workdir
 

@@ -11,9 +11,9 @@ import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
 import tensorflow as tf  # isort: skip
 
 from twotower_tf.frequency import estimator as estimator_module
-from twotower_tf.frequency import hashing
 from twotower_tf.frequency.estimator import StreamingFrequencyEstimator
-from twotower_tf.frequency.hashing import fingerprint, hash_to_buckets
+from twotower_tf.graph import hashing
+from twotower_tf.graph.hashing import fingerprint, hash_to_buckets
 
 MASK = 2**64 - 1
 

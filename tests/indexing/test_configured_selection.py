@@ -4,11 +4,11 @@ import pathlib
 
 import twotower_tf  # noqa: F401
 from twotower_tf.config_loader import load_config
-from twotower_tf.datasets.simulator import Simulator, SimulatorSettings
 from twotower_tf.examples.building.build import build_examples
 from twotower_tf.examples.items.catalogue_reader import read_columns
 from twotower_tf.examples.items.item_counts import count_items
 from twotower_tf.indexing.candidates.selection import coverage, select_candidates
+from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
 from twotower_tf.storage import Workdir
 
 CONFIGURATION = pathlib.Path(__file__).parents[2] / "configs" / "youtube.yaml"

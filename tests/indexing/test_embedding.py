@@ -18,8 +18,8 @@ from twotower_tf.examples.items.catalogue_reader import Catalogue, Lists
 from twotower_tf.indexing.candidates import embedding
 from twotower_tf.indexing.candidates.embedding import embed_candidates
 from twotower_tf.indexing.candidates.embedding_files import read_embeddings
+from twotower_tf.indexing.candidates.item_versions import item_versions
 from twotower_tf.indexing.candidates.selection import Selected
-from twotower_tf.indexing.saved_model.item_versions import item_versions
 from twotower_tf.storage import Workdir
 
 # isort: split

@@ -5,7 +5,7 @@ import pytest
 
 from twotower_tf.errors import JobError
 from twotower_tf.examples.items.catalogue_reader import Catalogue, Lists
-from twotower_tf.indexing.saved_model.item_versions import item_versions, read
+from twotower_tf.indexing.candidates.item_versions import item_versions, read
 
 ROWS = [
     ("a", "red", 1.0, ["x", "y"]),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from twotower_tf.indexing.saved_model.self_test import self_test
+from twotower_tf.serving.self_test import self_test
 
 SEARCHER = "only-searches"
 QUERIES = ["Title 3", "title 5, tags!"]

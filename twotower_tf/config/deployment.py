@@ -6,14 +6,13 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from twotower_tf.config.examples import Examples
+from twotower_tf.config.examples import Examples, Statistics
 from twotower_tf.config.features import BuiltVocabulary, Table, Tower
 from twotower_tf.config.index import Gates, Index
 from twotower_tf.config.losses import CorrectedSoftmaxLoss, Loss
 from twotower_tf.config.section import Name, Section, nearest
 from twotower_tf.config.selection import Embedding, Selection, check_selection
 from twotower_tf.config.source import Source
-from twotower_tf.config.statistics import Statistics
 from twotower_tf.config.training import Estimator, Evaluation, Optimizer, Training
 
 # What a release takes beside the query's features.

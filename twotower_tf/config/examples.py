@@ -51,3 +51,13 @@ class Examples(Section):
     max_rejected_share: Share = 0.05
     max_id_bytes: Positive = 512
     full_histories_every_days: Positive = 14
+
+
+class Statistics(Section):
+    """The window that the model's statistics and built vocabularies come from.
+
+    It is the last ``days`` built days up to the first day trained on that has examples. What
+    comes of it is frozen into the model at its start.
+    """
+
+    days: Positive = 7

@@ -75,3 +75,7 @@ def event_schema(config: Config) -> pa.Schema:
     """
     has_history = config.source.events.columns.history is not None
     return _schema(tuple(event_features(config)), has_history)
+
+
+# No column has nulls; ``query`` is never "", with which serving pads lists.
+SEARCH_SCHEMA = pa.schema([*RECORD, ("query", pa.string())])

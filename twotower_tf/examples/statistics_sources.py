@@ -12,8 +12,8 @@ import pyarrow.parquet
 from twotower_tf.config import Config
 from twotower_tf.config.features import Feature
 from twotower_tf.examples import statistics
-from twotower_tf.examples.building.plan import CatalogueSnapshot
 from twotower_tf.examples.event_table import arrow_type, event_column, event_schema
+from twotower_tf.examples.plan import CatalogueSnapshot
 from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID, RawFeature, raw_features
 from twotower_tf.examples.statistics import Statistics
 

@@ -5,8 +5,8 @@ import tensorflow as tf
 from twotower_tf.frequency import tables
 from twotower_tf.frequency.base import FrequencyEstimator
 from twotower_tf.frequency.bucket import LARGEST_WEIGHT, TAGS, Bucket, pack, tags_of, unpack
-from twotower_tf.frequency.hashing import fingerprint, hash_to_buckets
-from twotower_tf.frequency.replicas import gather_from_replicas
+from twotower_tf.graph.hashing import fingerprint, hash_to_buckets
+from twotower_tf.graph.replicas import gather_from_replicas
 
 _WAYS = 8  # 8 words of 4 bytes are half a cache line.
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from twotower_tf.frequency.hashing import fingerprint
-from twotower_tf.frequency.replicas import gather_from_replicas, replica_count, rows_before
+from twotower_tf.graph.hashing import fingerprint
+from twotower_tf.graph.replicas import gather_from_replicas, replica_count, rows_before
 from twotower_tf.models.losses.batch_loss import WholeBatch
 from twotower_tf.models.losses.in_batch import distinct_items
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from twotower_tf.frequency.hashing import fingerprint, hash_to_buckets
+from twotower_tf.graph.hashing import fingerprint, hash_to_buckets
 
 # Tables, features and the sketch hash the same fingerprints; different seeds keep an id's
 # collisions in one from being its collisions in the other.

@@ -10,7 +10,7 @@ from twotower_tf.examples.schema import raw_features
 from twotower_tf.frequency.adaptive import AdaptiveFrequencyEstimator
 from twotower_tf.frequency.base import FrequencyEstimator
 from twotower_tf.frequency.estimator import StreamingFrequencyEstimator
-from twotower_tf.frequency.replicas import sum_over_replicas
+from twotower_tf.graph.replicas import sum_over_replicas
 from twotower_tf.models.candidates import (
     Candidates,
     RawCandidates,

@@ -18,7 +18,6 @@ from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.progress import progress
 from twotower_tf.training.callbacks import ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
-from twotower_tf.training.runtime import make_deterministic
 from twotower_tf.training.uniform_negatives import with_uniform_negatives
 
 
@@ -150,3 +149,9 @@ class Trainer:
         distinct_share = health.pop("distinct_share")
         metrics |= {f"sketch_{name}": value for name, value in health.items()}
         return metrics | {"distinct_share": distinct_share if examples else None}
+
+
+def make_deterministic(seed: int) -> None:
+    """Seeds Python, NumPy and TensorFlow, and chooses TensorFlow's deterministic kernels."""
+    tf.keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()

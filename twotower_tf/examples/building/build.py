@@ -17,9 +17,7 @@ from collections.abc import Sequence
 from twotower_tf import beam_runs, storage
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError, JobError
-from twotower_tf.examples.building import build_progress
-from twotower_tf.examples.building.outcome import Outcome
-from twotower_tf.examples.building.plan import Plan
+from twotower_tf.examples import build_progress
 from twotower_tf.examples.building.planning import (
     KIND,
     days_to_build,
@@ -29,6 +27,8 @@ from twotower_tf.examples.building.planning import (
 )
 from twotower_tf.examples.building.publish import PUBLISHED, Publisher, count_names
 from twotower_tf.examples.items import item_lookup
+from twotower_tf.examples.outcome import Outcome
+from twotower_tf.examples.plan import Plan
 
 JOB = "build_examples"
 

@@ -14,9 +14,9 @@ from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.errors import InputError
-from twotower_tf.examples.building.plan import CatalogueSnapshot, Plan, ProfilesSnapshot
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot, snapshots
 from twotower_tf.examples.items import item_lookup
+from twotower_tf.examples.plan import CatalogueSnapshot, Plan, ProfilesSnapshot
 from twotower_tf.examples.records import check_columns
 from twotower_tf.examples.users import histories
 

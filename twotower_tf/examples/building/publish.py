@@ -8,14 +8,14 @@ from twotower_tf.config import Config
 from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.errors import InputError
 from twotower_tf.examples import rejects, statistics, statistics_sources
-from twotower_tf.examples.building.outcome import Outcome, input_entry, manifest_entry
-from twotower_tf.examples.building.plan import SPLITS, Plan, example_shard_name, shard_path
 from twotower_tf.examples.building.planning import KIND
-from twotower_tf.examples.building.scratch_files import whole_file
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot
 from twotower_tf.examples.encoding import tfrecord
+from twotower_tf.examples.outcome import Outcome, input_entry, manifest_entry
+from twotower_tf.examples.plan import SPLITS, Plan, example_shard_name, shard_path
 from twotower_tf.examples.users import histories
 from twotower_tf.examples.users.histories import Link
+from twotower_tf.storage.whole_files import whole_file
 
 # The kinds of partitions, in the order in which those of a day are published.
 PUBLISHED = (

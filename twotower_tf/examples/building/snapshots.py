@@ -16,9 +16,9 @@ from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.errors import InputError
 from twotower_tf.examples import rejects
-from twotower_tf.examples.building.outcome import input_entry, manifest_entry
-from twotower_tf.examples.building.plan import latest
 from twotower_tf.examples.items import catalogue
+from twotower_tf.examples.outcome import input_entry, manifest_entry
+from twotower_tf.examples.plan import latest
 from twotower_tf.examples.records import check_columns
 from twotower_tf.examples.users import profiles
 

@@ -17,15 +17,18 @@ from apache_beam import pvalue
 from twotower_tf import storage
 from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
-from twotower_tf.examples import rejects
-from twotower_tf.examples.building import build_progress
-from twotower_tf.examples.building.outcome import Report, count, problem, written
-from twotower_tf.examples.building.plan import Plan, shard_path
-from twotower_tf.examples.building.scratch_files import whole_file
-from twotower_tf.examples.reading.event_reading import EventReader, LogReader, Rejected
-from twotower_tf.examples.reading.search_reading import SearchReader
+from twotower_tf.examples import build_progress, rejects
+from twotower_tf.examples.outcome import Report, count, problem, written
+from twotower_tf.examples.plan import Plan, shard_path
+from twotower_tf.examples.reading.event_reading import (
+    EventReader,
+    LogReader,
+    Rejected,
+    SearchReader,
+)
 from twotower_tf.examples.shards.event_chunks import NOWHERE, Place, cut_by_shard
 from twotower_tf.examples.shards.shard import ShardMaker
+from twotower_tf.storage.whole_files import whole_file
 
 # What the driver has to know goes to the outcome.
 _CHUNKS, _REJECTED, _OUTCOME = "chunks", "rejected", "outcome"

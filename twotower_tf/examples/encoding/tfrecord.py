@@ -17,7 +17,6 @@ import pyarrow as pa
 from isal import isal_zlib
 
 from twotower_tf import storage
-from twotower_tf.examples.building.scratch_files import whole_file
 from twotower_tf.examples.encoding.wire_format import (
     BINARY,
     byte_lengths,
@@ -25,6 +24,7 @@ from twotower_tf.examples.encoding.wire_format import (
     joined,
     offsets_of,
 )
+from twotower_tf.storage.whole_files import whole_file
 
 # Of ISA-L's levels 0 to 3: on examples of a video log 10 times as fast as zlib's level 4, for
 # files 1 % larger.

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from twotower_tf.errors import JobError
-from twotower_tf.examples.building.scratch_files import whole_file
 from twotower_tf.storage import Partition, Workdir, arrow_input, checksum, day_range, for_tensorflow
+from twotower_tf.storage.whole_files import whole_file
 
 KIND = "item_counts"
 _FILE = "items.parquet"

@@ -15,6 +15,8 @@ from twotower_tf.examples.reading.log_columns import LogColumns, UsualColumns
 from twotower_tf.examples.records import (
     Event,
     EventParser,
+    Search,
+    SearchParser,
     history_separator,
     required_columns,
     since_time,
@@ -121,3 +123,37 @@ def _value(raw: RawFeature, event: Event):
 
 def _numbers(columns: UsualColumns, name: str | None, take: Callable) -> pa.Array:
     return pa.nulls(len(columns.rows), pa.float64()) if name is None else take(name, numbers)
+
+
+_SEARCH_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("user_id", pa.string()),
+        ("query", pa.string()),
+        ("timestamp", pa.int64()),
+    ]
+)
+
+
+class SearchColumns(LogColumns):
+    """Turns batches of the search files' records into tables of searches.
+
+    Their columns: ``row`` (of the batch), ``user_id``, ``query``, ``timestamp``.
+    """
+
+    def __init__(self, config: Config):
+        self._columns = config.source.searches.columns
+        self._longest = config.examples.max_id_bytes
+        super().__init__(SearchParser(config), _SEARCH_SCHEMA)
+        self.needed = tuple(required_columns(config, "searches"))
+
+    def _values(self, records: Sequence[Search]) -> dict[str, list]:
+        return {name: [getattr(one, name) for one in records] for name in _SEARCH_SCHEMA.names[1:]}
+
+    def _usual(self, columns: UsualColumns) -> dict[str, pa.Array]:
+        convert_id = partial(ids, longest=self._longest)
+        return {
+            "user_id": columns.required(self._columns.user_id, convert_id),
+            "query": columns.required(self._columns.query, texts),
+            "timestamp": columns.required(self._columns.timestamp, self._time),
+        }

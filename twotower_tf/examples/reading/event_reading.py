@@ -23,10 +23,10 @@ from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.record_batches import RecordBatch, read_batches
 from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
-from twotower_tf.examples.building.plan import Plan, day_number
-from twotower_tf.examples.event_table import event_schema
+from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
 from twotower_tf.examples.hashes import text_hashes
-from twotower_tf.examples.reading.event_columns import EventColumns
+from twotower_tf.examples.plan import Plan, day_number
+from twotower_tf.examples.reading.event_columns import EventColumns, SearchColumns
 from twotower_tf.examples.reading.event_rewards import EventRewards
 from twotower_tf.examples.reading.log_columns import LogColumns, Reason
 from twotower_tf.examples.rejects import rejected_line
@@ -266,3 +266,18 @@ def _other_day(one: str, own_day: int, day: int) -> str:
     actual, expected = datetime.date.fromordinal(own_day), datetime.date.fromordinal(day)
     kind = "late" if own_day < day else "ahead of its time"
     return f"{kind}: {one} of {actual} in a file of {expected}"
+
+
+class SearchReader(LogReader):
+    """Reads splits of search files."""
+
+    log = "searches"
+    one = "a search"
+
+    def __init__(self, plan: Plan):
+        super().__init__(plan, SearchColumns(plan.config), SEARCH_SCHEMA)
+
+    def _joined(
+        self, parsed: pa.Table, days: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], list[Reason]]:
+        return {}, []

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from twotower_tf.config.examples import Reward
-from twotower_tf.examples.building.plan import Plan
+from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.reading.log_columns import Reason
 from twotower_tf.examples.values import rejected
 

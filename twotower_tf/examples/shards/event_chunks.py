@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from twotower_tf import storage
 from twotower_tf.examples import hashes
-from twotower_tf.examples.building.scratch_files import whole_file
+from twotower_tf.storage.whole_files import whole_file
 
 FOLDER = "chunks"
 # So many events are held back and cut together: few large chunks are faster than many small ones.

@@ -7,17 +7,16 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from twotower_tf import storage
-from twotower_tf.examples import statistics
-from twotower_tf.examples.building import build_progress
-from twotower_tf.examples.building.outcome import Report, written
-from twotower_tf.examples.building.plan import SPLITS, Plan, example_shard_name, shard_path
-from twotower_tf.examples.building.scratch_files import whole_file
-from twotower_tf.examples.encoding.example_encoder import ExampleEncoder
+from twotower_tf.examples import build_progress, statistics
 from twotower_tf.examples.encoding.tfrecord import RecordWriter
+from twotower_tf.examples.outcome import Report, written
+from twotower_tf.examples.plan import SPLITS, Plan, example_shard_name, shard_path
 from twotower_tf.examples.shards import choice
+from twotower_tf.examples.shards.example_encoder import ExampleEncoder
 from twotower_tf.examples.shards.shard_joins import JoinedDays, OrderedExamples, joined_days
 from twotower_tf.examples.shards.timeline import group_starts
 from twotower_tf.examples.statistics_sources import StatisticsMaker
+from twotower_tf.storage.whole_files import whole_file
 
 # So many examples are encoded at once: enough for whole columns to pay, few enough for the memory.
 _EXAMPLES_TOGETHER = 1 << 13

@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from twotower_tf import storage
-from twotower_tf.examples.building.outcome import Report, count, written
-from twotower_tf.examples.building.plan import Plan, shard_path
-from twotower_tf.examples.event_table import event_schema
-from twotower_tf.examples.search_table import SEARCH_SCHEMA
+from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
+from twotower_tf.examples.outcome import Report, count, written
+from twotower_tf.examples.plan import Plan, shard_path
 from twotower_tf.examples.shards import choice
 from twotower_tf.examples.shards.event_chunks import Place, joined
 from twotower_tf.examples.shards.example_files import ExampleFiles

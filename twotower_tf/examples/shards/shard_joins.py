@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from twotower_tf.examples.building.plan import CatalogueSnapshot, Plan, ProfilesSnapshot
+from twotower_tf.examples.plan import CatalogueSnapshot, Plan, ProfilesSnapshot
 from twotower_tf.examples.shards.shard_events import ShardEvents
 from twotower_tf.examples.shards.timeline import group_starts
 from twotower_tf.examples.users import profiles

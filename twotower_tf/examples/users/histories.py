@@ -25,10 +25,10 @@ import pyarrow as pa
 import pyarrow.compute
 
 from twotower_tf.errors import InputError
-from twotower_tf.examples.building.scratch_files import whole_file
 from twotower_tf.examples.hashes import shards, text_hashes
 from twotower_tf.examples.users import user_files
 from twotower_tf.storage import Partition, Workdir
+from twotower_tf.storage.whole_files import whole_file
 
 KIND = "histories"
 SCHEMA = pa.schema(

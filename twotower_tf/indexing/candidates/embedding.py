@@ -17,7 +17,6 @@ from twotower_tf import beam_runs
 from twotower_tf.config import Config
 from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.errors import JobError
-from twotower_tf.examples.building.scratch_files import whole_file
 from twotower_tf.examples.items.catalogue_reader import row_groups
 from twotower_tf.indexing.candidates.embedding_files import KIND
 from twotower_tf.indexing.candidates.embedding_shards import (
@@ -30,6 +29,7 @@ from twotower_tf.indexing.candidates.selection import Selected
 from twotower_tf.models.inference import TowerInference, report_broken
 from twotower_tf.progress import progress
 from twotower_tf.storage import Partition, Workdir, filled_on_disk, move_all, open_input, read_json
+from twotower_tf.storage.whole_files import whole_file
 
 # Of a shard: some seconds of work, some dozens of megabytes.
 _MOST_ROWS = 65_536

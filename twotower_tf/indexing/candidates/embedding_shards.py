@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from twotower_tf.config import Config
-from twotower_tf.examples.building.scratch_files import whole_file
 from twotower_tf.examples.items.catalogue_reader import RowGroup, read_row_group
 from twotower_tf.indexing.candidates.embedding_files import embedding_table
-from twotower_tf.indexing.saved_model.item_versions import item_versions
+from twotower_tf.indexing.candidates.item_versions import item_versions
 from twotower_tf.models.inference import TowerInference, finite_rows
 from twotower_tf.storage import checksum, open_input, write_json
+from twotower_tf.storage.whole_files import whole_file
 
 _MOST_BROKEN_NAMED = 3
 

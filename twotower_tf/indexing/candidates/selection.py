@@ -25,8 +25,8 @@ from twotower_tf.examples.items.catalogue_reader import (
 )
 from twotower_tf.examples.items.item_counts import count_items
 from twotower_tf.examples.values import SECONDS_PER_DAY
-from twotower_tf.indexing.candidates.id_lists import read_ids
 from twotower_tf.storage import Partition, Workdir
+from twotower_tf.storage.files import read_ids
 
 _SECONDS_PER_HOUR = 3600
 # Older than any real time, and far enough from the ends of int64 to be negated.

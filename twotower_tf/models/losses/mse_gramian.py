@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from twotower_tf.frequency.replicas import sum_over_replicas
+from twotower_tf.graph.replicas import sum_over_replicas
 from twotower_tf.models.losses.batch_loss import BatchLoss, WholeBatch, mean_over_examples
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from twotower_tf.frequency.hashing import fingerprint
+from twotower_tf.graph.hashing import fingerprint
 from twotower_tf.models.losses.batch_loss import BatchLoss, WholeBatch, mean_over_examples
 
 

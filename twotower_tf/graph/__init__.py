@@ -1,0 +1,1 @@
+"""What several rooms compute in TensorFlow: fingerprints and hashing, gathering over replicas."""

@@ -1,1 +1,0 @@
-"""Releases: published, changed, refreshed, asked."""

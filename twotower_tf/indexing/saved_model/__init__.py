@@ -1,1 +1,0 @@
-"""The stitched SavedModel: signatures, retrieval, fresh items, what lies beside it."""

@@ -1,0 +1,1 @@
+"""Releases: gates, publishing, changing which is current, refreshing, cards."""

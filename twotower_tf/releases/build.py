@@ -1,0 +1,142 @@
+"""The index build, stage by stage: selection, embeddings, index, the stitched release candidate.
+
+Yi et al. 2019, section 5.
+"""
+
+import dataclasses
+import datetime
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from absl import logging
+
+from twotower_tf.config import Config
+from twotower_tf.examples.items.item_counts import count_items
+from twotower_tf.examples.schema import raw_features
+from twotower_tf.indexing.candidates.embedding import embed_candidates
+from twotower_tf.indexing.candidates.embedding_files import read_embeddings
+from twotower_tf.indexing.candidates.item_versions import ItemVersions
+from twotower_tf.indexing.candidates.selection import coverage, select_candidates
+from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
+from twotower_tf.indexing.kinds.index_recall import IndexRecall
+from twotower_tf.indexing.kinds.indexes import INDEX_KINDS, Index, choose_kind
+from twotower_tf.models.inference import TowerInference
+from twotower_tf.models.two_tower import TwoTowerModel
+from twotower_tf.serving.stitching import StitchedModel
+from twotower_tf.storage import Workdir, scratch
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltIndex:
+    """A release candidate.
+
+    Attributes:
+        stitched: The model to be saved.
+        metrics: ``selection`` (``Selected.report``), ``broken`` (items whose vectors are not
+            finite), ``coverage`` (the share of the training examples of the last
+            ``selection.coverage_days`` days whose item is in the index; None without examples),
+            ``kind``, ``items``, ``dim``, ``index_recall`` (None if there were no queries),
+            ``index_recall_at``, ``extent`` (how far an approximate index looks), and
+            ``selection_seconds``, ``embedding_seconds``, ``index_seconds``, ``seconds``.
+    """
+
+    stitched: StitchedModel
+    metrics: dict
+
+    def save(self, folder: str) -> None:
+        """Writes the SavedModel; what ``releases.publish`` takes."""
+        self.stitched.save(folder, self.metrics["kind"])
+
+
+def build_index(
+    config: Config,
+    workdir: Workdir,
+    model: TwoTowerModel,
+    day: datetime.date,
+    query_embeddings: np.ndarray | None,
+    beam_args: Sequence[str] = (),
+) -> BuiltIndex:
+    """Builds a release candidate of the day's catalogue, and the partition ``embeddings`` with it.
+
+    An approximate index gets the cheapest setting that reaches ``index.recall``.
+
+    Args:
+        config: Says which features there are, which items to take, which index, which gates.
+        workdir: Has the catalogue; the newest one up to the day is taken.
+        model: Its towers.
+        day: Items published after it are left out.
+        query_embeddings: float32 [Q, d] of real queries to measure the index with; with None, or
+            Q = 0, its recall is not measured.
+        beam_args: Beam's own flags; with any, a large catalogue is embedded by a Beam job.
+
+    Raises:
+        InputError: If there is no catalogue of the day or before, or a list of ids can't be read.
+        JobError: If no item is left to recommend, or too many embeddings are not finite; or if
+            another process is building an index in this work directory.
+    """
+    start = time.monotonic()
+    selected = select_candidates(config, workdir, day)
+    embedding_start = time.monotonic()
+    tower = TowerInference(model.candidate_tower, config, "candidate")
+    with scratch(workdir.path("build_index")) as folder:
+        embedded = embed_candidates(config, workdir, tower, selected, day, folder, beam_args)
+    item_ids, embeddings = read_embeddings(embedded.partition)
+    index_start = time.monotonic()
+    index, measured = _index(config, embeddings, query_embeddings)
+    stitched = StitchedModel(
+        model.query_tower,
+        model.candidate_tower,
+        index,
+        ItemVersions(pa.array(item_ids, pa.string()), embedded.versions),
+        raw_features(config, "query"),
+        raw_features(config, "candidate"),
+        config.index.default_k,
+    )
+    end = time.monotonic()
+    metrics = {
+        "selection": selected.report,
+        "broken": embedded.partition.manifest()["broken"],
+        "coverage": _coverage(config, workdir, day, item_ids),
+        **measured,
+        "selection_seconds": embedding_start - start,
+        "embedding_seconds": index_start - embedding_start,
+        "index_seconds": end - index_start,
+        "seconds": end - start,
+    }
+    return BuiltIndex(stitched, metrics)
+
+
+def _index(
+    config: Config, embeddings: np.ndarray, query_embeddings: np.ndarray | None
+) -> tuple[Index, dict]:
+    """Returns the index, and what it is and was measured to be."""
+    kind = choose_kind(config.index, len(embeddings))
+    index = INDEX_KINDS[kind](embeddings, config.index)
+    recall = None
+    if query_embeddings is not None and len(query_embeddings):
+        measure = IndexRecall(query_embeddings, embeddings, config.index.recall_at)
+        recall = measure.reach(index, config.index.recall)
+    return index, {
+        "kind": kind,
+        "items": len(embeddings),
+        "dim": embeddings.shape[1],
+        "index_recall": recall,
+        "index_recall_at": min(config.index.recall_at, len(embeddings)),
+        "extent": dataclasses.asdict(index.extent) if isinstance(index, ApproximateIndex) else None,
+    }
+
+
+def _coverage(
+    config: Config, workdir: Workdir, day: datetime.date, item_ids: np.ndarray
+) -> float | None:
+    days = config.selection.coverage_days
+    covered = coverage(count_items(workdir, day, days), item_ids)
+    if covered is not None:
+        logging.info(
+            "the index covers %.2f %% of the training examples of the last %d days",
+            100 * covered,
+            days,
+        )
+    return covered

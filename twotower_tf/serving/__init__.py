@@ -1,0 +1,1 @@
+"""The stitched SavedModel: signatures, retrieval, fresh items, what lies beside it; asking it."""

@@ -1,0 +1,1 @@
+"""A video platform with known tastes: its users, items and logs (off the product path)."""

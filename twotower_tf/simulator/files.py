@@ -1,0 +1,165 @@
+"""The simulator's ids and files: rows of numbers in, lines of ids and names out."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from twotower_tf.simulator.world import COUNTRIES, DEVICES, World
+
+_COLUMNS = ("user_id", "item_id", "timestamp", "seed_item_id", "watched_seconds", "device")
+_ROWS_AT_ONCE = 50_000
+
+
+def user_id(row: int) -> str:
+    """Returns the id of a user's row, such as u00012."""
+    return f"u{row:05d}"
+
+
+def item_id(row: int) -> str:
+    """Returns the id of a video's row, such as v000123."""
+    return f"v{row:06d}"
+
+
+def row_of(name: str, name_of: Callable[[int], str], count: int, kind: str) -> int:
+    """Returns the row that `name_of` gives this name.
+
+    Args:
+      name: the id.
+      name_of: `user_id` or `item_id`.
+      count: rows below this exist.
+      kind: what the id names, for the message.
+
+    Raises:
+      ValueError: no row has that name.
+    """
+    digits = name[1:] if isinstance(name, str) else ""
+    row = int(digits) if digits.isascii() and digits.isdigit() else count
+    if row >= count or name_of(row) != name:
+        raise ValueError(
+            f"no {kind} has the id {name!r}: ids go from {name_of(0)} to {name_of(count - 1)}"
+        )
+    return row
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """Gives a temporary path to write, which takes the name `path` when the block succeeds.
+
+    Args:
+      path: the final path; its folder is made if it is not there.
+
+    Yields:
+      A hidden path in the same folder; it is removed if the block fails.
+    """
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".{name}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(temporary)
+        raise
+
+
+def write_users(path: str, world: World) -> None:
+    """Writes one JSON object a user: user_id, country, age."""
+    columns = (world.users.country.tolist(), world.users.age.tolist())
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        for row, (country, age) in enumerate(zip(*columns, strict=True)):
+            record = {"user_id": user_id(row), "country": COUNTRIES[country], "age": age}
+            file.write(json.dumps(record) + "\n")
+
+
+def write_items(path: str, world: World, published: int) -> None:
+    """Writes one JSON object for each of the first `published` videos.
+
+    The fields are item_id, title, channel_id, topics (its topic, perhaps a second), and
+    duration_seconds and published_at (Unix seconds).
+    """
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        for first in range(0, published, _ROWS_AT_ONCE):
+            rows = range(first, min(first + _ROWS_AT_ONCE, published))
+            file.writelines(json.dumps(item) + "\n" for item in _items(world, rows))
+
+
+def _items(world: World, rows: range) -> Iterator[dict[str, Any]]:
+    videos, here = world.videos, slice(rows.start, rows.stop)
+    start = int(np.datetime64(world.settings.start, "s").astype(np.int64))
+    published_at = start + videos.publish_day[here] * 86_400 + videos.publish_second[here]
+    columns = (
+        videos.title[here],
+        videos.channel[here],
+        videos.topic[here],
+        videos.second_topic[here],
+        videos.duration[here],
+        published_at,
+    )
+    for row, title, channel, topic, second, duration, published in zip(
+        rows, *(column.tolist() for column in columns), strict=True
+    ):
+        yield {
+            "item_id": item_id(row),
+            "title": " ".join(world.words[word] for word in title),
+            "channel_id": f"c{channel:04d}",
+            "topics": [f"topic_{t:02d}" for t in (topic, second) if t >= 0],
+            "duration_seconds": duration,
+            "published_at": published,
+        }
+
+
+Rows = Iterator[tuple[str, str, int, str | None, float, str]]
+
+
+def _event_rows(events: npt.NDArray[np.void]) -> Rows:
+    names = ("user", "item", "timestamp", "seed", "watched_seconds", "device")
+    columns = (events[name].tolist() for name in names)
+    for user, item, timestamp, seed, watched, device in zip(*columns, strict=True):
+        seed_item = item_id(seed) if seed >= 0 else None
+        yield user_id(user), item_id(item), timestamp, seed_item, watched, DEVICES[device]
+
+
+def _write_jsonl(path: str, chunks: Iterable[npt.NDArray[np.void]]) -> None:
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        for chunk in chunks:
+            # Ids and device names need no escaping, so this is several times json.dumps' speed.
+            file.writelines(
+                f'{{"user_id": "{user}", "item_id": "{item}", "timestamp": {timestamp}, '
+                f'"seed_item_id": {"null" if seed is None else chr(34) + seed + chr(34)}, '
+                f'"watched_seconds": {watched}, "device": "{device}"}}\n'
+                for user, item, timestamp, seed, watched, device in _event_rows(chunk)
+            )
+
+
+def _write_csv(path: str, chunks: Iterable[npt.NDArray[np.void]]) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for chunk in chunks:
+            writer.writerows(_event_rows(chunk))
+
+
+def _write_parquet(path: str, chunks: Iterable[npt.NDArray[np.void]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = (pa.string(), pa.string(), pa.int64(), pa.string(), pa.float64(), pa.string())
+    schema = pa.schema(list(zip(_COLUMNS, kinds, strict=True)))
+    with pq.ParquetWriter(path, schema) as writer:
+        for chunk in chunks:
+            columns = zip(*_event_rows(chunk), strict=True)
+            arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+            if arrays:
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+EVENT_WRITERS = {"jsonl": _write_jsonl, "csv": _write_csv, "parquet": _write_parquet}

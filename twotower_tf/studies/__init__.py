@@ -1,0 +1,1 @@
+"""What reproduces the papers' experiments (off the product path)."""
