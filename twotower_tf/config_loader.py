@@ -3,13 +3,12 @@
 import hashlib
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import yaml
 from pydantic import ValidationError
 
 from twotower_tf.config import Config
-from twotower_tf.config.losses import LOSS_KINDS
 from twotower_tf.errors import InputError
 from twotower_tf.storage import checksum, exists
 
@@ -104,16 +103,27 @@ def _list_position(place: list, key: str, override: str) -> int:
 
 def _describe(error: ValidationError) -> str:
     """Words the first mistake, key path first, and counts the others."""
-    errors = error.errors(include_url=False)
-    first = errors[0]
-    where = _key_path(first["loc"])
+    mistakes = list(_mistakes(error))
+    location, first = mistakes[0]
+    where = _key_path(location)
     message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     described = f"{where}: {message}" if where else message
     if first["type"] not in ("value_error", "missing"):
         described += f", got {_shown(first['input'])}"
-    if len(errors) > 1:
-        described += f" (and {len(errors) - 1} more)"
+    if len(mistakes) > 1:
+        described += f" (and {len(mistakes) - 1} more)"
     return _one_line(described)
+
+
+def _mistakes(error: ValidationError, above: tuple = ()) -> Iterator[tuple[tuple, dict]]:
+    """Yields each mistake with its place; those of a section of a registry come one in another."""
+    for mistake in error.errors(include_url=False):
+        location = above + mistake["loc"]
+        inner = mistake.get("ctx", {}).get("error")
+        if isinstance(inner, ValidationError):
+            yield from _mistakes(inner, location)
+        else:
+            yield location, mistake
 
 
 def _key_path(location: tuple) -> str:
@@ -130,8 +140,6 @@ def _key_path(location: tuple) -> str:
 
 
 def _is_tag(location: tuple, position: int) -> bool:
-    if position == 1 and location[0] == "loss":
-        return location[1] in LOSS_KINDS
     if position == 3 and location[0] == "tables":
         return location[2] == "vocabulary"
     return position > 0 and isinstance(location[position - 1], int)

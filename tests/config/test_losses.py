@@ -2,8 +2,7 @@
 
 import pytest
 
-from twotower_tf.config import Config
-from twotower_tf.config.losses import LOSS_KINDS
+from twotower_tf.config.registries import LOSSES
 from twotower_tf.config_loader import load_config, model_fingerprint
 from twotower_tf.errors import InputError
 
@@ -15,7 +14,7 @@ def _at_the_root(monkeypatch, request):
     monkeypatch.chdir(request.config.rootpath)
 
 
-@pytest.mark.parametrize("kind", LOSS_KINDS)
+@pytest.mark.parametrize("kind", LOSSES.sections)
 def test_every_kind_can_be_chosen_with_its_defaults(kind):
     assert load_config(DEMO, [f"loss={{kind: {kind}}}"]).loss.kind == kind
 
@@ -25,7 +24,7 @@ def test_without_a_kind_the_loss_is_the_corrected_softmax():
         "kind": "corrected_softmax",
         "temperature": 0.3,
     }
-    assert Config.model_fields["loss"].default.kind == "corrected_softmax"
+    assert LOSSES.parse({}).kind == "corrected_softmax"
 
 
 def test_parameters_of_each_kind_are_read():

@@ -9,17 +9,8 @@ import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
 
 import tensorflow as tf  # isort: skip
 
+from twotower_tf.config.registries import LOSSES
 from twotower_tf.models.losses import (
-    LOSSES,
-    CorrectedSoftmax,
-    CorrectedSoftmaxByExample,
-    CorrectedSoftmaxByExampleMasked,
-    MixedSoftmax,
-    MseGramian,
-    PairwiseHinge,
-    PlainSoftmax,
-    Pointwise,
-    RefinedSoftmax,
     corrected_softmax,
     corrected_softmax_by_example,
     corrected_softmax_by_example_masked,
@@ -31,9 +22,18 @@ from twotower_tf.models.losses import (
     pointwise,
     refined_softmax,
 )
+from twotower_tf.models.losses.corrected_softmax import CorrectedSoftmax
+from twotower_tf.models.losses.corrected_softmax_by_example import CorrectedSoftmaxByExample
+from twotower_tf.models.losses.corrected_softmax_by_example_masked import (
+    CorrectedSoftmaxByExampleMasked,
+)
 from twotower_tf.models.losses.in_batch import distinct_items, weighted_softmax_loss
-from twotower_tf.models.losses.mixed_softmax import probability_by_either_route
-from twotower_tf.models.losses.refined_softmax import probability_beside
+from twotower_tf.models.losses.mixed_softmax import MixedSoftmax, probability_by_either_route
+from twotower_tf.models.losses.mse_gramian import MseGramian
+from twotower_tf.models.losses.pairwise_hinge import PairwiseHinge
+from twotower_tf.models.losses.plain_softmax import PlainSoftmax
+from twotower_tf.models.losses.pointwise import Pointwise
+from twotower_tf.models.losses.refined_softmax import RefinedSoftmax, probability_beside
 
 DISTINCT = [CorrectedSoftmax, MixedSoftmax]
 BY_EXAMPLE = [CorrectedSoftmaxByExample, CorrectedSoftmaxByExampleMasked, PlainSoftmax]
@@ -271,7 +271,7 @@ def test_same_batch_in_a_graph_gives_the_same_bits_twice(kind):
 
 def test_only_the_corrected_losses_need_probabilities_and_only_the_mixed_one_negatives():
     uncorrected = {PlainSoftmax, MseGramian, Pointwise, PairwiseHinge}
-    kinds = set(LOSSES.values())
+    kinds = set(map(LOSSES.implementation, LOSSES.sections))
     assert {kind for kind in kinds if not kind.needs_probabilities} == uncorrected
     assert {kind for kind in kinds if kind.needs_negatives} == {MixedSoftmax}
     batch = BATCHES["duplicates"]
@@ -324,7 +324,7 @@ def test_registry_names_every_loss():
         "mse_gramian": MseGramian,
         "pointwise": Pointwise,
         "pairwise_hinge": PairwiseHinge,
-    } == LOSSES
+    } == {kind: LOSSES.implementation(kind) for kind in LOSSES.sections}
 
 
 @pytest.mark.parametrize("kind", ALL)

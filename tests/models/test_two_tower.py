@@ -8,8 +8,9 @@ from twotower_tf.config import Config
 # isort: split
 import tensorflow as tf
 
-from twotower_tf.config.losses import LOSS_KINDS
-from twotower_tf.models.losses import LOSSES
+from twotower_tf.config.registries import LOSSES
+from twotower_tf.models.losses.corrected_softmax import CorrectedSoftmax
+from twotower_tf.models.losses.plain_softmax import PlainSoftmax
 from twotower_tf.models.two_tower import TwoTowerModel, blank_features
 
 _CONFIG = Config.model_validate(
@@ -117,10 +118,8 @@ def test_blank_features_are_the_defaults_with_empty_lists():
 def test_a_loss_that_corrects_needs_an_estimator():
     model = TwoTowerModel.from_config(_CONFIG)
     with pytest.raises(ValueError, match="CorrectedSoftmax needs a FrequencyEstimator"):
-        TwoTowerModel(
-            model.query_tower, model.candidate_tower, LOSSES["corrected_softmax"](0.1), None
-        )
-    TwoTowerModel(model.query_tower, model.candidate_tower, LOSSES["plain_softmax"](0.1), None)
+        TwoTowerModel(model.query_tower, model.candidate_tower, CorrectedSoftmax(0.1), None)
+    TwoTowerModel(model.query_tower, model.candidate_tower, PlainSoftmax(0.1), None)
 
 
 def _with_loss(**loss) -> Config:
@@ -166,7 +165,7 @@ def test_mixed_loss_without_negatives_in_the_batch_says_where_they_come_from():
         model.compute_loss(_batch())
 
 
-@pytest.mark.parametrize("kind", LOSS_KINDS)
+@pytest.mark.parametrize("kind", LOSSES.sections)
 def test_every_loss_of_the_configuration_trains_the_model(kind):
     model = TwoTowerModel.from_config(_with_loss(kind=kind))
     before = [variable.numpy() for variable in model.trainable_variables]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from twotower_tf.config.examples import Examples, Statistics
 from twotower_tf.config.features import BuiltVocabulary, Table, Tower
 from twotower_tf.config.index import Gates, Index
-from twotower_tf.config.losses import CorrectedSoftmaxLoss, Loss
+from twotower_tf.config.registries import LOSSES
 from twotower_tf.config.section import Name, Section, nearest
 from twotower_tf.config.selection import Embedding, Selection, check_selection
 from twotower_tf.config.source import Source
@@ -30,7 +30,7 @@ class Config(Section):
     tables: dict[Name, Table] = Field(default_factory=dict)
     query: Tower
     candidate: Tower
-    loss: Loss = CorrectedSoftmaxLoss()
+    loss: LOSSES.section = Field(default_factory=dict, validate_default=True)
     estimator: Estimator = Estimator()
     optimizer: Optimizer = Optimizer()
     training: Training = Training()

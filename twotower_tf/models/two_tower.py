@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from twotower_tf.config import Config
+from twotower_tf.config.registries import LOSSES
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.frequency.adaptive import AdaptiveFrequencyEstimator
 from twotower_tf.frequency.base import FrequencyEstimator
@@ -18,7 +19,7 @@ from twotower_tf.models.candidates import (
     raw_candidates,
 )
 from twotower_tf.models.embeddings import EmbeddingTable
-from twotower_tf.models.losses import BatchLoss, build_loss
+from twotower_tf.models.losses.batch_loss import BatchLoss
 from twotower_tf.models.losses.mixed_softmax import probability_by_either_route
 from twotower_tf.models.towers import build_tables, build_tower
 
@@ -72,7 +73,7 @@ class TwoTowerModel(tfrs.Model):
         model = cls(
             build_tower(config.query, tables, config.seed + 2000, "query_tower"),
             build_tower(config.candidate, tables, config.seed + 3000, "candidate_tower"),
-            build_loss(config.loss, config.candidate.layers[-1]),
+            LOSSES.make(config.loss, config.candidate.layers[-1]),
             _ESTIMATORS[config.estimator.kind](
                 buckets=config.estimator.buckets,
                 hashes=config.estimator.hashes,

@@ -1,14 +1,14 @@
-"""The losses of the configuration: a section for each ``kind``, which refuses what is not its own.
+"""What the configuration says of each loss: a section a ``kind``, which refuses what isn't its own.
 
 What each computes is told in ``docs/losses.md`` and in the file of its name in ``models/losses``.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from twotower_tf.config.section import Positive, Section, nearest
+from twotower_tf.config.registries import LOSSES
+from twotower_tf.config.section import Positive, Section
 
 Temperature = Annotated[float, Field(gt=0.0)]
 
@@ -87,31 +87,18 @@ class PairwiseHingeLoss(CosineLoss):
     margin: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
 
 
-_Kinds = (
-    CorrectedSoftmaxLoss
-    | CorrectedSoftmaxByExampleLoss
-    | CorrectedSoftmaxByExampleMaskedLoss
-    | PlainSoftmaxLoss
-    | RefinedSoftmaxLoss
-    | MixedSoftmaxLoss
-    | MseGramianLoss
-    | PointwiseLoss
-    | PairwiseHingeLoss
+LOSSES.add(CorrectedSoftmaxLoss, "twotower_tf.models.losses.corrected_softmax:CorrectedSoftmax")
+LOSSES.add(
+    CorrectedSoftmaxByExampleLoss,
+    "twotower_tf.models.losses.corrected_softmax_by_example:CorrectedSoftmaxByExample",
 )
-LOSS_KINDS = tuple(kind.model_fields["kind"].annotation.__args__[0] for kind in _Kinds.__args__)
-
-
-def _with_kind(values):
-    """Fills in the default kind, and refuses an unknown one with the nearest known."""
-    if not isinstance(values, Mapping):
-        return values
-    kind = values.get("kind", LOSS_KINDS[0])
-    if kind not in LOSS_KINDS:
-        raise ValueError(
-            f"unknown kind {kind!r}{nearest(str(kind), LOSS_KINDS)} "
-            f"(allowed: {', '.join(LOSS_KINDS)})"
-        )
-    return {**values, "kind": kind}
-
-
-Loss = Annotated[_Kinds, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+LOSSES.add(
+    CorrectedSoftmaxByExampleMaskedLoss,
+    "twotower_tf.models.losses.corrected_softmax_by_example_masked:CorrectedSoftmaxByExampleMasked",
+)
+LOSSES.add(PlainSoftmaxLoss, "twotower_tf.models.losses.plain_softmax:PlainSoftmax")
+LOSSES.add(RefinedSoftmaxLoss, "twotower_tf.models.losses.refined_softmax:RefinedSoftmax")
+LOSSES.add(MixedSoftmaxLoss, "twotower_tf.models.losses.mixed_softmax:MixedSoftmax")
+LOSSES.add(MseGramianLoss, "twotower_tf.models.losses.mse_gramian:MseGramian")
+LOSSES.add(PointwiseLoss, "twotower_tf.models.losses.pointwise:Pointwise")
+LOSSES.add(PairwiseHingeLoss, "twotower_tf.models.losses.pairwise_hinge:PairwiseHinge")
