@@ -12,3 +12,4 @@ and adds what it has:
 from twotower_tf.config.registry import Registry
 
 LOSSES = Registry("loss", "twotower_tf.models.losses.sections", default="corrected_softmax")
+HISTORY_ENCODERS = Registry("history encoder", "twotower_tf.models.history.sections")

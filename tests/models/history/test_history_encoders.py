@@ -1,0 +1,159 @@
+"""The history encoders against naive NumPy, one history at a time."""
+
+import doctest
+
+import numpy as np
+import pytest
+
+import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
+
+import tensorflow as tf  # isort: skip
+
+from twotower_tf.config.registries import HISTORY_ENCODERS
+from twotower_tf.models.history import attention, mean, recency
+from twotower_tf.models.history.item_sequence import ItemSequence
+
+DIM, LENGTH = 6, 5
+VECTORS = np.random.default_rng(1).normal(size=(4, DIM)).astype(np.float32)
+# Repeats, an empty one in the middle, one longer than what has a place of its own, an empty last.
+HISTORIES = [[0, 1, 1], [], [3], [2, 0, 1, 3, 3, 2, 0], []]
+
+
+def _sequence(histories=HISTORIES, vectors=VECTORS) -> ItemSequence:
+    ragged = tf.ragged.constant(histories, tf.int32, row_splits_dtype=tf.int64)
+    return ItemSequence(tf.constant(vectors), ragged.values, ragged.row_splits)
+
+
+def _encoder(kind: str):
+    section = HISTORY_ENCODERS.parse({"kind": kind})
+    encoder = HISTORY_ENCODERS.make(section, DIM, LENGTH, seed=3, name="history")
+    encoder(_sequence())
+    rng = np.random.default_rng(5)
+    for variable in encoder.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape) * 0.5)
+    return encoder
+
+
+def _weights(encoder, *path) -> np.ndarray:
+    return next(v for v in encoder.variables if v.name.endswith("/".join(path) + ":0")).numpy()
+
+
+def _place_weights(encoder, items) -> np.ndarray:
+    log_weights = _weights(encoder, "log_weights")
+    back = np.minimum(np.arange(len(items))[::-1], LENGTH - 1)
+    return log_weights[back]
+
+
+def _softmax_mean(scores, vectors):
+    weights = np.exp(scores - scores.max())
+    return (weights / weights.sum()) @ vectors
+
+
+def _naive_mean(encoder, items):
+    return VECTORS[items].mean(axis=0)
+
+
+def _naive_sum(encoder, items):
+    return VECTORS[items].sum(axis=0)
+
+
+def _naive_recency(encoder, items):
+    return _softmax_mean(_place_weights(encoder, items), VECTORS[items])
+
+
+def _naive_attention(encoder, items):
+    kernel, bias = _weights(encoder, "hidden/kernel"), _weights(encoder, "hidden/bias")
+    hidden = np.maximum(VECTORS[items] @ kernel + bias, 0)
+    content = (hidden @ _weights(encoder, "score/kernel"))[:, 0]
+    return _softmax_mean(content + _place_weights(encoder, items), VECTORS[items])
+
+
+def _sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def _naive_gru(encoder, items):
+    kernel, recurrent, bias = (
+        _weights(encoder, name) for name in ("gru_cell/kernel", "recurrent_kernel", "bias")
+    )
+    state = np.zeros(DIM)
+    for vector in VECTORS[items[-LENGTH:]]:
+        x, h = vector @ kernel + bias[0], state @ recurrent + bias[1]
+        update, reset = (_sigmoid(x[at : at + DIM] + h[at : at + DIM]) for at in (0, DIM))
+        new = np.tanh(x[2 * DIM :] + reset * h[2 * DIM :])
+        state = update * state + (1 - update) * new
+    return state
+
+
+def _layer_norm(encoder, x, name):
+    normed = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-3)
+    return normed * _weights(encoder, f"{name}/gamma") + _weights(encoder, f"{name}/beta")
+
+
+def _naive_transformer(encoder, items):
+    def dense(x, name):
+        return x @ _weights(encoder, f"{name}/kernel") + _weights(encoder, f"{name}/bias")
+
+    items = items[-LENGTH:]
+    x = VECTORS[items] + _weights(encoder, "positions")[LENGTH - len(items) :]
+    normed = _layer_norm(encoder, x, "before_attention")
+    query, key, value = (dense(normed, name) for name in ("query", "key", "value"))
+    mixed = np.zeros_like(x)
+    for place in range(len(items)):
+        scores = key[: place + 1] @ query[place] / np.sqrt(DIM)
+        mixed[place] = _softmax_mean(scores, value[: place + 1])
+    x = x + dense(mixed, "out")
+    inner = np.maximum(dense(_layer_norm(encoder, x, "before_dense"), "inner"), 0)
+    return (x + dense(inner, "last"))[-1]
+
+
+NAIVE = {
+    "mean": _naive_mean,
+    "sum": _naive_sum,
+    "recency": _naive_recency,
+    "attention": _naive_attention,
+    "gru": _naive_gru,
+    "transformer": _naive_transformer,
+}
+
+
+@pytest.mark.parametrize("kind", HISTORY_ENCODERS.sections)
+def test_an_encoder_equals_its_naive_definition_and_empty_histories_give_zeros(kind):
+    encoder = _encoder(kind)
+    got = encoder(_sequence()).numpy()
+    expected = [NAIVE[kind](encoder, items) if items else np.zeros(DIM) for items in HISTORIES]
+    np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", HISTORY_ENCODERS.sections)
+def test_no_history_depends_on_the_others_of_its_batch(kind):
+    encoder = _encoder(kind)
+    together = encoder(_sequence()).numpy()
+    for items, row in zip(HISTORIES, together, strict=True):
+        np.testing.assert_allclose(encoder(_sequence([items])).numpy()[0], row, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", HISTORY_ENCODERS.sections)
+def test_a_batch_of_empty_histories_gives_zeros_also_without_any_item(kind):
+    encoder = _encoder(kind)
+    empty = _sequence([[], []], np.zeros((0, DIM), np.float32))
+    np.testing.assert_array_equal(encoder(empty).numpy(), np.zeros((2, DIM)))
+
+
+@pytest.mark.parametrize("kind", HISTORY_ENCODERS.sections)
+def test_gradients_reach_the_items_and_every_weight(kind):
+    encoder = _encoder(kind)
+    vectors = tf.Variable(VECTORS)
+    with tf.GradientTape() as tape:
+        sequence = _sequence()._replace(vectors=tf.convert_to_tensor(vectors))
+        loss = tf.reduce_sum(encoder(sequence) ** 2)
+    gradients = tape.gradient(loss, [vectors, *encoder.trainable_variables])
+    assert all(gradient is not None for gradient in gradients)
+    assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("module", [attention, mean, recency])
+def test_the_examples_of_the_docstrings_hold(module):
+    results = doctest.testmod(module)
+    assert results.attempted
+    assert not results.failed

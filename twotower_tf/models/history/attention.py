@@ -1,0 +1,51 @@
+"""A mean of a history's items whose weights the items themselves decide."""
+
+import tensorflow as tf
+
+from twotower_tf.models.history.item_sequence import ItemSequence
+
+
+class Attention(tf.keras.layers.Layer):
+    """sum_k w_k v_k / sum_k w_k with w_k = exp(z . relu(W v_k) + a_k); empty: zeros.
+
+    Additive attention pooling: an item's weight is of its content, by one hidden layer, and of its
+    place from the end, a_k. z starts at 0, so that it starts as the mean.
+
+    Args:
+        hidden: Width of the hidden layer.
+        length: How many places have a weight of their own.
+        seed: Of W's initial values.
+
+    >>> import twotower_tf
+    >>> items = ItemSequence(tf.eye(2), tf.constant([0, 1]), tf.constant([0, 2], tf.int64))
+    >>> Attention(hidden=3, length=5, seed=1)(items).numpy().tolist()
+    [[0.5, 0.5]]
+    """
+
+    def __init__(self, hidden: int, length: int, seed: int = 0, name: str | None = None):
+        super().__init__(name=name)
+        self._length = length
+        self._hidden = tf.keras.layers.Dense(
+            hidden,
+            activation="relu",
+            kernel_initializer=tf.keras.initializers.GlorotUniform(seed=seed),
+            name="hidden",
+        )
+        self._score = tf.keras.layers.Dense(
+            1, use_bias=False, kernel_initializer="zeros", name="score"
+        )
+        self.log_weights = self.add_weight(name="log_weights", shape=(length,), initializer="zeros")
+
+    @classmethod
+    def from_config(cls, section, dim: int, length: int, seed: int, name: str) -> "Attention":
+        """Builds the encoder; see `recency.Recency.from_config`."""
+        return cls(section.hidden, length, seed, name)
+
+    def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
+        """Returns float32 [batch, d]."""
+        # Of the distinct items, as their vectors are.
+        content = self._score(self._hidden(items.vectors))[:, 0]
+        back = tf.minimum(items.from_the_end(), self._length - 1)
+        scores = tf.gather(content, items.places) + tf.gather(self.log_weights, back)
+        # Bounded, so that no history's largest weight overflows, nor all of them vanish.
+        return items.weighted_mean(tf.exp(tf.clip_by_value(scores, -20.0, 20.0)))

@@ -1,0 +1,35 @@
+"""A gated recurrent unit over a history's items, in their order."""
+
+import tensorflow as tf
+
+from twotower_tf.models.history.item_sequence import ItemSequence
+
+
+class Gru(tf.keras.layers.Layer):
+    """The last state of a GRU (Cho et al. 2014) that reads the items, oldest first; empty: zeros.
+
+    Args:
+        dim: d, of the items and of the state.
+        length: The most items read, the newest.
+        seed: Of the initial weights.
+    """
+
+    def __init__(self, dim: int, length: int, seed: int = 0, name: str | None = None):
+        super().__init__(name=name)
+        self._length = length
+        self._unit = tf.keras.layers.GRU(
+            dim,
+            kernel_initializer=tf.keras.initializers.GlorotUniform(seed=seed),
+            recurrent_initializer=tf.keras.initializers.Orthogonal(seed=seed + 1),
+            name="unit",
+        )
+
+    @classmethod
+    def from_config(cls, section, dim: int, length: int, seed: int, name: str) -> "Gru":
+        """Builds the encoder; see `recency.Recency.from_config`."""
+        return cls(dim, length, seed, name)
+
+    def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
+        """Returns float32 [batch, d]."""
+        vectors, is_there = items.padded(self._length)
+        return self._unit(vectors, mask=is_there)

@@ -1,0 +1,34 @@
+"""The mean and the sum of a history's items."""
+
+import tensorflow as tf
+
+from twotower_tf.models.history.item_sequence import ItemSequence
+
+
+class Mean(tf.keras.layers.Layer):
+    """The mean of a history's item vectors (Covington et al. 2016, section 3.2); empty: zeros.
+
+    >>> import twotower_tf
+    >>> items = ItemSequence(tf.eye(2), tf.constant([0, 0, 1, 1]), tf.constant([0, 4, 4], tf.int64))
+    >>> Mean()(items).numpy().tolist()
+    [[0.5, 0.5], [0.0, 0.0]]
+    """
+
+    _combine = staticmethod(tf.sparse.segment_mean)
+
+    @classmethod
+    def from_config(cls, section, dim: int, length: int, seed: int, name: str) -> "Mean":
+        """Builds the encoder; see `recency.Recency.from_config`."""
+        return cls(name=name)
+
+    def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
+        """Returns float32 [batch, d]."""
+        return self._combine(
+            items.vectors, items.places, items.histories(), num_segments=items.batch
+        )
+
+
+class Sum(Mean):
+    """The sum of a history's item vectors; empty: zeros."""
+
+    _combine = staticmethod(tf.sparse.segment_sum)
