@@ -1,11 +1,17 @@
 """Reads the examples of a day back as batches, in the order they were written."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import tensorflow as tf
 
 from twotower_tf.config import Config
 from twotower_tf.examples.schema import RawFeature, raw_features
 from twotower_tf.storage import Partition, for_tensorflow
 
+# So many files are read in turn where days are shuffled, and so many records wait for their turn.
+_FILES_AT_ONCE = 16
+_SHUFFLED_RECORDS = 131_072
 # Of each shard: an object store is asked for so much at a time, and takes a while to answer.
 _READ_BUFFER_BYTES = 2 << 20
 
@@ -28,6 +34,44 @@ class ExampleReader:
             ],
             autograph=False,
         )
+        number, texts = tf.TensorSpec([], tf.int64), tf.TensorSpec([None], tf.string)
+        self._make_shuffled = tf.function(
+            tf.autograph.experimental.do_not_convert(self._trace_shuffled),
+            input_signature=[texts, number, texts, number, number, number],
+            autograph=False,
+        )
+
+    def read_shuffled(
+        self,
+        partitions: Sequence[Partition],
+        batch_size: int,
+        seed: Sequence[int],
+        others: Sequence[Partition] = (),
+        of_others: int = 0,
+    ) -> tuple[tf.data.Dataset, int]:
+        """Returns the training examples of several days, shuffled together.
+
+        The files come in a random order, some at a time, and their records through a buffer: an
+        order that is the same for the same seed, and as good as any for days that fit into it.
+
+        Args:
+            partitions: Of kind ``examples``; every example of theirs comes once.
+            batch_size: Examples per batch.
+            seed: Numbers >= 0; other ones, another order.
+            others: Partitions of which some examples come too.
+            of_others: How many, at most.
+
+        Returns:
+            Batches, as of ``read``; and how many examples they hold.
+        """
+        rng = np.random.default_rng(list(seed))
+        paths, examples = _training_files(partitions, rng)
+        other_paths, other_examples = _training_files(others, rng)
+        other_examples = min(of_others, other_examples)
+        batches = self._make_shuffled(
+            paths, examples, other_paths, other_examples, batch_size, int(rng.integers(2**31))
+        )
+        return batches, examples + other_examples
 
     def read(self, partition: Partition, split: str, batch_size: int) -> tf.data.Dataset:
         """Returns the examples of a day in batches, neither shuffled nor repeated.
@@ -57,6 +101,24 @@ class ExampleReader:
         batch_count = -(-sum(shard["records"] for shard in shards) // batch_size)
         return self._make_dataset(paths, batch_size, batch_count)
 
+    def _trace_shuffled(
+        self, paths, examples, other_paths, other_examples, batch_size, seed
+    ) -> tf.data.Dataset:
+        def records(files) -> tf.data.Dataset:
+            return tf.data.Dataset.from_tensor_slices(files).interleave(
+                lambda path: tf.data.TFRecordDataset(path, "GZIP", _READ_BUFFER_BYTES),
+                cycle_length=_FILES_AT_ONCE,
+                block_length=1,
+            )
+
+        def shuffled(dataset: tf.data.Dataset) -> tf.data.Dataset:
+            return dataset.shuffle(_SHUFFLED_RECORDS, seed, reshuffle_each_iteration=False)
+
+        some = shuffled(records(other_paths)).take(other_examples)
+        both = shuffled(records(paths).concatenate(some))
+        count = examples + other_examples
+        return self._in_batches(both, batch_size, -(-count // batch_size))
+
     def _trace_dataset(self, paths, batch_size, batch_count) -> tf.data.Dataset:
         shard_count = tf.size(paths, out_type=tf.int64)
         records = tf.data.Dataset.from_tensor_slices(paths).interleave(
@@ -66,12 +128,28 @@ class ExampleReader:
             cycle_length=shard_count,
             block_length=1,
         )
+        return self._in_batches(records, batch_size, batch_count)
+
+    def _in_batches(self, records, batch_size, batch_count) -> tf.data.Dataset:
         batches = records.batch(batch_size).map(
             self._parse, num_parallel_calls=2, deterministic=True
         )
         # Keras stops by the count. It would otherwise run a step into the end of the data, in
         # which step counters may advance before the missing batch fails it.
         return batches.apply(tf.data.experimental.assert_cardinality(batch_count)).prefetch(2)
+
+
+def _training_files(
+    partitions: Sequence[Partition], rng: np.random.Generator
+) -> tuple[list[str], int]:
+    """Returns the files of training examples in a random order, and how many records they hold."""
+    files = [
+        (for_tensorflow(partition.file(shard["file"])), shard["records"])
+        for partition in partitions
+        for shard in partition.manifest()["shards"]
+        if shard["file"].startswith("train-")
+    ]
+    return [files[place][0] for place in rng.permutation(len(files))], sum(n for _, n in files)
 
 
 class _Parser:

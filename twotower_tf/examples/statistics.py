@@ -189,8 +189,16 @@ def read(path: str) -> Statistics:
     return Statistics(examples, hashes, dense, ids)
 
 
-def of_window(workdir: Workdir, config: Config, day: datetime.date) -> Statistics:
+def of_window(
+    workdir: Workdir, config: Config, day: datetime.date, at_least: int = 1
+) -> Statistics:
     """Returns the statistics of the last ``statistics.days`` built days up to a day, together.
+
+    Args:
+        workdir: Where they are.
+        config: How many days.
+        day: The last one.
+        at_least: So many days, if it is more than the configuration says.
 
     Raises:
         InputError: If the day has none.
@@ -201,5 +209,7 @@ def of_window(workdir: Workdir, config: Config, day: datetime.date) -> Statistic
             f"there are no statistics of {day} in {workdir.root}, which a model starts from: "
             "build the examples of all days anew in a new folder"
         )
-    partitions = [workdir.partition(KIND, one) for one in days[-config.statistics.days :]]
+    partitions = [
+        workdir.partition(KIND, one) for one in days[-max(config.statistics.days, at_least) :]
+    ]
     return merge(read(partition.file(FILE)) for partition in partitions)

@@ -1,15 +1,20 @@
 """Checkpoints: model, optimiser, sketch, step and last day done, as one atomic unit a day."""
 
+import dataclasses
 import datetime
 import os
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from twotower_tf import storage
 from twotower_tf.errors import InputError
 from twotower_tf.storage import Partition, Workdir
+from twotower_tf.training.backfill import Passes
 
 KIND = "checkpoints"
+# Where the model after each pass of the backfill is kept until all are made.
+BACKFILL = "backfill"
 _PREFIX = "checkpoint"
 
 
@@ -51,26 +56,65 @@ class Checkpoints:
         manifest = partition.manifest()
         if manifest["configuration"] != self._fingerprint:
             raise InputError(f"{partition.path} was made by another configuration")
-        self._state.read(storage.for_tensorflow(partition.file(_PREFIX))).assert_consumed()
+        self._read(partition)
         self.days_trained = [datetime.date.fromisoformat(day) for day in manifest["days_trained"]]
         return partition.day
 
-    def save(self, day: datetime.date, step: int) -> Partition:
-        """Saves the model as it is after ``day``, then removes checkpoints beyond ``keep``."""
-        self._last_day.assign(day.isoformat())
-        self.days_trained.append(day)
-        partition = self._workdir.partition(KIND, day)
+    def save(self, days: Sequence[datetime.date], step: int) -> Partition:
+        """Saves the model as it is after some more days, then removes what is not kept.
+
+        That is checkpoints beyond ``keep``, and the passes of a backfill.
+        """
+        self._last_day.assign(days[-1].isoformat())
+        self.days_trained += days
+        partition = self._workdir.partition(KIND, days[-1])
         manifest = {
             "configuration": self._fingerprint,
             "step": step,
             "days_trained": [one.isoformat() for one in self.days_trained],
         }
+        self._write(partition, manifest)
+        for old in self._workdir.days(KIND)[: -self._keep]:
+            self._workdir.partition(KIND, old).remove()
+        storage.remove_folder(self._workdir.path(BACKFILL))
+        return partition
+
+    def save_pass(self, days: Sequence[datetime.date], passes: Passes) -> None:
+        """Saves the model as it is after a pass over the days of the backfill."""
+        manifest = {
+            "configuration": self._fingerprint,
+            "days": [one.isoformat() for one in days],
+            **dataclasses.asdict(passes),
+        }
+        self._write(self._pass(days, passes.done), manifest)
+
+    def restore_last_pass(self, days: Sequence[datetime.date]) -> Passes:
+        """Restores the last pass that was saved, of these days; returns what was made so far."""
+        passes = Passes()
+        while (partition := self._pass(days, passes.done + 1)).exists():
+            manifest = partition.manifest()
+            given = [one.isoformat() for one in days]
+            if (manifest["configuration"], manifest["days"]) != (self._fingerprint, given):
+                break
+            passes = Passes(manifest["done"], manifest["recalls"])
+        if passes.done:
+            self._read(self._pass(days, passes.done))
+        return passes
+
+    def restore_pass(self, days: Sequence[datetime.date], number: int) -> None:
+        """Restores the model as it was after a pass, counted from 1."""
+        self._read(self._pass(days, number))
+
+    def _pass(self, days: Sequence[datetime.date], number: int) -> Partition:
+        return self._workdir.partition(os.path.join(BACKFILL, f"pass-{number:03d}"), days[-1])
+
+    def _read(self, partition: Partition) -> None:
+        self._state.read(storage.for_tensorflow(partition.file(_PREFIX))).assert_consumed()
+
+    def _write(self, partition: Partition, manifest: dict) -> None:
         with partition.write(manifest) as folder:
             self._state.write(storage.for_tensorflow(os.path.join(folder, _PREFIX)))
             manifest["files"] = [
                 {"file": name, "sha256": storage.checksum(os.path.join(folder, name))}
                 for name in storage.names(folder)
             ]
-        for old in self._workdir.days(KIND)[: -self._keep]:
-            self._workdir.partition(KIND, old).remove()
-        return partition

@@ -3,7 +3,9 @@
 import datetime
 import math
 import time
+from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from twotower_tf import storage
@@ -16,6 +18,7 @@ from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.models.inference import as_tensors
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.progress import progress
+from twotower_tf.training.backfill import Validate
 from twotower_tf.training.callbacks import ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
 from twotower_tf.training.uniform_negatives import with_uniform_negatives
@@ -74,30 +77,127 @@ class Trainer:
         examples = partition.manifest()["counts"]["examples"]
         start = time.monotonic()
         if examples:
-            self._freeze_statistics(day)
-            self._fit(partition, day, examples)
+            self._freeze_statistics([day])
+            backfill, optimizer = self._config.training.backfill, self._config.optimizer
+            share = backfill.learning_rate_after if backfill else 1.0
+            self.model.optimizer.learning_rate.assign(optimizer.learning_rate * share)
+            for number in range(self._config.training.passes_per_day):
+                batches, count = self._batches_of_day(partition, examples, number)
+                self._fit(batches, count, day, f"training on {day}")
+        return self._done([day], self._measure(examples, time.monotonic() - start))
+
+    def train_backfill(
+        self, days: Sequence[datetime.date], validate: Validate | None = None
+    ) -> dict:
+        """Trains on the days of the backfill, several times, and saves the checkpoint of the last.
+
+        The model after each pass is saved too, until all are made: what was killed goes on with
+        the pass it was in.
+
+        Args:
+            days: Of `backfill.window_of`.
+            validate: Measures a pass, for ``patience``.
+
+        Returns:
+            The metrics of the last day, with ``passes``, ``best_pass`` and ``recalls``.
+
+        Raises:
+            InputError, JobError: As for ``train_day``.
+        """
+        settings = self._config.training.backfill
+        partitions = [self._workdir.partition("examples", day) for day in days]
+        examples = sum(one.manifest()["counts"]["examples"] for one in partitions)
+        start = time.monotonic()
+        passes = self._checkpoints.restore_last_pass(days)
+        if examples:
+            self._freeze_statistics(days)
+        while examples and not passes.end(settings.passes, settings.patience):
+            self._pass_over(partitions, passes.done + 1)
+            self._check_loss(f"pass {passes.done + 1} of the backfill", examples)
+            passes.done += 1
+            if settings.patience is not None:
+                passes.recalls.append(validate(days[-settings.validation_days :]))
+            self._checkpoints.save_pass(days, passes)
         metrics = self._measure(examples, time.monotonic() - start)
-        if examples and not math.isfinite(metrics["loss"]):
-            raise JobError(
-                f"the loss of {day} is {metrics['loss']}: the day was not trained; "
-                "lower optimizer.learning_rate or raise loss.temperature, in a new --workdir"
-            )
+        if passes.best != passes.done:
+            self._checkpoints.restore_pass(days, passes.best)
+        made = {"passes": passes.done, "best_pass": passes.best, "recalls": passes.recalls}
+        return self._done(days, metrics | made | {"last_step": self._step})
+
+    def _pass_over(self, partitions: Sequence[storage.Partition], number: int) -> None:
+        """Trains on all examples of some days once."""
+        settings, batch_size = self._config.training, self._config.training.batch_size
+        title = f"pass {number} of {settings.backfill.passes} over the backfill"
+        if settings.backfill.shuffle:
+            seed = (self._config.seed, number)
+            batches, examples = self._reader.read_shuffled(partitions, batch_size, seed)
+            self._fit(batches, examples, partitions[-1].day, title)
+            return
+        for partition in partitions:
+            examples = partition.manifest()["counts"]["examples"]
+            if examples:
+                batches = self._reader.read(partition, "train", batch_size)
+                self._fit(batches, examples, partition.day, f"{title}: {partition.day}")
+
+    def _batches_of_day(
+        self, partition: storage.Partition, examples: int, number: int
+    ) -> tuple[tf.data.Dataset, int]:
+        """Returns a day's batches, and how many examples they hold: with others, if configured."""
+        settings = self._config.training
+        day, others = partition.day, []
+        replayed = round(settings.replay * examples)
+        if replayed:
+            others = self._days_to_replay(day, replayed, number)
+        if not others:
+            return self._reader.read(partition, "train", settings.batch_size), examples
+        seed = (self._config.seed, day.toordinal(), number)
+        return self._reader.read_shuffled([partition], settings.batch_size, seed, others, replayed)
+
+    def _days_to_replay(
+        self, day: datetime.date, examples: int, number: int
+    ) -> list[storage.Partition]:
+        """Returns earlier days trained on, in a random order, with so many examples if there are."""
+        rng = np.random.default_rng([self._config.seed, day.toordinal(), number])
+        trained = sorted(set(self.days_trained) & set(self._workdir.days("examples")))
+        chosen = []
+        for place in rng.permutation(len(trained)):
+            if examples <= 0:
+                break
+            chosen.append(self._workdir.partition("examples", trained[place]))
+            examples -= chosen[-1].manifest()["counts"]["examples"]
+        return chosen
+
+    def _done(self, days: Sequence[datetime.date], metrics: dict) -> dict:
+        """Saves the model and what was measured of the days it was trained on now."""
+        self._check_loss(str(days[-1]), metrics["examples"])
         # The checkpoint is last: a day that has one is not trained again, nor measured.
-        storage.write_json(self._workdir.metrics_path("train", day), metrics)
-        self._checkpoints.save(day, metrics["last_step"])
-        self.last_day = day
+        storage.write_json(self._workdir.metrics_path("train", days[-1]), metrics)
+        self._checkpoints.save(days, metrics["last_step"])
+        self.last_day = days[-1]
         return metrics
 
-    def _freeze_statistics(self, day: datetime.date) -> None:
+    def _check_loss(self, what: str, examples: int) -> None:
+        loss = float(self.model.mean_loss.result())
+        if examples and not math.isfinite(loss):
+            raise JobError(
+                f"the loss of {what} is {loss}: it was not trained; "
+                "lower optimizer.learning_rate or raise loss.temperature, in a new --workdir"
+            )
+
+    @property
+    def _step(self) -> int:
+        return int(self.model.optimizer.iterations)
+
+    def _freeze_statistics(self, days: Sequence[datetime.date]) -> None:
         """Sets what the model takes from the examples as a whole: before its first step only.
 
-        The window ends with the first day that has examples, whatever was built since: so
-        training day by day and catching up make the same model.
+        The window ends with the first day that has examples, or with the backfill, whatever was
+        built since: so training day by day and catching up make the same model.
         """
         config = self._config
-        if int(self.model.optimizer.iterations) or not statistics.are_needed(config):
+        if self._step or not statistics.are_needed(config):
             return
-        window = statistics.of_window(self._workdir, config, day)
+        window = statistics.of_window(self._workdir, config, days[-1], len(days))
         for side in ("query", "candidate"):
             tower = getattr(self.model, f"{side}_tower")
             names = [encoder.feature for encoder in tower.adaptable]
@@ -105,9 +205,9 @@ class Trainer:
         for name, size in statistics.built_vocabularies(config).items():
             self.model.tables[name].set_vocabulary(window.vocabulary(name, size))
 
-    def _fit(self, partition: storage.Partition, day: datetime.date, examples: int) -> None:
+    def _fit(self, batches: tf.data.Dataset, examples: int, day: datetime.date, title: str) -> None:
         batch_size = self._config.training.batch_size
-        with progress(f"training on {day}", examples, "examples") as shown:
+        with progress(title, examples, "examples") as shown:
             callbacks = [ShowProgress(shown, batch_size, examples)]
             if self._config.training.tensorboard:
                 if self._scalars is None:
@@ -115,14 +215,13 @@ class Trainer:
                     self._scalars = WriteScalars(folder, self._config.loss.temperature)
                 callbacks.append(self._scalars)
             self.model.fit(
-                self._batches(partition, day),
+                self._with_negatives(batches, day),
                 epochs=1,
                 verbose=0,
                 callbacks=callbacks,
             )
 
-    def _batches(self, partition: storage.Partition, day: datetime.date) -> tf.data.Dataset:
-        batches = self._reader.read(partition, "train", self._config.training.batch_size)
+    def _with_negatives(self, batches: tf.data.Dataset, day: datetime.date) -> tf.data.Dataset:
         if self._config.loss.kind != "mixed_softmax":
             return batches
         catalogue = load_catalogue(self._workdir, self._config, day)
@@ -132,7 +231,7 @@ class Trainer:
             tf.constant(catalogue.item_ids),
             self._config.loss.negatives,
             self._config.seed,
-            first_step=int(self.model.optimizer.iterations),
+            first_step=self._step,
         )
 
     def _measure(self, examples: int, seconds: float) -> dict:
@@ -141,7 +240,7 @@ class Trainer:
             "batches": -(-examples // self._config.training.batch_size),
             "loss": float(self.model.mean_loss.result()) if examples else None,
             "temperature": self._config.loss.temperature,
-            "last_step": int(self.model.optimizer.iterations),
+            "last_step": self._step,
             "seconds": seconds,
             "examples_per_second": examples / seconds if examples else None,
         }
