@@ -2,13 +2,14 @@
 
 import datetime
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.storage import Workdir
+from twotower_tf.training.backfill import Validate, log_waiting, window_of
 from twotower_tf.training.trainer import Trainer
 
 
@@ -29,10 +30,44 @@ def days_left(trainer: Trainer, days: Sequence[datetime.date]) -> list[datetime.
     return left
 
 
+def trainings(
+    config: Config, workdir: Workdir, trainer: Trainer, days: Sequence[datetime.date]
+) -> list[list[datetime.date]]:
+    """Returns the days to train on together, oldest first: the backfill's, then each alone.
+
+    There are none while the backfill waits for its last day.
+
+    Raises:
+        InputError: As ``days_left``.
+    """
+    left = days_left(trainer, days)
+    if trainer.last_day is not None or config.training.backfill is None:
+        return [[day] for day in left]
+    window = window_of(config, workdir)
+    if not window or not days or window[-1] > days[-1]:
+        log_waiting(config, workdir)
+        return []
+    return [window, *([day] for day in left if day > window[-1])]
+
+
+def train_together(
+    trainer: Trainer, days: Sequence[datetime.date], validate: Validate | None = None
+) -> dict:
+    """Trains on what ``trainings`` gives; returns the metrics of the last day."""
+    if trainer.last_day is None and trainer.has_backfill:
+        return trainer.train_backfill(days, validate)
+    return trainer.train_day(days[0])
+
+
 def train_days(
-    config: Config, workdir: Workdir, days: Sequence[datetime.date]
+    config: Config,
+    workdir: Workdir,
+    days: Sequence[datetime.date],
+    validate_with: Callable[[Trainer], Validate] | None = None,
 ) -> Iterator[tuple[datetime.date, dict]]:
     """Trains on those of the days that were not trained yet; yields each one's metrics.
+
+    Of the days of a backfill the last one's are yielded.
 
     Raises:
         InputError: If a day has no examples, or was passed over.
@@ -41,21 +76,26 @@ def train_days(
     if missing:
         raise InputError(f"there are no examples of {missing[0]}: run build_examples for it first")
     trainer = Trainer(config, workdir)
-    left = days_left(trainer, days)
-    if not left:
+    if not days_left(trainer, days):
         logging.info("nothing to do: trained up to %s already, each day once", trainer.last_day)
-    for day in left:
-        yield day, trainer.train_day(day)
+    validate = validate_with and validate_with(trainer)
+    for together in trainings(config, workdir, trainer, days):
+        yield together[-1], train_together(trainer, together, validate)
 
 
 def follow_days(
-    config: Config, workdir: Workdir, poll_seconds: float
+    config: Config,
+    workdir: Workdir,
+    poll_seconds: float,
+    validate_with: Callable[[Trainer], Validate] | None = None,
 ) -> Iterator[tuple[datetime.date, dict]]:
     """Trains on every day there is after the last one trained, then waits for more; endless."""
     trainer = Trainer(config, workdir)
+    validate = validate_with and validate_with(trainer)
     while True:
         last = trainer.last_day or datetime.date.min
-        for day in [day for day in workdir.days("examples") if day > last]:
-            yield day, trainer.train_day(day)
+        days = [day for day in workdir.days("examples") if day > last]
+        for together in trainings(config, workdir, trainer, days):
+            yield together[-1], train_together(trainer, together, validate)
         logging.info("waiting for examples of a day after %s", trainer.last_day)
         time.sleep(poll_seconds)

@@ -55,6 +55,11 @@ class Trainer:
         """The days the model was trained on, oldest first."""
         return list(self._checkpoints.days_trained)
 
+    @property
+    def has_backfill(self) -> bool:
+        """Whether the model starts from several days at once."""
+        return self._config.training.backfill is not None
+
     def train_day(self, day: datetime.date) -> dict:
         """Trains on a day's examples, once, and saves the checkpoint.
 
@@ -156,7 +161,7 @@ class Trainer:
     def _days_to_replay(
         self, day: datetime.date, examples: int, number: int
     ) -> list[storage.Partition]:
-        """Returns earlier days trained on, in a random order, with so many examples if there are."""
+        """Returns earlier days trained on, at random, with so many examples if there are."""
         rng = np.random.default_rng([self._config.seed, day.toordinal(), number])
         trained = sorted(set(self.days_trained) & set(self._workdir.days("examples")))
         chosen = []
