@@ -95,27 +95,38 @@ class EmbeddingTable(tf.keras.layers.Layer):
 
     def rows(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the row of each id: int64, the shape of ``ids`` (strings)."""
+        return self.rows_of(fingerprint(ids))
+
+    def rows_of(self, prints: tf.Tensor) -> tf.Tensor:
+        """Returns the row of each id by its fingerprint: int64, the shape of ``prints``."""
+        hashed = hash_to_buckets(prints, self.buckets, seed=_TABLE_HASH_SEED)
         if self._listed is None:
-            return row_of(ids, self.buckets)
-        prints = fingerprint(ids)
+            return hashed
         listed = self._listed.read_value()
         place = tf.searchsorted(listed, tf.reshape(prints, [-1]), out_type=tf.int64)
         place = tf.reshape(tf.minimum(place, self._capacity - 1), tf.shape(prints))
-        hashed = hash_to_buckets(prints, self.buckets, seed=_TABLE_HASH_SEED)
         return tf.where(tf.gather(listed, place) == prints, place, self._capacity + hashed)
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the embeddings of ids: [..., dim] float32."""
-        rows, positions = self._distinct_rows(ids)
-        return tf.gather(rows, positions)
+        return self.gather(self.rows(ids))
+
+    def gather(self, rows: tf.Tensor) -> tf.Tensor:
+        """Returns the embeddings of rows, int64 [...]: [..., dim] float32."""
+        distinct, positions = self._distinct(rows)
+        return tf.gather(distinct, positions)
+
+    def bags(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Returns the row of each id of lists: int64, the shape of ``ids``."""
+        return ids.with_flat_values(self.rows(ids.flat_values))
 
     def combine(
         self, bags: tf.RaggedTensor, combiner: str, weights: tf.RaggedTensor | None = None
     ) -> tf.Tensor:
-        """Returns one vector per bag of ids: the mean, sum or sqrtn of their embeddings.
+        """Returns one vector per bag of rows: the mean, sum or sqrtn of their embeddings.
 
         Args:
-            bags: String ids, [batch, (ids)]; an empty bag gives zeros.
+            bags: int64 rows (``bags``), [batch, (ids)]; an empty bag gives zeros.
             combiner: ``sum``: sum of w e; ``mean``: that over sum of w; ``sqrtn``: over the root
                 of the sum of w^2 (w = 1 without weights).
             weights: float32 of the shape of ``bags``, or None.
@@ -123,7 +134,7 @@ class EmbeddingTable(tf.keras.layers.Layer):
         Returns:
             float32 [batch, dim].
         """
-        rows, positions = self._distinct_rows(bags.flat_values)
+        rows, positions = self._distinct(bags.flat_values)
         segments, bag_count = _bag_of_each(bags), bags.nrows()
         if weights is None:
             reduce = {
@@ -144,10 +155,10 @@ class EmbeddingTable(tf.keras.layers.Layer):
             norm = tf.sqrt(norm)
         return tf.math.divide_no_nan(total, norm[:, tf.newaxis])
 
-    def _distinct_rows(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _distinct(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # Each row is fetched, and gets a gradient, once: popular ids fill most of a batch.
-        distinct, positions = tf.unique(tf.reshape(self.rows(ids), [-1]))
-        return tf.gather(self.embeddings, distinct), tf.reshape(positions, tf.shape(ids))
+        distinct, positions = tf.unique(tf.reshape(rows, [-1]))
+        return tf.gather(self.embeddings, distinct), tf.reshape(positions, tf.shape(rows))
 
 
 def _bag_of_each(bags: tf.RaggedTensor) -> tf.Tensor:

@@ -31,7 +31,7 @@ class Passes:
 
     @property
     def best(self) -> int:
-        """The number of the best pass, from 1, of equal ones the first; without recalls the last."""
+        """The number of the best pass, from 1, of equal ones the first; or of the last pass."""
         return self.recalls.index(max(self.recalls)) + 1 if self.recalls else self.done
 
     def end(self, most: int, patience: int | None) -> bool:

@@ -1,0 +1,115 @@
+"""The catalogue's features inside the graph: what an item is, found by its id."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from twotower_tf.examples.items.catalogue_reader import Catalogue
+from twotower_tf.graph.hashing import fingerprint
+from twotower_tf.models.features.encoder import FeatureEncoder
+from twotower_tf.models.inference import as_tensors
+
+_ITEMS_AT_ONCE = 8192
+# No id has this fingerprint, and it is sorted behind all: the row of items that are not there.
+_NOT_THERE = np.int64(2**63 - 1)
+
+
+class ItemFeatures(tf.Module):
+    """Of every item of a catalogue what its features' encoders look up, as numbers, not as text.
+
+    A query names items by their ids alone: the last one, those of a history. To encode them as the
+    candidates are encoded, their features must be at hand, in training and in a release. An
+    encoder's ``rows`` are what is kept of each: 4 bytes for an id, a category or a number, as many
+    for each id or word of a list and 8 more for where it ends; and 8 for the item's fingerprint.
+
+    An item that is not in the catalogue has the features of an empty catalogue row, but its id.
+
+    Args:
+        encoders: Of the candidate's features.
+        blank: Raw features of an empty row, by name, one row each.
+        ids: The names of those features that are the item's id itself.
+    """
+
+    def __init__(
+        self,
+        encoders: Sequence[FeatureEncoder],
+        blank: dict[str, tf.Tensor],
+        ids: Sequence[str],
+    ):
+        super().__init__(name="item_features")
+        self._encoders = {encoder.name: encoder for encoder in encoders}
+        self._blank, self._ids = blank, list(ids)
+        empty = self._rows_of(blank)
+        self._structure = empty
+        self._fingerprints = _variable(tf.constant([_NOT_THERE]), "fingerprints")
+        self._components = [
+            _variable(part, f"rows_{number}") for number, part in enumerate(_parts(empty))
+        ]
+
+    @property
+    def bytes_per_item(self) -> float:
+        """Of memory."""
+        size = sum(variable.numpy().nbytes for variable in self.components)
+        return size / max(1, int(tf.size(self._fingerprints)) - 1)
+
+    @property
+    def components(self) -> list[tf.Variable]:
+        """All that is kept; belongs to no checkpoint, but to a release."""
+        return [self._fingerprints, *self._components]
+
+    def set_catalogue(self, catalogue: Catalogue) -> None:
+        """Takes the features of a catalogue's items, in place of those it had."""
+        to_rows = tf.function(self._rows_of, autograph=False, reduce_retracing=True)
+        parts = [
+            to_rows(as_tensors(catalogue, slice(start, start + _ITEMS_AT_ONCE)))
+            for start in range(0, len(catalogue), _ITEMS_AT_ONCE)
+        ]
+        parts.append(self._rows_of(self._blank))
+        prints = fingerprint(tf.constant(catalogue.item_ids, tf.string)).numpy()
+        order = np.append(np.argsort(prints, kind="stable"), len(prints))
+        self._fingerprints.assign(np.append(np.sort(prints), _NOT_THERE))
+        rows = tf.nest.map_structure(
+            lambda *pieces: tf.gather(tf.concat(pieces, axis=0), order), *parts
+        )
+        for variable, part in zip(self._components, _parts(rows), strict=True):
+            variable.assign(part)
+
+    def __call__(self, prints: tf.Tensor) -> dict[str, Any]:
+        """Returns the rows of items, by the feature's name.
+
+        Args:
+            prints: int64 [n], fingerprints of ids.
+        """
+        known = self._fingerprints.read_value()
+        place = tf.searchsorted(known, prints)
+        last = tf.size(known) - 1
+        place = tf.where(tf.gather(known, place) == prints, place, last)
+        parts = [variable.read_value() for variable in self._components]
+        every = tf.nest.pack_sequence_as(self._structure, parts, expand_composites=True)
+        rows = {name: _gathered(of_all, place) for name, of_all in every.items()}
+        for name in self._ids:
+            rows[name] = self._encoders[name].rows_of(prints)
+        return rows
+
+    def _rows_of(self, raw: dict) -> dict[str, Any]:
+        return {
+            name: encoder.rows(raw)
+            for name, encoder in self._encoders.items()
+            if name not in self._ids
+        }
+
+
+def _gathered(rows: Any, place: tf.Tensor) -> Any:
+    return tf.nest.map_structure(lambda part: tf.gather(part, place), rows)
+
+
+def _parts(rows: Any) -> list[tf.Tensor]:
+    """Returns the tensors that rows are made of: of a list its values and where rows end."""
+    return tf.nest.flatten(rows, expand_composites=True)
+
+
+def _variable(value: tf.Tensor, name: str) -> tf.Variable:
+    # As long as the catalogue, which changes.
+    return tf.Variable(value, trainable=False, name=name, shape=[None, *value.shape[1:]])
