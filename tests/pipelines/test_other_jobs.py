@@ -50,6 +50,7 @@ def job_by_job(finished_site, days, tmp_path_factory):
     return made
 
 
+@pytest.mark.long
 def test_job_by_job_makes_what_the_daily_job_makes(job_by_job, finished_site, days):
     kinds = ("catalogue", "rejected", "histories", "examples", "checkpoints")
     assert job_by_job.files(*kinds) == finished_site.files(*kinds)
@@ -87,6 +88,7 @@ def test_jobs_say_what_they_did(job_by_job, days):
     )
 
 
+@pytest.mark.long
 def test_evaluating_a_day_that_is_built_but_not_trained_is_the_protocol_before(finished, days):
     assert finished.run("build_examples", f"--date={days[3]}").status == 0
     before = json.loads(finished.run("evaluate", f"--date={days[3]}").out)
@@ -214,6 +216,7 @@ def test_the_same_events_in_any_kind_of_file_make_the_same_examples(
     assert made == expected
 
 
+@pytest.mark.long
 def test_without_user_profiles_the_daily_job_runs_just_as_well(site, days):
     del site.values["source"]["users"]
     (site.source / "users.jsonl").unlink()

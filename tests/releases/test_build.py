@@ -363,6 +363,7 @@ def test_recommender_needs_a_release(workdir):
         Recommender(config, workdir)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["file", "built"])
 def test_release_of_tables_with_a_vocabulary_answers_after_loading(tmp_path, workdir, kind):
     words = tmp_path / "words.txt"
