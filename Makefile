@@ -18,7 +18,7 @@ PIP_INSTALL := $(VENV_PYTHON) -m pip install -qq --disable-pip-version-check -c 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint bench clean other-python
+.PHONY: help setup demo test test-long lint docs bench clean other-python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s  %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,10 @@ test-long: $(INSTALLED) ## run kills, large fuzzing and comparisons of whole sys
 lint: $(INSTALLED) ## check style and format with ruff
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
+
+docs: $(INSTALLED) ## write docs/configuration.md from the texts in the code
+	@$(VENV_PYTHON) -m twotower_tf.config.reference >docs/configuration.tmp
+	@mv docs/configuration.tmp docs/configuration.md
 
 bench: $(if $(BENCHMARKS),$(INSTALLED_BENCH)) ## run every file of benchmarks/ against its peers
 	@for file in $(BENCHMARKS); do \

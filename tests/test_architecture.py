@@ -64,6 +64,7 @@ FLOORS = {
         "features",
         "losses",
         "candidates",
+        "tower_sections",
         "towers",
         "two_tower",
         "inference",

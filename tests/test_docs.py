@@ -7,11 +7,14 @@ import pathlib
 import re
 import types
 import typing
+from collections.abc import Iterator
 
 import pydantic
 import pytest
 
 from twotower_tf.config import Config
+from twotower_tf.config.reference import reference
+from twotower_tf.config.registry import Registry
 from twotower_tf.config_loader import load_config
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -47,7 +50,7 @@ def _blocks(path: pathlib.Path, language: str) -> list[str]:
 # --- configuration ----------------------------------------------------------------------------
 
 
-def _parts(annotation) -> typing.Iterator:
+def _parts(annotation) -> Iterator:
     """Yields an annotation and all it is made of: of unions, lists, dictionaries, Annotated."""
     yield annotation
     if typing.get_origin(annotation) is typing.Literal:
@@ -64,25 +67,38 @@ def _sections(model=Config, seen=None) -> dict[str, type[pydantic.BaseModel]]:
     if model.__name__ not in seen:
         seen[model.__name__] = model
         for field in model.model_fields.values():
+            for registry in _registries(field):
+                for section in registry.sections.values():
+                    _sections(section, seen)
             for part in _parts(field.annotation):
                 if isinstance(part, type) and issubclass(part, pydantic.BaseModel):
                     _sections(part, seen)
     return seen
 
 
+def _registries(field) -> list[Registry]:
+    """Returns the registries whose sections a field holds, itself or in a list."""
+    annotated = [part for part in _parts(field.annotation) if hasattr(part, "__metadata__")]
+    metadata = [*field.metadata, *(one for part in annotated for one in part.__metadata__)]
+    return [one for one in metadata if isinstance(one, Registry)]
+
+
 SECTIONS = _sections()
 
 
-def _documented() -> set[tuple[str, str]]:
-    """Returns the first cell (a key in backticks) and the third (the default) of table rows."""
-    rows = set()
+def _rows() -> Iterator[list[str]]:
+    """Yields the cells of table rows: key, type, default, meaning."""
     for line in _text(ROOT / "docs" / "configuration.md").splitlines():
         # A bar within backticks is none between cells.
         bars = re.sub(r"`[^`]*`", lambda quoted: quoted[0].replace("|", "/"), line)
         cells = [cell.strip() for cell in bars.strip("|").split("|")]
         if line.startswith("| `") and len(cells) == 4:
-            rows.add((cells[0].strip("`"), cells[2]))
-    return rows
+            yield [cells[0].strip("`"), *cells[1:]]
+
+
+def _documented() -> set[tuple[str, str]]:
+    """Returns the keys of table rows with their defaults."""
+    return {(key, default) for key, _, default, _ in _rows()}
 
 
 def _literals(field) -> tuple:
@@ -98,7 +114,7 @@ def _default_is(field, written: str) -> bool:
     if field.is_required():
         return written == "required"
     default = field.get_default(call_default_factory=True)
-    if isinstance(default, pydantic.BaseModel):
+    if isinstance(default, pydantic.BaseModel) or _registries(field):
         return written == "section"
     if default is None:
         return written == "none"
@@ -114,6 +130,18 @@ def _default_is(field, written: str) -> bool:
 def test_the_walk_finds_the_sections_inside_unions_lists_and_dictionaries():
     reached = {key for section in SECTIONS.values() for key in section.model_fields}
     assert {"timestamp", "divided_by", "vocabulary", "serving_days", "margin", "at"} <= reached
+    assert {"layers", "brute_force_below", "initial_gap", "initial_accumulator"} <= reached
+
+
+def test_the_reference_of_the_configuration_is_what_its_sections_say():
+    written = _text(ROOT / "docs" / "configuration.md")
+    assert written == reference(), "run make docs"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_of_the_reference_has_a_meaning(section):
+    rows = {cells[0] for cells in _rows() if cells[3]}
+    assert set(SECTIONS[section].model_fields) <= rows
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from twotower_tf.config import Config
+from twotower_tf.config.registries import TOWERS
 from twotower_tf.errors import InputError
 from twotower_tf.storage import checksum, exists
 
@@ -173,6 +174,10 @@ def binding_sections(config: Config) -> dict:
         if isinstance(table.vocabulary, str):
             # The ids count, wherever they are.
             sections["tables"][name]["vocabulary"] = checksum(table.vocabulary)
+    for name in ("query", "candidate"):
+        # Work directories are older than kinds of towers: their one kind goes without saying.
+        if sections[name]["kind"] == TOWERS.default:
+            del sections[name]["kind"]
     sections["training"] = {"batch_size": config.training.batch_size}
     return sections
 

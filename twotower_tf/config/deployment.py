@@ -7,38 +7,104 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from twotower_tf.config.examples import Examples, Statistics
-from twotower_tf.config.features import BuiltVocabulary, Table, Tower
-from twotower_tf.config.index import Gates, Index
-from twotower_tf.config.registries import LOSSES
-from twotower_tf.config.section import Name, Section, nearest
+from twotower_tf.config.extensions import import_modules
+from twotower_tf.config.features import BuiltVocabulary, Table
+from twotower_tf.config.index import Gates
+from twotower_tf.config.registries import ESTIMATORS, INDEX_KINDS, LOSSES, OPTIMIZERS, TOWERS
+from twotower_tf.config.section import Name, Natural, Section, nearest
 from twotower_tf.config.selection import Embedding, Selection, check_selection
 from twotower_tf.config.source import Source
-from twotower_tf.config.training import Estimator, Evaluation, Optimizer, Training
+from twotower_tf.config.training import Evaluation, Training
 
 # What a release takes beside the query's features.
 _OTHER_INPUTS = ("k", "exclude_ids")
+_Module = Annotated[str, Field(min_length=1, title="Python modules")]
 
 
 class Config(Section):
     """One deployment: its data, its model and what a release must reach."""
 
     name: Name
-    seed: Annotated[int, Field(ge=0)] = 17
+    """The model's name: the folder below ``releases/``, and what the server is asked for."""
+    extensions: list[_Module] = Field(default_factory=list)
+    """Python modules of your own, imported before the rest is read: they add kinds of loss, tower,
+    estimator, optimiser and index. [extending.md](extending.md) has an example."""
+    seed: Natural = 17
+    """Of initial weights, hash functions and draws: same seed, same data, same model to the bit
+    (CPU)."""
     source: Source
+    """Where the data is.
+
+    With ``searches``, a feature of the query tower must read them (``kind: text`` of the column
+    ``searches``), and the build must make the histories (no ``source.events.columns.history``).
+    [data.md](data.md) says what files may hold, and what is rejected.
+    """
     examples: Examples = Examples()
+    """How events become examples."""
     statistics: Statistics = Statistics()
+    """The window of days that a model's statistics come from."""
     tables: dict[Name, Table] = Field(default_factory=dict)
-    query: Tower
-    candidate: Tower
+    """The embedding tables, by a name of your choice."""
+    query: TOWERS.section
+    """The query tower.
+
+    All features are computed inside the TensorFlow graph: the server takes raw values. Three
+    columns of the event are filled in by the build, and columns of these names in the event files
+    are not read: ``history``, the item ids before the event, oldest first (in a feature of one
+    id: the last of them), ``seed_item_id``, the item on screen, and ``searches``, the user's past
+    searches (``kind: text`` only; needs ``source.searches``).
+
+    For the user's id write ``{name: user_id, kind: id, table: users, of: user}``: then
+    ``recommend --user_id`` knows it; as a column of the event it is only known of events. The
+    column is then the one that ``source.users.columns.user_id`` names.
+    """
+    candidate: TOWERS.section
+    """The candidate tower."""
     loss: LOSSES.section = Field(default_factory=dict, validate_default=True)
-    estimator: Estimator = Estimator()
-    optimizer: Optimizer = Optimizer()
+    """What is minimised.
+
+    To change the kind on the command line give the whole section:
+    ``--set 'loss={kind: pairwise_hinge, margin: 0.3}'``. What each computes, and when to use
+    which: [losses.md](losses.md).
+    """
+    estimator: ESTIMATORS.section = Field(default_factory=dict, validate_default=True)
+    """The streaming frequency estimator.
+
+    Which kind and which size: [estimator.md](estimator.md).
+    """
+    optimizer: OPTIMIZERS.section = Field(default_factory=dict, validate_default=True)
+    """Which Keras optimiser."""
     training: Training = Training()
+    """The sequential protocol."""
     evaluation: Evaluation = Evaluation()
+    """What is measured on held-out examples."""
     selection: Selection = Selection()
+    """Which items are recommended."""
     embedding: Embedding = Embedding()
-    index: Index = Index()
+    """How the catalogue is embedded."""
+    index: INDEX_KINDS.section = Field(default_factory=dict, validate_default=True)
+    """What finds the nearest items.
+
+    [index.md](index.md) compares the kinds.
+    """
     gates: Gates = Gates()
+    """What a release must reach."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _import_extensions(cls, values):
+        names = values.get("extensions") if isinstance(values, dict) else None
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            try:
+                import_modules(names)
+            except ValueError as error:
+                raise ValueError(f"extensions: {error}") from error
+        return values
+
+    def __setstate__(self, state):
+        # A Beam worker gets its configuration pickled, and nothing else says what to import.
+        super().__setstate__(state)
+        import_modules(self.extensions)
 
     @model_validator(mode="after")
     def _check_references(self):
@@ -47,10 +113,10 @@ class Config(Section):
                 where = f"{tower_name}.features[{number}] ({feature.name})"
                 _check_feature(where, feature, tower_name, self)
         _check_searches(self)
-        if self.query.layers[-1] != self.candidate.layers[-1]:
+        if self.query.dimension != self.candidate.dimension:
             raise ValueError(
-                "query.layers and candidate.layers must end in the same size, got "
-                f"{self.query.layers[-1]} and {self.candidate.layers[-1]}"
+                "query and candidate must make vectors of the same length (the last of layers), "
+                f"got {self.query.dimension} and {self.candidate.dimension}"
             )
         if self.gates.recall_at is not None and self.gates.recall_at not in self.evaluation.at:
             raise ValueError(

@@ -1,16 +1,22 @@
-"""Features, embedding tables and towers."""
+"""Features and embedding tables."""
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from twotower_tf.config.section import Name, Positive, Section, Separator
+from twotower_tf.config.section import Column, Name, NotNegative, Positive, Section, Separator
 
 
 class BuiltVocabulary(Section):
-    """The ``built`` most frequent ids of the examples of the window (``statistics.days``)."""
+    """The ids that are in the most training examples of the window get a row each.
+
+    The window is that of [statistics](#statistics). Ids of features that name the table are
+    counted; of a history it is the event's own item. Words of a ``text`` feature can't be counted
+    so.
+    """
 
     built: Positive
+    """How many. Rows are kept for as many, even where there are fewer."""
 
 
 def _kind_of_vocabulary(value) -> str:
@@ -23,24 +29,43 @@ Vocabulary = Annotated[
 ]
 
 
-class Table(Section):
-    """An embedding table: ids hash into ``buckets`` rows of ``dim`` numbers.
+TableName = Annotated[str, Field(title="name of a table")]
 
-    With ``vocabulary`` (a file with an id a line, or one that the build makes) the listed ids
-    have a row each, and the buckets take the rest.
+
+class Table(Section):
+    """Ids hash into rows, so an unknown id never fails.
+
+    **Features that name the same table share its embeddings**: seed, history and candidate
+    should, for an id means the same everywhere.
+
+    ```yaml
+    tables:
+      items: {buckets: 20000, dim: 32}
+      words: {buckets: 5000, dim: 32, vocabulary: words.txt}
+      channels: {buckets: 2000, dim: 32, vocabulary: {built: 10000}}
+    ```
     """
 
     buckets: Positive
+    """Rows for hashed ids. A few times the number of ids, so that few collide."""
     dim: Positive
-    vocabulary: Vocabulary | None = None
+    """Numbers per row."""
+    vocabulary: Annotated[Vocabulary | None, Field(title="path or section")] = None
+    """Ids with a row each, before the buckets. A text file, an id a line: a relative path starts
+    where the job is run; leave the file as it is for the life of a work directory. Or
+    ``{built: 50000}``, see below."""
 
 
 class BaseFeature(Section):
     """What all features have: a name, the column it is read from, and whose column that is."""
 
     name: Name
-    column: Annotated[str, Field(min_length=1)] = ""
+    """Names the feature in examples, in serving requests and in messages."""
+    column: Annotated[str, Field(min_length=1, title="column")] = ""
+    """The column it is read from: that of the feature's name, if none is given."""
     of: Literal["event", "user", "item"] | None = None
+    """Whose column: in the query ``event`` (the default) or ``user`` (the profile); in the
+    candidate ``item``."""
 
     @model_validator(mode="before")
     @classmethod
@@ -51,67 +76,131 @@ class BaseFeature(Section):
 
 
 class IdFeature(BaseFeature):
-    """One id, looked up in ``table``."""
+    """One id, its row of the table.
+
+    Where it is missing: the id ``""``, which has a row of its own.
+
+    ```yaml
+    - {name: seed, column: seed_item_id, kind: id, table: items}
+    ```
+    """
 
     kind: Literal["id"]
-    table: str
+    table: TableName
+    """Of [tables](#tables)."""
 
 
 class IdBagFeature(BaseFeature):
-    """A history or a set of ids: their embeddings combined. A list, or text with ``separator``."""
+    """A list of ids (a history, a set), their embeddings combined; an empty one gives zeros.
+
+    In JSON and Parquet a list, or text with a ``separator``; in CSV text.
+
+    ```yaml
+    - {name: history, kind: id_bag, table: items}
+    - {name: genres, kind: id_bag, table: words, separator: "|"}
+    ```
+    """
 
     kind: Literal["id_bag"]
-    table: str
+    table: TableName
+    """Of [tables](#tables)."""
     combiner: Literal["mean", "sum", "sqrtn"] = "mean"
+    """Sum of the embeddings, divided by their number (mean) or its root (sqrtn)."""
     max_length: Positive | None = None
+    """At most so many, the last ones. A history never has more than ``examples.history_length``."""
     separator: Separator | None = None
+    """What separates ids given as text. Without it such text is one id. For
+    ``source.events.columns.history`` given as text, set it in the ``history`` feature."""
 
 
 class WeightedIdBagFeature(BaseFeature):
-    """Ids with weights (the column ``weights``): the weighted sum of their embeddings."""
+    """Ids with weights, in two columns of the same length.
+
+    A record where the lengths differ is rejected. In requests the weights are called
+    ``<name>_weights``.
+
+    ```yaml
+    - {name: topics, kind: weighted_id_bag, table: words, weights: topic_shares}
+    ```
+    """
 
     kind: Literal["weighted_id_bag"]
-    table: str
-    weights: str
+    table: TableName
+    """Of [tables](#tables)."""
+    weights: Column
+    """The weights, as a list like the ids."""
     combiner: Literal["mean", "sum", "sqrtn"] = "sum"
+    """Sum of weight times embedding; mean: divided by the sum of the weights; sqrtn: by the root
+    of the sum of their squares."""
     max_length: Positive | None = None
+    """At most so many, the last ones."""
     separator: Separator | None = None
+    """What separates ids, and weights, given as text."""
 
 
 class CategoryFeature(BaseFeature):
-    """One of few values, with a small table of its own; unlisted values share hash buckets."""
+    """One of few values, with a small table of its own.
+
+    ```yaml
+    - {name: device, kind: category, values: [phone, tablet, tv]}
+    ```
+    """
 
     kind: Literal["category"]
     values: list[str] = Field(default_factory=list)
+    """Have a row each. All others, a missing value among them, hash into the buckets."""
     buckets: Positive = 16
+    """Rows for values that are not listed."""
     dim: Positive = 8
+    """Numbers per row."""
 
 
 class TextFeature(BaseFeature):
-    """Text as its lower-cased words and word n-grams, their embeddings averaged.
+    """Lower-cased words (runs of letters and digits) and n-grams of neighbouring words, averaged.
 
-    Of the query's column ``searches`` it is a list of texts, the user's past searches, averaged
-    over the words and n-grams of all of them (Covington et al. 2016, section 3.3).
+    In the query the column ``searches`` is a list of texts, the user's last
+    ``examples.search_length`` queries before the event: the mean is over the words and n-grams of
+    all of them (Covington et al. 2016, section 3.3), n-grams don't go from one query to the next,
+    and without a query it is zeros. Requests give the raw queries, oldest first. Name the table
+    of a feature on titles, and a word means the same in both.
+
+    ```yaml
+    - {name: title, kind: text, table: words}
+    - {name: searches, kind: text, table: words}
+    ```
     """
 
     kind: Literal["text"]
-    table: str
+    table: TableName
+    """Of [tables](#tables)."""
     ngrams: Annotated[int, Field(ge=1, le=3)] = 2
+    """The longest n-gram: 2 means words and pairs of words."""
 
 
 class DenseFeature(BaseFeature):
-    """A number, normalised by statistics of the window (``statistics.days``), then frozen.
+    """A number, normalised by the [statistics](#statistics) of the model's start.
 
-    ``quantile`` maps through the cumulative distribution to [0, 1]; ``powers`` adds x^2 and
-    sqrt(x) (Covington et al. 2016, section 4.1); ``buckets`` looks x up as an embedding instead.
+    Source of ``quantile`` and ``powers``: Covington et al. 2016, section 4.1.
+
+    ```yaml
+    - {name: age, kind: dense, of: user, powers: true, default: 35}
+    - {name: price, kind: dense, buckets: 20, dim: 8}
+    ```
     """
 
     kind: Literal["dense"]
     normalise: Literal["none", "z", "quantile"] = "quantile"
+    """``quantile``: its cumulative distribution, in [0, 1]. ``z``: minus the mean, over the
+    standard deviation."""
     powers: bool = False
+    """x² and √x beside x; with ``quantile`` only."""
     buckets: Positive | None = None
+    """Look the quantile's bucket up as an embedding instead; with ``quantile`` and without
+    ``powers``."""
     dim: Positive = 8
+    """Of that embedding."""
     default: float = 0.0
+    """Where the value is missing."""
 
     @model_validator(mode="after")
     def _check_combination(self):
@@ -123,11 +212,18 @@ class DenseFeature(BaseFeature):
 
 
 class AgeFeature(BaseFeature):
-    """Event time minus the time in ``since``, as log(1 + days); ``serving_days`` at serving."""
+    """Event time minus another time, as log(1 + days), at least 0.
+
+    ```yaml
+    - {name: video_age, kind: age, since: published_at}
+    ```
+    """
 
     kind: Literal["age"]
-    since: str
-    serving_days: Annotated[float, Field(ge=0.0)] = 0.0
+    since: Column
+    """The time to subtract, of the event, user or item."""
+    serving_days: NotNegative = 0.0
+    """The age in days at serving, and where the time is missing."""
 
 
 Feature = Annotated[
@@ -140,19 +236,3 @@ Feature = Annotated[
     | AgeFeature,
     Field(discriminator="kind"),
 ]
-
-
-class Tower(Section):
-    """An encoder: its features, then fully connected layers; the last is the embedding's size."""
-
-    features: Annotated[list[Feature], Field(min_length=1)]
-    layers: Annotated[list[Positive], Field(min_length=1)]
-
-    @field_validator("features")
-    @classmethod
-    def _names_once(cls, features):
-        names = [feature.name for feature in features]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"feature names must differ, but these come twice: {', '.join(twice)}")
-        return features

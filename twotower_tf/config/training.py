@@ -1,53 +1,34 @@
-"""The estimator, the optimiser, the sequential protocol and the evaluation."""
+"""The sequential protocol and the evaluation."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from twotower_tf.config.section import Positive, Section
+from twotower_tf.config.section import Days, Positive, Section
 
-
-class Estimator(Section):
-    """The streaming frequency estimator: size H, m hash functions, rate alpha, first gap.
-
-    ``kind``: ``adaptive`` is ours, ``paper`` the algorithms of the paper to the letter; see
-    docs/estimator.md.
-    """
-
-    kind: Literal["adaptive", "paper"] = "adaptive"
-    buckets: Positive = 1_000_000
-    hashes: Annotated[int, Field(ge=1, le=16)] = 1
-    alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
-    initial_gap: Annotated[float, Field(ge=1.0)] = 100.0
-
-
-class Optimizer(Section):
-    """Which Keras optimiser, and its learning rate.
-
-    ``initial_accumulator`` is where Adagrad's sums of squared gradients start. The loss is a mean
-    over the batch, so an embedding's gradients are of the order of 1 / batch: at the 0.1 that is
-    usual elsewhere, rows that are seen a few times hardly move.
-    """
-
-    kind: Literal["adagrad", "adam", "sgd"] = "adagrad"
-    learning_rate: Annotated[float, Field(gt=0.0)] = 0.05
-    initial_accumulator: Annotated[float, Field(ge=0.0)] = 1e-6
+_Cutoffs = Annotated[list[Positive], Field(min_length=1, title="ascending list of ≥ 1")]
 
 
 class Training(Section):
     """The sequential protocol: each day once, in order, in batches, never shuffled."""
 
     batch_size: Positive = 1024
+    """Examples per step; also the number of in-batch negatives."""
     keep_checkpoints: Positive = 3
+    """The newest so many stay."""
     tensorboard: bool = True
+    """Write scalars to ``<workdir>/tensorboard``."""
 
 
 class Evaluation(Section):
-    """Recall, NDCG at ``at``; baselines count the last ``baseline_days`` days."""
+    """How the model is measured on held-out examples, beside its baselines."""
 
-    at: list[Positive] = Field(default=[10, 50, 100], min_length=1)
+    at: _Cutoffs = Field(default=[10, 50, 100])
+    """The K of Recall@K, NDCG@K and coverage."""
     batch_size: Positive = 512
-    baseline_days: Positive = 7
+    """Queries scored, and items embedded, at a time: memory, not results."""
+    baseline_days: Days = 7
+    """The baselines count the training examples of the last so many days."""
 
     @field_validator("at")
     @classmethod

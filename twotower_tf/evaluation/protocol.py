@@ -129,7 +129,7 @@ class Evaluator:
 
     def _embed(self, held_out: HeldOut) -> np.ndarray:
         if not held_out:
-            return np.zeros((0, self._config.query.layers[-1]), np.float32)
+            return np.zeros((0, self._config.query.dimension), np.float32)
         return self.embed_queries.embed_batches(held_out.batches)
 
     def _embed_catalogue(self, day: datetime.date) -> tuple[list[str], np.ndarray]:

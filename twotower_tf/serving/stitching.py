@@ -85,11 +85,16 @@ class StitchedModel(tf.Module):
         dim = self.embed_query.get_concrete_function().structured_outputs["embedding"].shape[-1]
         self.fresh = FreshItems(len(items.item_ids), dim)
 
-    def save(self, folder: str, index_kind: str) -> None:
+    def save(self, folder: str, index_kind: str, modules: Sequence[str]) -> None:
         """Writes the SavedModel and what goes with it into an empty folder.
 
         Beside the SavedModel: ``assets.extra`` with ``serving.json``, the warm-up requests, the
         self-test, and what ``refresh`` needs.
+
+        Args:
+            folder: Where.
+            index_kind: The name of the index's kind.
+            modules: Those that must be imported before the SavedModel is loaded.
         """
         tf.saved_model.save(
             self,
@@ -106,6 +111,7 @@ class StitchedModel(tf.Module):
         serving = write_serving(
             folder,
             index_kind,
+            modules,
             len(self._items.item_ids),
             self._default_k,
             self._query_features,

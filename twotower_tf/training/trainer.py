@@ -112,7 +112,7 @@ class Trainer:
             if self._config.training.tensorboard:
                 if self._scalars is None:
                     folder = storage.for_tensorflow(self._workdir.path("tensorboard"))
-                    self._scalars = WriteScalars(folder, self._config.loss.temperature)
+                    self._scalars = WriteScalars(folder, self.model.batch_loss.temperature)
                 callbacks.append(self._scalars)
             self.model.fit(
                 self._batches(partition, day),
@@ -123,14 +123,15 @@ class Trainer:
 
     def _batches(self, partition: storage.Partition, day: datetime.date) -> tf.data.Dataset:
         batches = self._reader.read(partition, "train", self._config.training.batch_size)
-        if self._config.loss.kind != "mixed_softmax":
+        negatives = self.model.batch_loss.needs_negatives
+        if not negatives:
             return batches
         catalogue = load_catalogue(self._workdir, self._config, day)
         return with_uniform_negatives(
             batches,
             as_tensors(catalogue),
             tf.constant(catalogue.item_ids),
-            self._config.loss.negatives,
+            negatives,
             self._config.seed,
             first_step=int(self.model.optimizer.iterations),
         )
@@ -140,7 +141,7 @@ class Trainer:
             "examples": examples,
             "batches": -(-examples // self._config.training.batch_size),
             "loss": float(self.model.mean_loss.result()) if examples else None,
-            "temperature": self._config.loss.temperature,
+            "temperature": self.model.batch_loss.temperature,
             "last_step": int(self.model.optimizer.iterations),
             "seconds": seconds,
             "examples_per_second": examples / seconds if examples else None,
