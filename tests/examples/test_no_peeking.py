@@ -5,6 +5,7 @@ hashes. Builds run on the transforms' own steps, without Beam around them: that 
 """
 
 import datetime
+import functools
 import itertools
 import json
 import pathlib
@@ -12,7 +13,7 @@ import tempfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.example_definition import SECONDS_PER_DAY, naive_example
@@ -176,7 +177,32 @@ def write_source(make_event, make_item):
     return write
 
 
-@settings(deadline=None, max_examples=40)
+def shrunk_for(tries: int):
+    """Bounds the search for a smaller example of a failure: to so many runs of the test.
+
+    Hypothesis has no such setting, and would build for minutes before it says a word.
+    """
+
+    def bounded(test):
+        failed: list[dict] = []
+        left = itertools.count(tries, -1)
+
+        @functools.wraps(test)
+        def run(**drawn):
+            if failed and drawn not in failed and next(left) <= 0:
+                return
+            try:
+                test(**drawn)
+            except BaseException:
+                failed.append(drawn)
+                raise
+
+        return run
+
+    return bounded
+
+
+@settings(deadline=None, max_examples=40, phases=[Phase.explicit, Phase.generate, Phase.shrink])
 @given(
     log=st.lists(events, min_size=1, max_size=40),
     copies=st.lists(st.integers(0, 29), max_size=6),
@@ -184,6 +210,7 @@ def write_source(make_event, make_item):
     section=sections,
     calls=st.sampled_from([(4,), (4,), (1, 1, 1, 1), (2, 2), (1, 3), (3, 1)]),
 )
+@shrunk_for(tries=20)
 def test_every_example_is_that_of_the_definition_however_the_days_are_built(
     new_deployment,
     without_beam,
