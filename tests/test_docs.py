@@ -1,4 +1,4 @@
-"""The documentation, held against the code: keys, defaults, jobs, flags, links, examples."""
+"""The documentation, held against the code: keys, jobs, flags, rooms, links, files, examples."""
 
 import ast
 import importlib
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pydantic
 import pytest
 
+from tests.test_architecture import FLOORS, LAYERS
 from twotower_tf.config import Config
 from twotower_tf.config.reference import reference
 from twotower_tf.config.registry import Registry
@@ -19,6 +20,7 @@ from twotower_tf.config_loader import load_config
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PAGES = [README, *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docker/*.md"))]
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -183,14 +185,57 @@ def test_the_jobs_are_found():
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_every_job_is_in_the_readme_with_its_flags(job, capsys):
-    text = _text(README)
+def test_every_job_is_documented_with_its_flags(job, capsys):
+    text = _text(ROOT / "docs" / "jobs.md")
     assert re.search(rf"^\| `{job}` \|", text, re.MULTILINE)
     assert importlib.import_module(f"pipelines.{job}").main([job, "--help"]) == 0
     ours = capsys.readouterr().out.split("absl.flags:")[0]
     flags = re.findall(r"^  (?:-\w,)?--(?:\[no\])?(\w+):", ours, re.MULTILINE)
     assert flags
     assert not {flag for flag in flags if f"--{flag}" not in text}
+
+
+# --- architecture -----------------------------------------------------------------------------
+
+
+def _first_cells(page: pathlib.Path, heading: str) -> list[str]:
+    """Returns the first cells, in backticks, of the first table below a heading."""
+    _, _, below = _text(page).partition(f"\n{heading}\n")
+    cells: list[str] = []
+    for line in below.splitlines():
+        cell = re.match(r"\| `([^`]+)` \|", line)
+        if cell:
+            cells.append(cell[1])
+        elif cells or line.startswith("#"):
+            break
+    return cells
+
+
+def test_the_rooms_are_documented_in_their_order():
+    assert _first_cells(ARCHITECTURE, "## The rooms and their order") == LAYERS
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_the_floors_of_a_room_are_documented_in_their_order(room):
+    assert _first_cells(ARCHITECTURE, f"### Inside `{room}`") == FLOORS[room]
+
+
+# What is no public interface of TensorFlow, Keras or ScaNN, or hangs on their versions.
+_INSIDES = re.compile(
+    r"tf\.raw_ops|tf\.__internal__|tensorflow\.python|keras\.src|LEGACY_KERAS|make_\w+_function"
+    r"|import (?:scann_ops|tensorflow_recommenders)|__signature__|namespace_whitelist|ATTRIBUTES"
+)
+
+
+def test_the_files_that_touch_the_insides_of_tensorflow_are_documented():
+    heading = "## What touches the insides of TensorFlow and Keras"
+    package = ROOT / "twotower_tf"
+    found = {
+        str(path.relative_to(package))
+        for path in package.glob("**/*.py")
+        if _INSIDES.search(_text(path))
+    }
+    assert found == set(_first_cells(ARCHITECTURE, heading))
 
 
 # --- links and examples -----------------------------------------------------------------------
@@ -218,10 +263,12 @@ def test_links_lead_somewhere(page):
     assert not broken
 
 
-def test_the_source_files_that_the_readme_names_are_there():
-    named = set(re.findall(r"`([\w/]+\.py)`", _text(README)))
-    there = [f"/{_name(path)}" for path in ROOT.glob("twotower_tf/**/*.py")]
-    assert named
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_the_source_files_that_a_page_names_are_there(page):
+    named = re.findall(r"`([\w/]+\.(?:py|c|Dockerfile))`", _BLOCK.sub("", _text(page)))
+    folders = ("twotower_tf", "pipelines", "tests", "benchmarks", "docker")
+    there = [f"/{_name(path)}" for folder in folders for path in ROOT.glob(f"{folder}/**/*")]
+    there += [f"/{path.name}" for path in ROOT.glob("*.py")]
     assert not {name for name in named if not any(path.endswith(f"/{name}") for path in there)}
 
 
@@ -234,11 +281,13 @@ def test_the_whole_configuration_of_the_readme_loads(tmp_path):
         load_config(str(path))
 
 
-def _python_examples() -> list[str]:
-    # Without the package there must be a release, which only the jobs make.
-    return [code for code in _blocks(README, "python") if "twotower_tf" in code]
+_PARTS = _blocks(ROOT / "docs" / "parts.md", "python")
 
 
-@pytest.mark.parametrize("number", range(len(_python_examples())))
-def test_the_python_examples_of_the_readme_run(number):
-    exec(compile(_python_examples()[number], f"README example {number}", "exec"), {})
+def test_the_parts_alone_have_examples():
+    assert len(_PARTS) >= 3
+
+
+@pytest.mark.parametrize("number", range(len(_PARTS)))
+def test_the_python_examples_of_the_parts_alone_run(number):
+    exec(compile(_PARTS[number], f"docs/parts.md, example {number}", "exec"), {})
