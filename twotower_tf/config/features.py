@@ -1,10 +1,11 @@
-"""Features, embedding tables and towers."""
+"""Embedding tables, what all kinds of features have, and towers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from twotower_tf.config.section import Name, Positive, Section, Separator
+from twotower_tf.config.registries import FEATURE_KINDS
+from twotower_tf.config.section import Name, Positive, Section
 
 
 class BuiltVocabulary(Section):
@@ -36,7 +37,16 @@ class Table(Section):
 
 
 class BaseFeature(Section):
-    """What all features have: a name, the column it is read from, and whose column that is."""
+    """What all features have: a name, the column it is read from, and whose column that is.
+
+    A kind of feature is a subclass with ``kind: Literal["its_name"]``, which is registered with
+    its encoder (``config.registries.FEATURE_KINDS``).
+
+    Attributes:
+        reads_searches: Whether it may be of the user's past searches, a list of texts.
+    """
+
+    reads_searches: ClassVar[bool] = False
 
     name: Name
     column: Annotated[str, Field(min_length=1)] = ""
@@ -49,103 +59,39 @@ class BaseFeature(Section):
             values = {"column": values["name"], **values}
         return values
 
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether its encoder has something to ``adapt`` to: statistics of its one number."""
+        return False
 
-class IdFeature(BaseFeature):
-    """One id, looked up in ``table``."""
+    def owner(self, tower: Literal["query", "candidate"]) -> str:
+        """Returns whose column it is, as a feature of a tower."""
+        return self.of or ("event" if tower == "query" else "item")
 
-    kind: Literal["id"]
-    table: str
+    def raw_features(self, of: str, config) -> list:
+        """Returns the raw values that it needs, ``examples.schema.RawFeature``, in their order.
 
+        Build, reader, index, serving and requests follow from them; the encoder finds each by its
+        name. The first has the feature's name, others a name that starts with it.
 
-class IdBagFeature(BaseFeature):
-    """A history or a set of ids: their embeddings combined. A list, or text with ``separator``."""
+        Args:
+            of: Whose column it is read from, from ``owner``.
+            config: The whole ``Config``.
+        """
+        raise NotImplementedError
 
-    kind: Literal["id_bag"]
-    table: str
-    combiner: Literal["mean", "sum", "sqrtn"] = "mean"
-    max_length: Positive | None = None
-    separator: Separator | None = None
+    def check(self, tower: Literal["query", "candidate"], config) -> None:
+        """Checks it against the rest of the configuration.
 
-
-class WeightedIdBagFeature(BaseFeature):
-    """Ids with weights (the column ``weights``): the weighted sum of their embeddings."""
-
-    kind: Literal["weighted_id_bag"]
-    table: str
-    weights: str
-    combiner: Literal["mean", "sum", "sqrtn"] = "sum"
-    max_length: Positive | None = None
-    separator: Separator | None = None
-
-
-class CategoryFeature(BaseFeature):
-    """One of few values, with a small table of its own; unlisted values share hash buckets."""
-
-    kind: Literal["category"]
-    values: list[str] = Field(default_factory=list)
-    buckets: Positive = 16
-    dim: Positive = 8
-
-
-class TextFeature(BaseFeature):
-    """Text as its lower-cased words and word n-grams, their embeddings averaged.
-
-    Of the query's column ``searches`` it is a list of texts, the user's past searches, averaged
-    over the words and n-grams of all of them (Covington et al. 2016, section 3.3).
-    """
-
-    kind: Literal["text"]
-    table: str
-    ngrams: Annotated[int, Field(ge=1, le=3)] = 2
-
-
-class DenseFeature(BaseFeature):
-    """A number, normalised by statistics of the window (``statistics.days``), then frozen.
-
-    ``quantile`` maps through the cumulative distribution to [0, 1]; ``powers`` adds x^2 and
-    sqrt(x) (Covington et al. 2016, section 4.1); ``buckets`` looks x up as an embedding instead.
-    """
-
-    kind: Literal["dense"]
-    normalise: Literal["none", "z", "quantile"] = "quantile"
-    powers: bool = False
-    buckets: Positive | None = None
-    dim: Positive = 8
-    default: float = 0.0
-
-    @model_validator(mode="after")
-    def _check_combination(self):
-        if self.normalise != "quantile" and (self.powers or self.buckets):
-            raise ValueError("powers and buckets need normalise: quantile (a number in [0, 1])")
-        if self.powers and self.buckets:
-            raise ValueError("choose one of powers and buckets")
-        return self
-
-
-class AgeFeature(BaseFeature):
-    """Event time minus the time in ``since``, as log(1 + days); ``serving_days`` at serving."""
-
-    kind: Literal["age"]
-    since: str
-    serving_days: Annotated[float, Field(ge=0.0)] = 0.0
-
-
-Feature = Annotated[
-    IdFeature
-    | IdBagFeature
-    | WeightedIdBagFeature
-    | CategoryFeature
-    | TextFeature
-    | DenseFeature
-    | AgeFeature,
-    Field(discriminator="kind"),
-]
+        Raises:
+            ValueError: If it does not fit; says why.
+        """
 
 
 class Tower(Section):
     """An encoder: its features, then fully connected layers; the last is the embedding's size."""
 
-    features: Annotated[list[Feature], Field(min_length=1)]
+    features: Annotated[list[FEATURE_KINDS.section], Field(min_length=1)]
     layers: Annotated[list[Positive], Field(min_length=1)]
 
     @field_validator("features")

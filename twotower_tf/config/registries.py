@@ -12,3 +12,4 @@ and adds what it has:
 from twotower_tf.config.registry import Registry
 
 LOSSES = Registry("loss", "twotower_tf.models.losses.sections", default="corrected_softmax")
+FEATURE_KINDS = Registry("feature kind", "twotower_tf.models.features.sections")

@@ -9,8 +9,9 @@ import tensorflow as tf
 from twotower_tf.config import Config
 from twotower_tf.config.features import BuiltVocabulary
 from twotower_tf.config.features import Tower as TowerConfig
-from twotower_tf.models import features as encoders
+from twotower_tf.config.registries import FEATURE_KINDS
 from twotower_tf.models.embeddings import EmbeddingTable
+from twotower_tf.models.features.encoder import FeatureEncoder, RawFeatures
 from twotower_tf.storage import open_input
 
 
@@ -48,7 +49,7 @@ class Tower(tf.keras.layers.Layer):
             for number, width in enumerate(layers)
         ]
 
-    def call(self, raw: encoders.RawFeatures) -> tf.Tensor:
+    def call(self, raw: RawFeatures) -> tf.Tensor:
         """Returns float32 [batch, layers[-1]] with rows of length 1."""
         x = tf.concat([encode(raw) for encode in self._encoders], axis=-1)
         for layer in self._layers:
@@ -56,15 +57,15 @@ class Tower(tf.keras.layers.Layer):
         return tf.math.l2_normalize(x, axis=-1)
 
     @property
-    def adaptable(self) -> list[encoders.DenseEncoder]:
+    def adaptable(self) -> list[FeatureEncoder]:
         """The encoders whose statistics must be set before the first step."""
-        dense = [one for one in self._encoders if isinstance(one, encoders.DenseEncoder)]
-        return [one for one in dense if one.has_statistics]
+        ours = [one for one in self._encoders if isinstance(one, FeatureEncoder)]
+        return [one for one in ours if one.has_statistics]
 
     def adapt(self, raw: Mapping[str, np.ndarray]) -> None:
-        """Sets the statistics of the dense features from a sample of their values."""
+        """Sets the statistics of the features that need some from a sample of their values."""
         for encoder in self.adaptable:
-            encoder.adapt(raw[encoder.feature])
+            encoder.adapt(raw[encoder.name])
 
 
 def build_tables(config: Config) -> dict[str, EmbeddingTable]:
@@ -86,31 +87,10 @@ def build_tower(
 ) -> Tower:
     """Returns the tower a configuration describes, on the tables given."""
     made = [
-        _build_encoder(feature, tables, seed + 100 + number)
+        FEATURE_KINDS.make(feature, tables, seed + 100 + number)
         for number, feature in enumerate(tower.features)
     ]
     return Tower(made, tower.layers, seed=seed, name=name)
-
-
-def _build_encoder(feature, tables, seed: int) -> tf.keras.layers.Layer:
-    name = feature.name
-    if feature.kind == "id":
-        return encoders.IdEncoder(name, tables[feature.table])
-    if feature.kind in ("id_bag", "weighted_id_bag"):
-        weighted = feature.kind == "weighted_id_bag"
-        return encoders.BagEncoder(name, tables[feature.table], feature.combiner, weighted)
-    if feature.kind == "text":
-        return encoders.TextEncoder(name, tables[feature.table], feature.ngrams)
-    if feature.kind == "category":
-        own = EmbeddingTable(
-            feature.buckets, feature.dim, feature.values, seed=seed, name=f"values_of_{name}"
-        )
-        return encoders.IdEncoder(name, own)
-    if feature.kind == "dense":
-        return encoders.DenseEncoder(
-            name, feature.normalise, feature.powers, feature.buckets, feature.dim, seed
-        )
-    return encoders.AgeEncoder(name)
 
 
 def _vocabulary(given: str | BuiltVocabulary | None) -> list[str] | int:

@@ -117,15 +117,6 @@ class ConvertedLists:
     lengths: np.ndarray
     left: np.ndarray
 
-    def last(self, count: int | None) -> "ConvertedLists":
-        """Returns the last so many elements of each list; None: all."""
-        if count is None or not (self.lengths > count).any():
-            return self
-        kept = np.minimum(self.lengths, count)
-        from_end = np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(len(self.elements))
-        elements = self.elements.filter(pa.array(from_end <= count))
-        return ConvertedLists(elements, kept, self.left)
-
     def array(self) -> pa.ListArray:
         """Returns the lists as an Arrow array."""
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
