@@ -123,6 +123,9 @@ class ConvertedLists:
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), self.elements)
 
 
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+
+
 def lists(column: pa.Array, convert, separator: str | None) -> ConvertedLists:
     """Converts lists, or text with a separator, element by element, as ``values.list_value``.
 
@@ -143,7 +146,7 @@ def lists(column: pa.Array, convert, separator: str | None) -> ConvertedLists:
 def _flat(column: pa.Array, separator: str | None) -> tuple[pa.Array, np.ndarray]:
     """Returns the elements of all lists, and each list's length."""
     type_ = column.type
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+    if any(of(type_) for of in _LISTS):
         lengths = pc.fill_null(pc.list_value_length(column), 0)
         return column.flatten(), lengths.to_numpy(zero_copy_only=False).astype(np.int64)
     given = _given(column)
