@@ -124,10 +124,10 @@ class Problem:
         """Raw features of so many queries, histories of 50, and k."""
         made = {}
         for raw in self.features:
-            if raw.dtype == "float":
+            if not raw.type.holds_text:
                 made[raw.name] = self._random.uniform(10, 80, count).astype(np.float32)
             else:
-                shape = (count, 50) if raw.is_list else count
+                shape = (count, 50) if raw.type.is_list else count
                 made[raw.name] = self._random.choice(self.item_ids, shape)
         return {**made, "k": np.int32(_K)}
 

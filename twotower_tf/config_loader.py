@@ -141,9 +141,7 @@ def _key_path(location: tuple) -> str:
 
 
 def _is_tag(location: tuple, position: int) -> bool:
-    if position == 3 and location[0] == "tables":
-        return location[2] == "vocabulary"
-    return position > 0 and isinstance(location[position - 1], int)
+    return position == 3 and location[0] == "tables" and location[2] == "vocabulary"
 
 
 def _shown(value) -> str:

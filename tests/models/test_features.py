@@ -8,15 +8,13 @@ import twotower_tf  # noqa: F401  (chooses Keras 2 before TensorFlow loads)
 # isort: split
 import tensorflow as tf
 
+from twotower_tf.graph.ragged import as_ragged
 from twotower_tf.models.embeddings import EmbeddingTable
-from twotower_tf.models.features import (
-    AgeEncoder,
-    BagEncoder,
-    DenseEncoder,
-    IdEncoder,
-    TextEncoder,
-    as_ragged,
-)
+from twotower_tf.models.features.age import AgeEncoder
+from twotower_tf.models.features.bag import BagEncoder
+from twotower_tf.models.features.dense import DenseEncoder
+from twotower_tf.models.features.id import IdEncoder
+from twotower_tf.models.features.text import TextEncoder
 from twotower_tf.models.towers import MlpTower
 
 

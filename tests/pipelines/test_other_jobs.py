@@ -141,6 +141,16 @@ def test_an_empty_work_directory_is_refused(site, days, job, expected):
     assert site.made(days[0]) == []
 
 
+def test_to_exclude_every_item_prints_nothing_but_why(finished_site):
+    listed = finished_site.run("recommend", "--user_id=u1", "--k=100").out.splitlines()
+    excluded = [f"--exclude={line.split()[1]}" for line in listed]
+    run = finished_site.run("recommend", "--user_id=u1", *excluded)
+    assert (run.status, run.out) == (1, "")
+    assert f"nothing to recommend: all of the {len(listed)} items of release" in run.error
+    left = finished_site.run("recommend", "--user_id=u1", *excluded[1:])
+    assert (left.status, left.out.split()[1]) == (0, listed[0].split()[1])
+
+
 # --- event files of every kind ----------------------------------------------------------------
 
 COLUMNS = ["user_id", "item_id", "timestamp", "seed", "watched", "device"]

@@ -1,17 +1,23 @@
 """One deployment: all sections together, and what must fit between them."""
 
 import keyword
-import math
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from twotower_tf.config.examples import Examples, Statistics
 from twotower_tf.config.extensions import import_modules
-from twotower_tf.config.features import BuiltVocabulary, Table
+from twotower_tf.config.features import Table
 from twotower_tf.config.index import Gates
-from twotower_tf.config.registries import ESTIMATORS, INDEX_KINDS, LOSSES, OPTIMIZERS, TOWERS
-from twotower_tf.config.section import Name, Natural, Section, nearest
+from twotower_tf.config.registries import (
+    ESTIMATORS,
+    FEATURE_KINDS,
+    INDEX_KINDS,
+    LOSSES,
+    OPTIMIZERS,
+    TOWERS,
+)
+from twotower_tf.config.section import Name, Natural, Section
 from twotower_tf.config.selection import Embedding, Selection, check_selection
 from twotower_tf.config.source import Source
 from twotower_tf.config.training import Evaluation, Training
@@ -135,16 +141,16 @@ def _check_searches(config: Config) -> None:
             "source.searches: searches are carried from day to day with the histories, which the "
             "build does not do where the log gives them (source.events.columns.history)"
         )
-    if not any(map(_reads_searches, config.query.features)):
+    read = (raw for one in config.query.features for raw in _raw_features(one, "query", config))
+    if not any(raw.filled_in == "searches" for raw in read):
         raise ValueError(
             "source.searches: no feature of the query reads the searches; give it one, such as "
             "{name: searches, kind: text, table: words}, or leave source.searches out"
         )
 
 
-def _reads_searches(feature) -> bool:
-    """Says whether a feature of the query is of the past searches; ages read ``since`` alone."""
-    return feature.kind != "age" and feature.of != "user" and feature.column == "searches"
+def _raw_features(feature, tower: str, config: Config) -> list:
+    return feature.raw_features(feature.owner(tower), config)
 
 
 def _check_feature(where: str, feature, tower: str, config: Config) -> None:
@@ -154,39 +160,44 @@ def _check_feature(where: str, feature, tower: str, config: Config) -> None:
             f"{where}: a release can't have an input of this name; choose another one, and say "
             f"column: {feature.column}"
         )
-    table = getattr(feature, "table", None)
-    if table is not None and table not in config.tables:
-        known = ", ".join(sorted(config.tables)) or "none"
-        raise ValueError(
-            f"{where}: table '{table}' is not one of tables: {known}{nearest(table, config.tables)}"
-        )
-    is_built = table is not None and isinstance(config.tables[table].vocabulary, BuiltVocabulary)
-    if feature.kind == "text" and is_built:
-        raise ValueError(
-            f"{where}: the vocabulary of table '{table}' is built of ids, not of words; "
-            "give words a table of their own"
-        )
     allowed = ("event", "user") if tower == "query" else ("item",)
     if feature.of is not None and feature.of not in allowed:
         raise ValueError(f"{where}: 'of' must be one of {', '.join(allowed)}, got '{feature.of}'")
     if feature.of == "user" and config.source.users is None:
         raise ValueError(f"{where}: 'of: user' needs source.users")
-    seeded = config.source.events.columns.seed_item_id is not None
-    if feature.column == "seed_item_id" and not seeded and tower == "query":
-        raise ValueError(f"{where}: a seed needs source.events.columns.seed_item_id")
-    if tower == "query" and _reads_searches(feature):
+    try:
+        feature.check(tower, config)
+        _check_names(feature, tower, config)
+        for raw in _raw_features(feature, tower, config):
+            if raw.filled_in is not None:
+                _check_filled_in(feature, raw, config)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _check_names(feature, tower: str, config: Config) -> None:
+    others = [other for other in getattr(config, tower).features if other is not feature]
+    taken = {raw.name for other in others for raw in _raw_features(other, tower, config)}
+    for raw in _raw_features(feature, tower, config):
+        if raw.name in taken:
+            raise ValueError(f"it has an input called '{raw.name}', as another feature has")
+
+
+def _check_filled_in(feature, raw, config: Config) -> None:
+    """Checks a raw feature of a column that the build fills in, with ids or texts."""
+    if raw.filled_in == "seed_item_id" and config.source.events.columns.seed_item_id is None:
+        raise ValueError("a seed needs source.events.columns.seed_item_id")
+    if raw.filled_in == "searches":
         if config.source.searches is None:
             raise ValueError(
-                f"{where}: the column 'searches' is the user's past searches, which the build "
-                "fills in: it needs source.searches"
+                "the column 'searches' is the user's past searches, which the build fills in: it "
+                "needs source.searches"
             )
-        if feature.kind != "text":
-            raise ValueError(f"{where}: past searches need kind: text, got {feature.kind}")
-    if feature.kind == "weighted_id_bag":
-        weights = f"{feature.name}_weights"
-        if any(other.name == weights for other in getattr(config, tower).features):
-            raise ValueError(f"{where}: its weights are called '{weights}', as another feature is")
-        if feature.column == "history" and tower == "query":
-            raise ValueError(f"{where}: a history has no weights; use kind: id_bag")
-    if not math.isfinite(getattr(feature, "default", 0.0)):
-        raise ValueError(f"{where}: default must be finite")
+        if not feature.reads_searches:
+            able = [kind for kind, one in FEATURE_KINDS.sections.items() if one.reads_searches]
+            raise ValueError(f"past searches need kind: {' or '.join(able)}, got {feature.kind}")
+    if not raw.type.holds_text:
+        raise ValueError(
+            f"the column '{raw.column}' is filled in by the build, with ids or texts, which "
+            f"'{raw.name}' can't hold; read it from another column"
+        )

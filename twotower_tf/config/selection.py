@@ -111,10 +111,12 @@ def check_selection(config) -> None:
                 f"{nearest(name, features)}"
             )
         kind = features[name].kind
-        if key == "required" and kind == "dense":
+        raw, *_ = features[name].raw_features("item", config)
+        if key == "required" and not raw.type.can_be_empty:
             # The catalogue holds its default where it was missing.
-            raise ValueError(f"selection.required: '{name}' is dense, which is never empty")
-        if key == "channel" and kind not in ("id", "category", "text"):
+            raise ValueError(f"selection.required: '{name}' is {kind}, which is never empty")
+        if key == "channel" and (raw.type.is_list or not raw.type.holds_text):
             raise ValueError(
-                f"selection.channel: '{name}' must be of kind id, category or text, got {kind}"
+                f"selection.channel: '{name}' must hold one text an item, as of kind id, category "
+                f"or text, got {kind}"
             )

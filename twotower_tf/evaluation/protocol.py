@@ -71,7 +71,7 @@ class Evaluator:
         self._histories = [
             raw.name
             for raw in raw_features(config, "query")
-            if raw.column == HISTORY and raw.is_list and raw.of == "event"
+            if raw.filled_in == HISTORY and raw.type.is_list
         ]
 
     def evaluate(self, day: datetime.date, counted_to: datetime.date) -> dict:

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from twotower_tf.config import Config
 from twotower_tf.config.features import BuiltVocabulary
-from twotower_tf.config.registries import TOWERS
+from twotower_tf.config.registries import FEATURE_KINDS, TOWERS
 from twotower_tf.config.tower import TowerSection
-from twotower_tf.models import features as encoders
 from twotower_tf.models.embeddings import EmbeddingTable
+from twotower_tf.models.features.encoder import FeatureEncoder, RawFeatures
 from twotower_tf.storage import open_input
 
 
@@ -56,21 +56,21 @@ class Tower(tf.keras.layers.Layer):
         """Maps the features' vectors, float32 [batch, all their lengths], to [batch, d]."""
         raise NotImplementedError
 
-    def call(self, raw: encoders.RawFeatures) -> tf.Tensor:
+    def call(self, raw: RawFeatures) -> tf.Tensor:
         """Returns float32 [batch, d] with rows of length 1."""
         x = tf.concat([encode(raw) for encode in self._encoders], axis=-1)
         return tf.math.l2_normalize(self.transform(x), axis=-1)
 
     @property
-    def adaptable(self) -> list[encoders.DenseEncoder]:
+    def adaptable(self) -> list[FeatureEncoder]:
         """The encoders whose statistics must be set before the first step."""
-        dense = [one for one in self._encoders if isinstance(one, encoders.DenseEncoder)]
-        return [one for one in dense if one.has_statistics]
+        ours = [one for one in self._encoders if isinstance(one, FeatureEncoder)]
+        return [one for one in ours if one.has_statistics]
 
     def adapt(self, raw: Mapping[str, np.ndarray]) -> None:
-        """Sets the statistics of the dense features from a sample of their values."""
+        """Sets the statistics of the features that need some from a sample of their values."""
         for encoder in self.adaptable:
-            encoder.adapt(raw[encoder.feature])
+            encoder.adapt(raw[encoder.name])
 
 
 class MlpTower(Tower):
@@ -143,31 +143,10 @@ def build_tower(
 ) -> Tower:
     """Returns the tower a configuration describes, on the tables given."""
     made = [
-        _build_encoder(feature, tables, seed + 100 + number)
+        FEATURE_KINDS.make(feature, tables, seed + 100 + number)
         for number, feature in enumerate(section.features)
     ]
     return TOWERS.make(section, made, seed, name)
-
-
-def _build_encoder(feature, tables, seed: int) -> tf.keras.layers.Layer:
-    name = feature.name
-    if feature.kind == "id":
-        return encoders.IdEncoder(name, tables[feature.table])
-    if feature.kind in ("id_bag", "weighted_id_bag"):
-        weighted = feature.kind == "weighted_id_bag"
-        return encoders.BagEncoder(name, tables[feature.table], feature.combiner, weighted)
-    if feature.kind == "text":
-        return encoders.TextEncoder(name, tables[feature.table], feature.ngrams)
-    if feature.kind == "category":
-        own = EmbeddingTable(
-            feature.buckets, feature.dim, feature.values, seed=seed, name=f"values_of_{name}"
-        )
-        return encoders.IdEncoder(name, own)
-    if feature.kind == "dense":
-        return encoders.DenseEncoder(
-            name, feature.normalise, feature.powers, feature.buckets, feature.dim, seed
-        )
-    return encoders.AgeEncoder(name)
 
 
 def _vocabulary(given: str | BuiltVocabulary | None) -> list[str] | int:

@@ -146,11 +146,4 @@ class TwoTowerModel(tfrs.Model):
 
 def blank_features(config: Config, tower: str) -> dict[str, tf.Tensor]:
     """Returns one row of raw features at their defaults, lists empty: what a missing query is."""
-    blank = {}
-    for raw in raw_features(config, tower):
-        if raw.is_list:
-            dtype = tf.string if raw.dtype == "bytes" else tf.float32
-            blank[raw.name] = tf.zeros([1, 0], dtype)
-        else:
-            blank[raw.name] = tf.constant([raw.default])
-    return blank
+    return {raw.name: raw.type.blank for raw in raw_features(config, tower)}

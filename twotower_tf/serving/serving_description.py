@@ -2,10 +2,9 @@
 
 Keys: ``index_kind``, ``modules`` (what Python must import before it loads the SavedModel, for its
 operations), ``items`` (how many it can give, fresh ones included), ``default_k``,
-``query_features`` and ``candidate_features`` (the fields of ``RawFeature``).
+``query_features`` and ``candidate_features`` (``RawFeature.to_json``).
 """
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Literal
@@ -34,8 +33,8 @@ def write_serving(
         "modules": list(modules),
         "items": items,
         "default_k": default_k,
-        "query_features": [dataclasses.asdict(raw) for raw in query_features],
-        "candidate_features": [dataclasses.asdict(raw) for raw in candidate_features],
+        "query_features": [raw.to_json() for raw in query_features],
+        "candidate_features": [raw.to_json() for raw in candidate_features],
     }
     write_json(os.path.join(folder, SERVING_FILE), serving)
     return serving
@@ -52,7 +51,7 @@ def read_serving(folder: str) -> dict:
 
 def features_of(serving: dict, tower: Literal["query", "candidate"]) -> list[RawFeature]:
     """Returns the raw features that a described release takes, of one of its towers."""
-    return [RawFeature(**values) for values in serving[f"{tower}_features"]]
+    return [RawFeature.from_json(values) for values in serving[f"{tower}_features"]]
 
 
 def load_saved_model(folder: str):

@@ -100,7 +100,7 @@ class Trainer:
         window = statistics.of_window(self._workdir, config, day)
         for side in ("query", "candidate"):
             tower = getattr(self.model, f"{side}_tower")
-            names = [encoder.feature for encoder in tower.adaptable]
+            names = [encoder.name for encoder in tower.adaptable]
             tower.adapt({name: window.dense[f"{side}/{name}"] for name in names})
         for name, size in statistics.built_vocabularies(config).items():
             self.model.tables[name].set_vocabulary(window.vocabulary(name, size))
