@@ -100,6 +100,7 @@ def sizes(request, monkeypatch):
 @given(
     content=TEXTS | tables(), format=st.sampled_from(["csv", "tsv"]), split_bytes=st.integers(1, 90)
 )
+@example(content=b"a\n\xef\xbb\xbf1\n", format="csv", split_bytes=9)
 @example(content=b'a\n""\n \n\r\n\n"\n', format="csv", split_bytes=1)
 def test_blocks_and_splits_hold_what_is_read_row_by_row(
     tmp_path_factory, content, format, split_bytes

@@ -231,6 +231,7 @@ class _Lines:
         """
         lengths = self._ends - self._starts
         empty = lengths == 0
+        # Gigabytes are more than Arrow's parser holds.
         odd = lengths > separated.MOST_CONTINUED_BYTES
         if b"\r" in self._text:
             returns = np.flatnonzero(self._bytes == _CARRIAGE_RETURN)
