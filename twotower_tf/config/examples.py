@@ -33,13 +33,15 @@ class Examples(Section):
     or kept as events of the file's day. Events of a reward below ``min_reward``, and those of a
     user's day beyond ``max_per_user_and_day``, make no example, but count in histories.
     ``search_length`` is of the past searches (``source.searches``) what ``history_length`` is of
-    the items.
+    the items. Of a user's items of all the past, at most ``own_length`` different ones are counted,
+    those acted on most (0: none are): held-out examples have them, and what nominates them.
     Every ``full_histories_every_days`` the histories of all users are written, and in between
     those of the users who acted.
     """
 
     history_length: Positive = 50
     search_length: Positive = 50
+    own_length: Annotated[int, Field(ge=0)] = 500
     holdout_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     reward: Reward | None = None
     shards: Positive = 8

@@ -47,6 +47,7 @@ class ExampleEncoder:
         histories: ListColumn | None,
         profiles: pa.Table | None,
         searches: ListColumn | None = None,
+        more: pa.LargeBinaryArray | None = None,
     ) -> pa.LargeBinaryArray:
         """Returns an example for each event, serialised.
 
@@ -60,6 +61,7 @@ class ExampleEncoder:
                 [n]. None if no user has one.
             searches: The queries strictly before each event, oldest first, as the histories.
                 None if there is no log of them.
+            more: Features of each event that are encoded already, [n]; None: there are none.
         """
         columns = FeatureColumns(len(events))
         item_ids, user_ids = _column(events, "item_id"), _column(events, "user_id")
@@ -88,6 +90,8 @@ class ExampleEncoder:
                 columns.add_floats(key, events[event_column(raw)].to_numpy())
             else:
                 add_column(columns, key, raw, _column(events, event_column(raw)), self._lists)
+        if more is not None:
+            columns.add_encoded(more)
         return columns.examples()
 
     def _add_history(
