@@ -41,7 +41,7 @@ catalogues = st.dictionaries(
 sections = st.fixed_dictionaries(
     {
         "history_length": st.integers(1, 4),
-        "own_length": st.integers(0, 3),
+        "own_length": st.integers(0, 2),
         "late_events": st.sampled_from(["reject", "keep"]),
         "min_reward": st.sampled_from([None, 0.3]),
         "max_per_user_and_day": st.sampled_from([None, 1, 2]),
@@ -210,6 +210,36 @@ def write_source(make_event, make_item):
     return write
 
 
+@pytest.fixture(scope="session")
+def check_log(new_deployment, without_beam, write_source, read_shards, days):
+    """The function that builds a log and holds all that comes of it against the definition."""
+
+    def check(log, changed, section, calls) -> None:
+        with tempfile.TemporaryDirectory() as folder, without_beam():
+            deployment = new_deployment(pathlib.Path(folder))
+            records, snapshots, users = write_source(deployment, days, log, changed)
+            section = {**section, "max_rejected_share": 1.0}
+            rest = iter(days)
+            counts: dict = {}
+            for size in calls:
+                counts |= deployment.build(list(itertools.islice(rest, size)), **section)
+            workdir = deployment.workdir()
+            examples = deployment.config(**section).examples
+            definition = Definition(examples, snapshots, users, days[0])
+            for number, day in enumerate(days):
+                expected, counted = definition.day(number, records[number])
+                files = read_shards(workdir, day)
+                found = [one for shard in files.values() for one in shard]
+                assert_same(found, expected)
+                assert_splits(files)
+                assert counted.items() <= counts[day].items()
+                assert_histories(workdir, day, definition)
+                assert_statistics(workdir, day, files)
+                assert_no_peeking(definition, found)
+
+    return check
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     log=st.lists(events, min_size=1, max_size=40),
@@ -219,41 +249,42 @@ def write_source(make_event, make_item):
     calls=st.sampled_from([(4,), (4,), (1, 1, 1, 1), (2, 2), (1, 3), (3, 1)]),
 )
 def test_every_example_is_that_of_the_definition_however_the_days_are_built(
-    new_deployment,
-    without_beam,
-    write_source,
-    read_shards,
-    days,
-    log,
-    copies,
-    changed,
-    section,
-    calls,
+    check_log, log, copies, changed, section, calls
 ):
-    log = [*log, *(log[n] for n in copies if n < len(log))]
-    with tempfile.TemporaryDirectory() as folder, without_beam():
-        deployment = new_deployment(pathlib.Path(folder))
-        records, snapshots, users = write_source(deployment, days, log, changed)
-        section = {**section, "max_rejected_share": 1.0}
-        rest = iter(days)
-        counts: dict = {}
-        for size in calls:
-            counts |= deployment.build(list(itertools.islice(rest, size)), **section)
-        workdir = deployment.workdir()
-        definition = Definition(deployment.config(**section).examples, snapshots, users, days[0])
-        for number, day in enumerate(days):
-            expected, counted = definition.day(number, records[number])
-            files = read_shards(workdir, day)
-            found = [one for shard in files.values() for one in shard]
-            assert_same(found, expected)
-            for name, examples in files.items():
-                for example in examples:
-                    held_out = share_of(example, hashes.Purpose.HOLD_OUT) < 0.3
-                    assert name.startswith("eval" if held_out else "train")
-            assert counted.items() <= counts[day].items()
-            assert_histories(workdir, day, definition)
-            assert_statistics(workdir, day, files)
-            assert_no_peeking(definition, found)
+    check_log([*log, *(log[n] for n in copies if n < len(log))], changed, section, calls)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_users_who_do_much_see_what_the_definition_says(check_log, seed):
+    rng = np.random.default_rng(seed)
+    keeps = "keep" if seed % 2 else "reject"
+    # A quarter of the events late by up to three days; several of a user in a second.
+    log = [
+        (
+            int(rng.choice([0, 0, 1, 2])),
+            int(rng.integers(4)),
+            int(rng.integers(DAYS)),
+            int(rng.choice([0, 0, 0, rng.integers(4)])),
+            int(rng.integers(4)),
+            100,
+            None,
+        )
+        for _ in range(120)
+    ]
+    section = {
+        "history_length": 40,
+        "own_length": int(rng.integers(1, 4)),
+        "late_events": keeps,
+        "shards": 2,
+    }
+    check_log(log, {}, section, [(4,), (1, 1, 1, 1), (2, 2)][seed % 3])
+
+
+def assert_splits(files: dict[str, list[dict]]) -> None:
+    for name, examples in files.items():
+        for example in examples:
+            held_out = share_of(example, hashes.Purpose.HOLD_OUT) < 0.3
+            assert name.startswith("eval" if held_out else "train")
 
 
 def assert_histories(workdir, day: datetime.date, definition: Definition) -> None:
