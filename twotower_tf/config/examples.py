@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from twotower_tf.config.section import Column, Days, Positive, Section, Share
+from twotower_tf.config.section import Column, Days, Natural, Positive, Section, Share
 
 
 class Reward(Section):
@@ -44,6 +44,9 @@ class Examples(Section):
     """The last so many items of a user are the history."""
     search_length: Positive = 50
     """The last so many queries of a user are the past searches, with ``source.searches``."""
+    own_length: Natural = 500
+    """Of a user's items of all the past at most so many different ones are counted, those acted on
+    most: held-out examples have them, and what nominates them. 0: none are."""
     holdout_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """The share of a day's events kept from training, to evaluate on; chosen by a hash of the
     event."""

@@ -3,7 +3,10 @@
 A TFRecord holds a ``tf.train.Example`` with the keys below. Query features are stored as
 ``query/<name>``, candidate features as ``candidate/<name>``; beside them every example has
 ``user_id``, ``item_id``, ``seed_item_id`` (bytes; ``""``: none), ``timestamp`` (int64, Unix
-seconds) and ``reward`` (float).
+seconds) and ``reward`` (float). Where own items are counted (``examples.own_length``), held-out
+examples also have the lists ``own_item_ids`` (bytes), ``own_counts`` and ``own_days`` (float): the
+user's items of all the past, those acted on most first, how often each was, and how many days
+before the event last.
 """
 
 from __future__ import annotations
@@ -24,6 +27,17 @@ HISTORY = "history"
 SEED_ITEM_ID = "seed_item_id"
 SEARCHES = "searches"
 _FILLED_IN = (HISTORY, SEED_ITEM_ID, SEARCHES)
+# The keys of a user's own items: ids, counts, days since.
+OWN = ("own_item_ids", "own_counts", "own_days")
+
+
+def has_own_items(config: Config) -> bool:
+    """Says whether own items are counted: not where the log gives the histories.
+
+    What a user did is then what the log says of each event, and nothing is carried from day to
+    day that could be counted.
+    """
+    return config.examples.own_length > 0 and config.source.events.columns.history is None
 
 
 @dataclasses.dataclass(frozen=True)

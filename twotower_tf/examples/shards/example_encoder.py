@@ -46,6 +46,7 @@ class ExampleEncoder:
         histories: ListColumn | None,
         profiles: pa.Table | None,
         searches: ListColumn | None = None,
+        more: pa.LargeBinaryArray | None = None,
     ) -> pa.LargeBinaryArray:
         """Returns an example for each event, serialised.
 
@@ -59,6 +60,7 @@ class ExampleEncoder:
                 [n]. None if no user has one.
             searches: The queries strictly before each event, oldest first, as the histories.
                 None if there is no log of them.
+            more: Features of each event that are encoded already, [n]; None: there are none.
         """
         columns = FeatureColumns(len(events))
         item_ids, user_ids = _column(events, "item_id"), _column(events, "user_id")
@@ -86,6 +88,8 @@ class ExampleEncoder:
                 raw.type.add(columns, raw.key, values, self._lists)
             else:
                 raw.type.add(columns, raw.key, _of_events(raw, events), self._lists)
+        if more is not None:
+            columns.add_encoded(more)
         return columns.examples()
 
     def _of_users(
