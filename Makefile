@@ -18,10 +18,10 @@ PIP_INSTALL := $(VENV_PYTHON) -m pip install -qq --disable-pip-version-check -c 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean other-python
+.PHONY: help setup demo test test-long lint docs bench clean other-python
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s  %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s  %s\n", $$1, $$2}' Makefile
 	@echo "PYTHON=/path/to/python chooses another Python 3.10 to 3.12 than the first one found."
 
 setup: $(INSTALLED) ## make .venv with the exact packages of constraints.txt (3 GB)
@@ -29,12 +29,19 @@ setup: $(INSTALLED) ## make .venv with the exact packages of constraints.txt (3 
 demo: $(INSTALLED) ## run the whole system on simulated days, in WORKDIR (build/demo)
 	@$(VENV_PYTHON) -m pipelines.demo --workdir="$(WORKDIR)"
 
-test: $(INSTALLED) ## run the tests
-	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile
+test: $(INSTALLED) ## run the tests, but those of test-long
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile -m 'not long'
+
+test-long: $(INSTALLED) ## run kills, large fuzzing and comparisons of whole systems
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile -m long
 
 lint: $(INSTALLED) ## check style and format with ruff
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
+
+docs: $(INSTALLED) ## write docs/configuration.md from the texts in the code
+	@$(VENV_PYTHON) -m twotower_tf.config.reference >docs/configuration.tmp
+	@mv docs/configuration.tmp docs/configuration.md
 
 bench: $(if $(BENCHMARKS),$(INSTALLED_BENCH)) ## run every file of benchmarks/ against its peers
 	@for file in $(BENCHMARKS); do \

@@ -28,17 +28,17 @@ import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
 
 import tensorflow as tf  # isort: skip
 
-from twotower_tf.models.losses import (
-    BatchLoss,
+from twotower_tf.models.candidates import distinct_items
+from twotower_tf.models.losses.batch_loss import BatchLoss
+from twotower_tf.models.losses.in_batch import (
     CorrectedSoftmax,
     CorrectedSoftmaxByExample,
     CorrectedSoftmaxByExampleMasked,
     MixedSoftmax,
     PlainSoftmax,
-    RefinedSoftmax,
+    probability_by_either_route,
 )
-from twotower_tf.models.losses.in_batch import distinct_items
-from twotower_tf.models.losses.mixed_softmax import probability_by_either_route
+from twotower_tf.models.losses.refined_softmax import RefinedSoftmax
 
 KINDS = {
     "plain_softmax": PlainSoftmax,

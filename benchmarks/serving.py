@@ -30,7 +30,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from twotower_tf.config.index import Index as IndexConfig
+from twotower_tf.config.registries import INDEX_KINDS
 from twotower_tf.config_loader import load_config
 
 # isort: split
@@ -40,7 +40,6 @@ from benchmarks.contenders.session import Session
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.indexing.candidates.item_versions import ItemVersions
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
-from twotower_tf.indexing.kinds.indexes import INDEX_KINDS
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.serving import signatures
 from twotower_tf.serving.stitching import StitchedModel
@@ -90,7 +89,8 @@ class Problem:
         model = TwoTowerModel.from_config(config)
         vectors = scattered(self._random, self._embedded(model, _CLUSTERS), flags.items)
         start = time.perf_counter()
-        index = INDEX_KINDS[flags.kind](vectors, IndexConfig(kind=flags.kind, recall_at=_K))
+        section = INDEX_KINDS.parse({"kind": flags.kind, "recall_at": _K})
+        index = INDEX_KINDS.make(section, vectors)
         measured = IndexRecall(self._embedded(model, _TUNING), vectors, _K)
         self.recall = measured.reach(index, _RECALL)
         self.index_seconds = time.perf_counter() - start
@@ -107,7 +107,7 @@ class Problem:
         bare = Bare(model.query_tower, index, self.features)
         release, alone = (os.path.join(folder, name) for name in ("release", "bare"))
         start = time.perf_counter()
-        stitched.save(release, flags.kind)
+        stitched.save(release, flags.kind, section.needs_modules)
         self.save_seconds = time.perf_counter() - start
         tf.saved_model.save(bare, alone, bare.serving_default, options)
         self.release, self.bare = _asked(release), _asked(alone)
@@ -124,10 +124,10 @@ class Problem:
         """Raw features of so many queries, histories of 50, and k."""
         made = {}
         for raw in self.features:
-            if raw.dtype == "float":
+            if not raw.type.holds_text:
                 made[raw.name] = self._random.uniform(10, 80, count).astype(np.float32)
             else:
-                shape = (count, 50) if raw.is_list else count
+                shape = (count, 50) if raw.type.is_list else count
                 made[raw.name] = self._random.choice(self.item_ids, shape)
         return {**made, "k": np.int32(_K)}
 
@@ -210,7 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, help="the JSON file to write")
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--kind", choices=INDEX_KINDS, default="scann")
+    parser.add_argument("--kind", choices=INDEX_KINDS.sections, default="scann")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--requests", type=int, default=50, help="requests of a turn")
     parser.add_argument("--rounds", type=int, default=6, help="turns of each contender")

@@ -1,4 +1,4 @@
-"""The documentation, held against the code: keys, defaults, jobs, flags, links, examples."""
+"""The documentation, held against the code: keys, jobs, flags, rooms, links, files, examples."""
 
 import ast
 import importlib
@@ -7,15 +7,20 @@ import pathlib
 import re
 import types
 import typing
+from collections.abc import Iterator
 
 import pydantic
 import pytest
 
+from tests.test_architecture import FLOORS, LAYERS
 from twotower_tf.config import Config
+from twotower_tf.config.reference import reference
+from twotower_tf.config.registry import Registry
 from twotower_tf.config_loader import load_config
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PAGES = [README, *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docker/*.md"))]
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -47,7 +52,7 @@ def _blocks(path: pathlib.Path, language: str) -> list[str]:
 # --- configuration ----------------------------------------------------------------------------
 
 
-def _parts(annotation) -> typing.Iterator:
+def _parts(annotation) -> Iterator:
     """Yields an annotation and all it is made of: of unions, lists, dictionaries, Annotated."""
     yield annotation
     if typing.get_origin(annotation) is typing.Literal:
@@ -64,25 +69,38 @@ def _sections(model=Config, seen=None) -> dict[str, type[pydantic.BaseModel]]:
     if model.__name__ not in seen:
         seen[model.__name__] = model
         for field in model.model_fields.values():
+            for registry in _registries(field):
+                for section in registry.sections.values():
+                    _sections(section, seen)
             for part in _parts(field.annotation):
                 if isinstance(part, type) and issubclass(part, pydantic.BaseModel):
                     _sections(part, seen)
     return seen
 
 
+def _registries(field) -> list[Registry]:
+    """Returns the registries whose sections a field holds, itself or in a list."""
+    annotated = [part for part in _parts(field.annotation) if hasattr(part, "__metadata__")]
+    metadata = [*field.metadata, *(one for part in annotated for one in part.__metadata__)]
+    return [one for one in metadata if isinstance(one, Registry)]
+
+
 SECTIONS = _sections()
 
 
-def _documented() -> set[tuple[str, str]]:
-    """Returns the first cell (a key in backticks) and the third (the default) of table rows."""
-    rows = set()
+def _rows() -> Iterator[list[str]]:
+    """Yields the cells of table rows: key, type, default, meaning."""
     for line in _text(ROOT / "docs" / "configuration.md").splitlines():
         # A bar within backticks is none between cells.
         bars = re.sub(r"`[^`]*`", lambda quoted: quoted[0].replace("|", "/"), line)
         cells = [cell.strip() for cell in bars.strip("|").split("|")]
         if line.startswith("| `") and len(cells) == 4:
-            rows.add((cells[0].strip("`"), cells[2]))
-    return rows
+            yield [cells[0].strip("`"), *cells[1:]]
+
+
+def _documented() -> set[tuple[str, str]]:
+    """Returns the keys of table rows with their defaults."""
+    return {(key, default) for key, _, default, _ in _rows()}
 
 
 def _literals(field) -> tuple:
@@ -98,7 +116,7 @@ def _default_is(field, written: str) -> bool:
     if field.is_required():
         return written == "required"
     default = field.get_default(call_default_factory=True)
-    if isinstance(default, pydantic.BaseModel):
+    if isinstance(default, pydantic.BaseModel) or _registries(field):
         return written == "section"
     if default is None:
         return written == "none"
@@ -114,6 +132,18 @@ def _default_is(field, written: str) -> bool:
 def test_the_walk_finds_the_sections_inside_unions_lists_and_dictionaries():
     reached = {key for section in SECTIONS.values() for key in section.model_fields}
     assert {"timestamp", "divided_by", "vocabulary", "serving_days", "margin", "at"} <= reached
+    assert {"layers", "brute_force_below", "initial_gap", "initial_accumulator"} <= reached
+
+
+def test_the_reference_of_the_configuration_is_what_its_sections_say():
+    written = _text(ROOT / "docs" / "configuration.md")
+    assert written == reference(), "run make docs"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_of_the_reference_has_a_meaning(section):
+    rows = {cells[0] for cells in _rows() if cells[3]}
+    assert set(SECTIONS[section].model_fields) <= rows
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -155,14 +185,57 @@ def test_the_jobs_are_found():
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_every_job_is_in_the_readme_with_its_flags(job, capsys):
-    text = _text(README)
+def test_every_job_is_documented_with_its_flags(job, capsys):
+    text = _text(ROOT / "docs" / "jobs.md")
     assert re.search(rf"^\| `{job}` \|", text, re.MULTILINE)
     assert importlib.import_module(f"pipelines.{job}").main([job, "--help"]) == 0
     ours = capsys.readouterr().out.split("absl.flags:")[0]
     flags = re.findall(r"^  (?:-\w,)?--(?:\[no\])?(\w+):", ours, re.MULTILINE)
     assert flags
     assert not {flag for flag in flags if f"--{flag}" not in text}
+
+
+# --- architecture -----------------------------------------------------------------------------
+
+
+def _first_cells(page: pathlib.Path, heading: str) -> list[str]:
+    """Returns the first cells, in backticks, of the first table below a heading."""
+    _, _, below = _text(page).partition(f"\n{heading}\n")
+    cells: list[str] = []
+    for line in below.splitlines():
+        cell = re.match(r"\| `([^`]+)` \|", line)
+        if cell:
+            cells.append(cell[1])
+        elif cells or line.startswith("#"):
+            break
+    return cells
+
+
+def test_the_rooms_are_documented_in_their_order():
+    assert _first_cells(ARCHITECTURE, "## The rooms and their order") == LAYERS
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_the_floors_of_a_room_are_documented_in_their_order(room):
+    assert _first_cells(ARCHITECTURE, f"### Inside `{room}`") == FLOORS[room]
+
+
+# What is no public interface of TensorFlow, Keras or ScaNN, or hangs on their versions.
+_INSIDES = re.compile(
+    r"tf\.raw_ops|tf\.__internal__|tensorflow\.python|keras\.src|LEGACY_KERAS|make_\w+_function"
+    r"|import (?:scann_ops|tensorflow_recommenders)|__signature__|namespace_whitelist|ATTRIBUTES"
+)
+
+
+def test_the_files_that_touch_the_insides_of_tensorflow_are_documented():
+    heading = "## What touches the insides of TensorFlow and Keras"
+    package = ROOT / "twotower_tf"
+    found = {
+        str(path.relative_to(package))
+        for path in package.glob("**/*.py")
+        if _INSIDES.search(_text(path))
+    }
+    assert found == set(_first_cells(ARCHITECTURE, heading))
 
 
 # --- links and examples -----------------------------------------------------------------------
@@ -190,10 +263,14 @@ def test_links_lead_somewhere(page):
     assert not broken
 
 
-def test_the_source_files_that_the_readme_names_are_there():
-    named = set(re.findall(r"`([\w/]+\.py)`", _text(README)))
-    there = [f"/{_name(path)}" for path in ROOT.glob("twotower_tf/**/*.py")]
-    assert named
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_the_source_files_that_a_page_names_are_there(page):
+    # But those of a user's own package, which is called my_company.
+    names = r"`(?!my_company)([\w/]+\.(?:py|c|Dockerfile))`"
+    named = re.findall(names, _BLOCK.sub("", _text(page)))
+    folders = ("twotower_tf", "pipelines", "tests", "benchmarks", "docker")
+    there = [f"/{_name(path)}" for folder in folders for path in ROOT.glob(f"{folder}/**/*")]
+    there += [f"/{path.name}" for path in ROOT.glob("*.py")]
     assert not {name for name in named if not any(path.endswith(f"/{name}") for path in there)}
 
 
@@ -206,11 +283,13 @@ def test_the_whole_configuration_of_the_readme_loads(tmp_path):
         load_config(str(path))
 
 
-def _python_examples() -> list[str]:
-    # Without the package there must be a release, which only the jobs make.
-    return [code for code in _blocks(README, "python") if "twotower_tf" in code]
+_PARTS = _blocks(ROOT / "docs" / "parts.md", "python")
 
 
-@pytest.mark.parametrize("number", range(len(_python_examples())))
-def test_the_python_examples_of_the_readme_run(number):
-    exec(compile(_python_examples()[number], f"README example {number}", "exec"), {})
+def test_the_parts_alone_have_examples():
+    assert len(_PARTS) >= 3
+
+
+@pytest.mark.parametrize("number", range(len(_PARTS)))
+def test_the_python_examples_of_the_parts_alone_run(number):
+    exec(compile(_PARTS[number], f"docs/parts.md, example {number}", "exec"), {})

@@ -17,8 +17,8 @@ _PUBLIC = {
     "AdaptiveFrequencyEstimator": "twotower_tf.frequency.adaptive",
     "StreamingFrequencyEstimator": "twotower_tf.frequency.estimator",
     "TwoTowerModel": "twotower_tf.models.two_tower",
-    "CorrectedSoftmax": "twotower_tf.models.losses.corrected_softmax",
-    "PlainSoftmax": "twotower_tf.models.losses.plain_softmax",
+    "CorrectedSoftmax": "twotower_tf.models.losses.in_batch",
+    "PlainSoftmax": "twotower_tf.models.losses.in_batch",
     "load_config": "twotower_tf.config_loader",
 }
 __all__ = sorted(_PUBLIC)

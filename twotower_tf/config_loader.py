@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from twotower_tf.config import Config
+from twotower_tf.config.registries import TOWERS
 from twotower_tf.errors import InputError
 from twotower_tf.storage import checksum, exists
 
@@ -140,9 +141,7 @@ def _key_path(location: tuple) -> str:
 
 
 def _is_tag(location: tuple, position: int) -> bool:
-    if position == 3 and location[0] == "tables":
-        return location[2] == "vocabulary"
-    return position > 0 and isinstance(location[position - 1], int)
+    return position == 3 and location[0] == "tables" and location[2] == "vocabulary"
 
 
 def _shown(value) -> str:
@@ -173,6 +172,10 @@ def binding_sections(config: Config) -> dict:
         if isinstance(table.vocabulary, str):
             # The ids count, wherever they are.
             sections["tables"][name]["vocabulary"] = checksum(table.vocabulary)
+    for name in ("query", "candidate"):
+        # Work directories are older than kinds of towers: their one kind goes without saying.
+        if sections[name]["kind"] == TOWERS.default:
+            del sections[name]["kind"]
     sections["training"] = {"batch_size": config.training.batch_size}
     return sections
 

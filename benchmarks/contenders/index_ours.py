@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from twotower_tf.config.index import Index as IndexConfig
+from twotower_tf.config.registries import INDEX_KINDS
 
 # isort: split
 import tensorflow as tf
@@ -19,7 +19,7 @@ from benchmarks.contenders.session import Session
 from benchmarks.contenders.vectors import DIM
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex, Extent
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
-from twotower_tf.indexing.kinds.indexes import INDEX_KINDS, Index
+from twotower_tf.indexing.kinds.indexes import Index
 
 # The first so many queries choose the extents; what is measured are others.
 CHOOSING = 500
@@ -72,7 +72,7 @@ class _Ours:
     def _build(self, vectors: pathlib.Path, saved: pathlib.Path) -> None:
         items = np.load(vectors / "items.npy")
         start = time.perf_counter()
-        index = INDEX_KINDS[self.kind](items, IndexConfig(recall_at=_AT))
+        index = INDEX_KINDS.make(INDEX_KINDS.parse({"kind": self.kind, "recall_at": _AT}), items)
         self.costs = {"seconds": time.perf_counter() - start, "memory": memory("VmHWM")}
         settings = [(0, 0)]
         if isinstance(index, ApproximateIndex):

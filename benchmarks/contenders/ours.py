@@ -10,7 +10,7 @@ from twotower_tf.config import Config
 import tensorflow as tf
 
 from twotower_tf.frequency.base import FrequencyEstimator
-from twotower_tf.models.losses import CorrectedSoftmaxByExampleMasked
+from twotower_tf.models.losses.in_batch import CorrectedSoftmaxByExampleMasked
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.training.trainer import make_deterministic
 

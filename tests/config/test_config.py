@@ -163,7 +163,9 @@ def test_two_features_of_a_tower_must_not_share_a_name(refusal):
 
 def test_towers_that_end_in_different_sizes_are_refused(refusal):
     message = refusal(lambda values: values["candidate"].update(layers=[8]))
-    assert message == ("query.layers and candidate.layers must end in the same size, got 4 and 8")
+    assert message == (
+        "query and candidate must make vectors of the same length (the last of layers), got 4 and 8"
+    )
 
 
 def test_a_feature_of_the_other_side_is_refused(refusal):
@@ -288,6 +290,7 @@ NEITHER = [
     "index.kind=scann",
     "training.keep_checkpoints=9",
     "training.tensorboard=false",
+    "index={kind: portable, recall_at: 20}",
     "source.homepage=https://example.org/",
     "source.events.path=elsewhere/*.csv",
 ]

@@ -38,11 +38,6 @@ def test_parameters_of_each_kind_are_read():
     assert (gramian.gravity, gramian.rate) == (0.5, 0.2)
 
 
-@pytest.mark.parametrize("kind", ["mse_gramian", "pointwise", "pairwise_hinge"])
-def test_losses_of_the_cosine_itself_have_no_temperature(kind):
-    assert load_config(DEMO, [f"loss={{kind: {kind}}}"]).loss.temperature is None
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [

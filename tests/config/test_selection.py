@@ -51,7 +51,8 @@ def _load(tmp_path, selection, source=None):
         ),
         (
             {"channel": "tags", "max_per_channel": 3},
-            "selection.channel: 'tags' must be of kind id, category or text, got id_bag",
+            "selection.channel: 'tags' must hold one text an item, as of kind id, category or "
+            "text, got id_bag",
         ),
         ({"required": ["tags", "title"]}, "selection.required: 'title' is not one of"),
         ({"required": ["price"]}, "selection.required: 'price' is dense, which is never empty"),

@@ -79,7 +79,13 @@ def splits_sizes(path):
 
 @pytest.mark.parametrize(
     ("name", "day"),
-    [("x.csv", DAY), ("x.tsv", DAY), ("x.jsonl.gz", DAY), ("x.jsonl", None), ("x.parquet", None)],
+    [
+        ("x.csv.gz", DAY),
+        ("x.jsonl.gz", DAY),
+        ("x.csv", None),
+        ("x.jsonl", None),
+        ("x.parquet", None),
+    ],
 )
 def test_what_can_not_be_entered_half_way_is_one_split(tmp_path, name, day):
     path = tmp_path / name

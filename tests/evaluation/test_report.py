@@ -196,6 +196,7 @@ def test_a_day_without_held_out_examples_has_a_report(workdir):
     assert "Recall@50 after training" in Page(write_report(workdir, FIRST)).text
 
 
+@pytest.mark.long
 def test_a_thousand_days_are_averaged_and_the_table_has_the_last_sixty(workdir):
     for number in range(1000):
         write_day(workdir, number)

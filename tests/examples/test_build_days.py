@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import pathlib
 import random
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import textwrap
 
 import pytest
 
+from tests.power_cuts import Disk
 from twotower_tf.errors import InputError
 from twotower_tf.examples.building.build import build_examples
 from twotower_tf.examples.users.histories import find_history
@@ -396,3 +398,19 @@ def test_a_killed_build_leaves_nothing_behind_and_the_next_one_goes_on(
     deployment.build(days[:2], "killed")
     assert deployment.files("killed") == expected
     assert not (deployment.root / "killed" / ".staging").exists()
+
+
+def test_all_that_a_build_publishes_is_flushed_before_it_has_its_name(
+    deployment, without_beam, monkeypatch, make_event, days
+):
+    deployment.write_usual()
+    for number, day in enumerate(days[:2]):
+        start = number * SECONDS_PER_DAY
+        log = [make_event(n % 5, n % 6, start + n * 60) for n in range(20)]
+        deployment.write_day(day, log)
+    disk = Disk(monkeypatch)
+    with without_beam():
+        deployment.build(days[:2])
+    kinds = {pathlib.Path(path).parent.name for path in disk.named}
+    assert kinds == {kind for kind, published in deployment.published().items() if published}
+    assert disk.lost == []

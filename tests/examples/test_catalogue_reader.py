@@ -10,7 +10,8 @@ import pytest
 
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError, JobError
-from twotower_tf.examples.items.catalogue_reader import Lists, load_catalogue, load_titles
+from twotower_tf.examples.items.catalogue_reader import find_titles, load_catalogue
+from twotower_tf.examples.value_types.lists import Lists
 from twotower_tf.storage import Workdir
 
 DAY = datetime.date(2026, 11, 20)
@@ -114,7 +115,24 @@ def test_slices_of_lists_are_lists_of_their_own():
 
 def test_titles_are_those_of_the_items_that_have_one(tmp_path):
     workdir = _catalogue(tmp_path, [_row("a", title="A"), _row("b")])
-    assert load_titles(workdir.partition("catalogue", DAY)) == {"a": "A"}
+    assert find_titles(workdir.partition("catalogue", DAY), ["b", "a", "c"]) == {"a": "A"}
+
+
+def test_titles_are_read_of_the_row_groups_alone_that_may_hold_the_items(tmp_path, monkeypatch):
+    rows = [_row(f"{number:03d}", title=f"T{number}") for number in range(100)]
+    workdir = _catalogue(tmp_path, rows)
+    path = os.path.join(workdir.partition("catalogue", DAY).path, "0.parquet")
+    pq.write_table(pq.read_table(path), path, row_group_size=10)
+    read = []
+    original = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "read_row_group",
+        lambda file, number, columns: read.append(number) or original(file, number, columns),
+    )
+    found = find_titles(workdir.partition("catalogue", DAY), ["035", "999", "031", "070"])
+    assert found == {"035": "T35", "031": "T31", "070": "T70"}
+    assert read == [3, 7]
 
 
 def test_a_catalogue_without_items_is_an_error_in_one_line(tmp_path):

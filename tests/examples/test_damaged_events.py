@@ -74,6 +74,7 @@ def fuzzed(rng: random.Random) -> bytes:
     return bytes(line)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unknown", ["reject", "keep"])
 def test_many_fuzzed_lines_are_read_as_one_by_one(tmp_path, unknown):
     plan = make_plan(tmp_path, make_config(examples={"unknown_items": unknown}))
@@ -86,6 +87,7 @@ def test_many_fuzzed_lines_are_read_as_one_by_one(tmp_path, unknown):
     assert 6_000 < valid < 14_000
 
 
+@pytest.mark.long
 def test_every_one_of_many_fuzzed_records_is_an_event_or_rejected(tmp_path):
     rng = random.Random(4)
     plan = make_plan(tmp_path, make_config())

@@ -16,6 +16,7 @@ from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import read_records
 from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.examples.plan import Plan
+from twotower_tf.examples.reading.column_values import lists, texts
 
 # Mostly what is usual, so that there is something to convert fast; then everything else.
 TEXT = st.sampled_from(["a", "i1", "tv", "ü", "", "a|b||c", "x;y", "é" * 7, "true", "7"]).map(str)
@@ -152,6 +153,9 @@ COLUMN_TYPES = {
     "int lists": (pa.large_list(pa.int32()), st.lists(st.integers(0, 9), max_size=4)),
     "float lists": (pa.list_(pa.float64()), st.lists(st.floats(), max_size=4)),
     "pairs": (pa.list_(pa.string(), 2), st.lists(TEXT, min_size=2, max_size=2)),
+    "float pairs": (
+        pa.list_(pa.float32(), 2), st.lists(st.floats(width=32), min_size=2, max_size=2)
+    ),
     "struct": (pa.struct([("a", pa.int8())]), st.just({"a": 1})),
     "nothing": (pa.null(), st.none()),
 }  # fmt: skip
@@ -194,6 +198,15 @@ def test_any_parquet_columns_are_read_as_one_by_one_however_they_are_split(
     # Of Parquet, rejected records show the columns that the configuration names.
     records = read_records(SourceFile(str(folder / "named.parquet"), "parquet"))
     assert_same(plan, file, splits_of(file, split_bytes), records)
+
+
+def test_parquet_lists_of_a_fixed_length_are_read_a_column_at_a_time():
+    pairs = pa.array([["a", "b"], None, ["c", ""], ["7", "d"]], pa.list_(pa.string(), 2))
+    for column in (pairs, pairs.cast(pa.list_(pa.string())), pairs.take(pa.array([0, 1, 2, 3]))):
+        found = lists(column, texts, None)
+        assert found.left.tolist() == [False, False, True, False]
+        assert found.array().to_pylist()[::3] == [["a", "b"], ["7", "d"]]
+        assert lists(column[1:], texts, None).lengths.tolist() == [0, 2, 2]
 
 
 def test_csv_is_read_with_its_numbers_as_text(tmp_path):

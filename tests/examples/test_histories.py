@@ -81,7 +81,7 @@ def _carried(workdir: Workdir, day: datetime.date) -> dict[str, tuple]:
     for shard, chain in enumerate(chains):
         users = [user for user in USERS if _shard_of(user) == shard]
         keeper = histories.ShardHistories(shard, 5, chain)
-        (carried,) = keeper.lookup(pa.array(users, pa.string()))
+        carried = keeper.lookup(pa.array(users, pa.string())).items
         assert keeper.rows_read <= 32 * len(users) * len(chain)
         for row in zip(users, carried.values, carried.timestamps, strict=True):
             user, item_ids, timestamps = row

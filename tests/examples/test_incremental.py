@@ -35,6 +35,7 @@ def write_stationary_log(deployment, make_event, days: list[datetime.date]) -> N
         )
 
 
+@pytest.mark.long
 def test_a_day_costs_a_day_however_many_came_before(deployment, make_event, days, without_beam):
     days = [days[0] + datetime.timedelta(days=n) for n in range(DAYS)]
     write_stationary_log(deployment, make_event, days)

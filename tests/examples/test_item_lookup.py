@@ -8,8 +8,9 @@ from tensorflow import train
 
 import twotower_tf  # noqa: F401
 from twotower_tf.datasets.files import SourceFile
+from twotower_tf.examples import value_types
 from twotower_tf.examples.items.catalogue import parse_snapshot, write_snapshot
-from twotower_tf.examples.items.item_lookup import UNKNOWN, ItemLookup, ages_in_days, shared_lookup
+from twotower_tf.examples.items.item_lookup import UNKNOWN, ItemLookup, shared_lookup
 
 COUNT = 50
 
@@ -94,5 +95,6 @@ def test_a_process_has_one_look_up_of_a_snapshot(deployment, path):
 
 
 def test_an_age_whose_start_is_unknown_is_the_default():
-    ages = ages_in_days(np.array([86_400, 0, 7]), pa.array([0, 86_400, None], pa.int64()), 3.5)
-    assert ages.tolist() == [1.0, 0.0, 3.5]
+    since = pa.array([0, 86_400, None], pa.int64())
+    ages = value_types.Age(3.5, since="published").at(since, np.array([86_400, 0, 7]))
+    assert ages.to_pylist() == [1.0, 0.0, 3.5]

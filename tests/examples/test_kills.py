@@ -13,6 +13,8 @@ import yaml
 
 from twotower_tf.storage import checksum
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS_PER_DAY = 86_400
 KILLS = 25

@@ -17,6 +17,8 @@ from tensorflow import train
 from twotower_tf.errors import InputError
 from twotower_tf.examples.encoding.tfrecord import read_records
 
+pytestmark = pytest.mark.long
+
 SECONDS_PER_DAY = 86_400
 GROUP_ROWS = 1000
 # A record is where it was written: the file and the line or row in it, from 1.

@@ -5,6 +5,7 @@ hashes. Builds run on the transforms' own steps, without Beam around them: that 
 """
 
 import datetime
+import functools
 import itertools
 import json
 import pathlib
@@ -12,12 +13,12 @@ import tempfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.example_definition import SECONDS_PER_DAY, naive_example
 from twotower_tf.examples import hashes, statistics
-from twotower_tf.examples.users.histories import find_history
+from twotower_tf.examples.users.histories import find_history, find_own_items
 
 DAYS = 4
 
@@ -41,6 +42,7 @@ catalogues = st.dictionaries(
 sections = st.fixed_dictionaries(
     {
         "history_length": st.integers(1, 4),
+        "own_length": st.integers(0, 2),
         "late_events": st.sampled_from(["reject", "keep"]),
         "min_reward": st.sampled_from([None, 0.3]),
         "max_per_user_and_day": st.sampled_from([None, 1, 2]),
@@ -63,6 +65,8 @@ class Definition:
         # By user: all that was found so far, and the last of it as of the day before.
         self.found: dict[str, list] = {}
         self.known: dict[str, list] = {}
+        # By user and item, how often it was acted on and when last, as of the day before.
+        self.own: dict[str, dict[str, tuple[int, int]]] = {}
 
     def day(self, number: int, log: list[dict]) -> tuple[list[dict], dict]:
         """Returns a day's examples and counts."""
@@ -90,9 +94,11 @@ class Definition:
             ]
             made = [
                 self.example(number, record, [*before, *(place for place, _ in mine)])
+                | (self.own_before(record, mine) if is_held_out(record) else {})
                 for _, record in mine
             ]
             examples += self.chosen(made)
+            self.own[user] = dict(self.with_own(user, mine))
         counts["users"] = sum(1 for mine in today.values() if mine)
         counts["history_only"] = sum(map(len, today.values())) - len(examples)
         counts["events"] = len(log)
@@ -109,6 +115,31 @@ class Definition:
         history = [item_id for _, _, item_id in before][-self.section.history_length :]
         return naive_example(record, history, self.catalogues[number], self.users)
 
+    def with_own(self, user: str, mine: list) -> list[tuple]:
+        """Returns a user's own items with some of a day's events, those acted on most first."""
+        own = dict(self.own.get(user, {}))
+        for (time, _, item_id), _ in mine:
+            count, last = own.get(item_id, (0, 0))
+            own[item_id] = count + 1, max(last, time)
+        in_order = sorted(own.items(), key=lambda one: (-one[1][0], -one[1][1], one[0]))
+        return in_order[: self.section.own_length]
+
+    def own_before(self, record: dict, mine: list) -> dict[str, list]:
+        """Returns the keys of an event's own items: by the state before and its day's events."""
+        user, timestamp = record["user_id"], record["timestamp"]
+        if not self.section.own_length:
+            return {}
+        # What was acted on since has a count of which no one can say how much of it was before.
+        state = self.own.get(user, {})
+        self.own[user] = {one: own for one, own in state.items() if own[1] < timestamp}
+        seen = self.with_own(user, [one for one in mine if one[0][0] < timestamp])
+        self.own[user] = state
+        return {
+            "own_item_ids": [item_id for item_id, _ in seen],
+            "own_counts": [count for _, (count, _) in seen],
+            "own_days": [(timestamp - last) / SECONDS_PER_DAY for _, (_, last) in seen],
+        }
+
 
 def hash_of(record: dict) -> np.ndarray:
     user, item, time = (record[name] for name in ("user_id", "item_id", "timestamp"))
@@ -118,6 +149,10 @@ def hash_of(record: dict) -> np.ndarray:
 
 def order_of(record: dict) -> int:
     return int(hash_of(record)[0])
+
+
+def is_held_out(record: dict) -> bool:
+    return hashes.shares(hash_of(record), hashes.Purpose.HOLD_OUT)[0] < 0.3
 
 
 def share_of(example: dict, purpose: hashes.Purpose) -> float:
@@ -176,7 +211,62 @@ def write_source(make_event, make_item):
     return write
 
 
-@settings(deadline=None, max_examples=40)
+def shrunk_for(tries: int):
+    """Bounds the search for a smaller example of a failure: to so many runs of the test.
+
+    Hypothesis has no such setting, and would build for minutes before it says a word.
+    """
+
+    def bounded(test):
+        failed: list[dict] = []
+        left = itertools.count(tries, -1)
+
+        @functools.wraps(test)
+        def run(**drawn):
+            if failed and drawn not in failed and next(left) <= 0:
+                return
+            try:
+                test(**drawn)
+            except BaseException:
+                failed.append(drawn)
+                raise
+
+        return run
+
+    return bounded
+
+
+@pytest.fixture(scope="session")
+def check_log(new_deployment, without_beam, write_source, read_shards, days):
+    """The function that builds a log and holds all that comes of it against the definition."""
+
+    def check(log, changed, section, calls) -> None:
+        with tempfile.TemporaryDirectory() as folder, without_beam():
+            deployment = new_deployment(pathlib.Path(folder))
+            records, snapshots, users = write_source(deployment, days, log, changed)
+            section = {**section, "max_rejected_share": 1.0}
+            rest = iter(days)
+            counts: dict = {}
+            for size in calls:
+                counts |= deployment.build(list(itertools.islice(rest, size)), **section)
+            workdir = deployment.workdir()
+            examples = deployment.config(**section).examples
+            definition = Definition(examples, snapshots, users, days[0])
+            for number, day in enumerate(days):
+                expected, counted = definition.day(number, records[number])
+                files = read_shards(workdir, day)
+                found = [one for shard in files.values() for one in shard]
+                assert_same(found, expected)
+                assert_splits(files)
+                assert counted.items() <= counts[day].items()
+                assert_histories(workdir, day, definition)
+                assert_statistics(workdir, day, files)
+                assert_no_peeking(definition, found)
+
+    return check
+
+
+@settings(deadline=None, max_examples=40, phases=[Phase.explicit, Phase.generate, Phase.shrink])
 @given(
     log=st.lists(events, min_size=1, max_size=40),
     copies=st.lists(st.integers(0, 29), max_size=6),
@@ -184,48 +274,54 @@ def write_source(make_event, make_item):
     section=sections,
     calls=st.sampled_from([(4,), (4,), (1, 1, 1, 1), (2, 2), (1, 3), (3, 1)]),
 )
+@shrunk_for(tries=20)
 def test_every_example_is_that_of_the_definition_however_the_days_are_built(
-    new_deployment,
-    without_beam,
-    write_source,
-    read_shards,
-    days,
-    log,
-    copies,
-    changed,
-    section,
-    calls,
+    check_log, log, copies, changed, section, calls
 ):
-    log = [*log, *(log[n] for n in copies if n < len(log))]
-    with tempfile.TemporaryDirectory() as folder, without_beam():
-        deployment = new_deployment(pathlib.Path(folder))
-        records, snapshots, users = write_source(deployment, days, log, changed)
-        section = {**section, "max_rejected_share": 1.0}
-        rest = iter(days)
-        counts: dict = {}
-        for size in calls:
-            counts |= deployment.build(list(itertools.islice(rest, size)), **section)
-        workdir = deployment.workdir()
-        definition = Definition(deployment.config(**section).examples, snapshots, users, days[0])
-        for number, day in enumerate(days):
-            expected, counted = definition.day(number, records[number])
-            files = read_shards(workdir, day)
-            found = [one for shard in files.values() for one in shard]
-            assert_same(found, expected)
-            for name, examples in files.items():
-                for example in examples:
-                    is_held_out = share_of(example, hashes.Purpose.HOLD_OUT) < 0.3
-                    assert name.startswith("eval" if is_held_out else "train")
-            assert counted.items() <= counts[day].items()
-            assert_histories(workdir, day, definition)
-            assert_statistics(workdir, day, files)
-            assert_no_peeking(definition, found)
+    check_log([*log, *(log[n] for n in copies if n < len(log))], changed, section, calls)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_users_who_do_much_see_what_the_definition_says(check_log, seed):
+    rng = np.random.default_rng(seed)
+    keeps = "keep" if seed % 2 else "reject"
+    # A quarter of the events late by up to three days; several of a user in a second.
+    log = [
+        (
+            int(rng.choice([0, 0, 1, 2])),
+            int(rng.integers(4)),
+            int(rng.integers(DAYS)),
+            int(rng.choice([0, 0, 0, rng.integers(4)])),
+            int(rng.integers(4)),
+            100,
+            None,
+        )
+        for _ in range(120)
+    ]
+    section = {
+        "history_length": 40,
+        "own_length": int(rng.integers(1, 4)),
+        "late_events": keeps,
+        "shards": 2,
+    }
+    check_log(log, {}, section, [(4,), (1, 1, 1, 1), (2, 2)][seed % 3])
+
+
+def assert_splits(files: dict[str, list[dict]]) -> None:
+    for name, examples in files.items():
+        for example in examples:
+            held_out = share_of(example, hashes.Purpose.HOLD_OUT) < 0.3
+            assert name.startswith("eval" if held_out else "train")
 
 
 def assert_histories(workdir, day: datetime.date, definition: Definition) -> None:
     for user in ("u0", "u1", "u2"):
         found = find_history(workdir, workdir.partition("histories", day), user)
         assert found == [item_id for _, _, item_id in definition.known.get(user, [])]
+        if definition.section.own_length:
+            found = find_own_items(workdir, workdir.partition("histories", day), user)
+            expected = definition.with_own(user, [])
+            assert found == [(item_id, *own) for item_id, own in expected]
 
 
 def assert_statistics(workdir, day: datetime.date, files: dict[str, list[dict]]) -> None:

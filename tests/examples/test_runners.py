@@ -24,6 +24,8 @@ import yaml
 from twotower_tf.errors import JobError
 from twotower_tf.examples.building.build import build_examples
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
 SECONDS_PER_DAY = 86_400

@@ -17,6 +17,8 @@ import pytest
 
 import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TIMEOUT = 120  # Seconds, of what takes 20: the machine may be busy.
 

@@ -14,7 +14,8 @@ import pytest
 
 from twotower_tf.config import Config
 from twotower_tf.errors import JobError
-from twotower_tf.examples.items.catalogue_reader import Catalogue, Lists
+from twotower_tf.examples.items.catalogue_reader import Catalogue
+from twotower_tf.examples.value_types.lists import Lists
 from twotower_tf.indexing.candidates import embedding
 from twotower_tf.indexing.candidates.embedding import embed_candidates
 from twotower_tf.indexing.candidates.embedding_files import read_embeddings

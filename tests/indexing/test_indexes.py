@@ -3,16 +3,24 @@
 import numpy as np
 import pytest
 
-from twotower_tf.config.index import Index as IndexConfig
+from twotower_tf.config.registries import INDEX_KINDS
 
 # isort: split
 import tensorflow as tf
 
 from twotower_tf.indexing.kinds.approximate_index import Extent
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
-from twotower_tf.indexing.kinds.indexes import INDEX_KINDS, choose_kind
+from twotower_tf.indexing.kinds.indexes import chosen_section
 
 ITEMS, DIM, AT = 2500, 16, 50
+
+
+def make(kind: str, items: np.ndarray, **told):
+    return INDEX_KINDS.make(INDEX_KINDS.parse({"kind": kind, **told}), items)
+
+
+def _chosen(items: int, **told) -> str:
+    return chosen_section(INDEX_KINDS.parse(told), items).kind
 
 
 def _vectors(count: int, seed: int) -> np.ndarray:
@@ -35,7 +43,7 @@ def kind(request):
 
 @pytest.fixture(scope="module")
 def index(kind, items):
-    return INDEX_KINDS[kind](items, IndexConfig(recall_at=AT))
+    return make(kind, items, recall_at=AT)
 
 
 def _search(index, queries, k):
@@ -77,7 +85,7 @@ def test_a_smaller_k_gives_the_head_of_a_larger_one(index):
 
 
 def test_the_same_embeddings_give_the_same_index(kind, index, items):
-    again = INDEX_KINDS[kind](items, IndexConfig(recall_at=AT))
+    again = make(kind, items, recall_at=AT)
     for one, other in zip(index.variables, again.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
@@ -92,7 +100,7 @@ def test_partitions_are_searched_until_there_are_enough_items(kind):
     items = np.concatenate([crowd, loners]).astype(np.float32)
     items /= np.linalg.norm(items, axis=1, keepdims=True)
     queries = items[ITEMS:]
-    index = INDEX_KINDS[kind](items, IndexConfig(recall_at=10))
+    index = make(kind, items, recall_at=10)
     # One partition a query, which may hold a loner and nobody else.
     index.look(Extent(1, 10))
     scores, positions = _search(index, queries, 10)
@@ -114,18 +122,25 @@ def test_partitions_are_searched_until_there_are_enough_items(kind):
     ],
 )
 def test_any_catalogue_however_small_gets_an_index_that_works(wanted, items, given):
-    kind = choose_kind(IndexConfig(kind=wanted), items)
+    kind = _chosen(items, kind=wanted)
     assert kind == given
     vectors = _vectors(items, 8)
-    _, positions = _search(INDEX_KINDS[kind](vectors, IndexConfig()), vectors, 1)
+    _, positions = _search(make(kind, vectors), vectors, 1)
     np.testing.assert_array_equal(positions[:, 0], np.arange(items))
 
 
 def test_auto_chooses_brute_force_below_its_limit():
-    auto = IndexConfig(kind="auto", brute_force_below=1000)
-    assert choose_kind(auto, 999) == "brute_force"
-    assert choose_kind(auto, 1000) == "scann"
-    assert choose_kind(IndexConfig(kind="brute_force", brute_force_below=1), 10**6) == "brute_force"
+    assert _chosen(999, brute_force_below=1000) == "brute_force"
+    assert _chosen(1000, brute_force_below=1000) == "scann"
+    assert _chosen(15, brute_force_below=1) == "brute_force"
+    assert _chosen(10**6, kind="brute_force") == "brute_force"
+
+
+def test_the_kind_that_auto_chooses_is_told_what_auto_was():
+    auto = INDEX_KINDS.parse({"recall_at": 7, "default_k": 3, "brute_force_below": 20})
+    chosen = chosen_section(auto, 100)
+    assert (chosen.kind, chosen.recall_at, chosen.default_k) == ("scann", 7, 3)
+    assert make("auto", _vectors(100, 8), recall_at=7, brute_force_below=20).at == 7
 
 
 class _FixedIndex(tf.Module):
@@ -170,7 +185,7 @@ def test_recall_takes_any_of_the_items_with_the_same_score(items):
 
 @pytest.mark.parametrize("kind", ["scann", "portable"])
 def test_an_approximate_index_looks_as_far_as_the_wanted_recall_takes_and_no_further(kind, items):
-    index = INDEX_KINDS[kind](items, IndexConfig(recall_at=10))
+    index = make(kind, items, recall_at=10)
     # Queries from nowhere near the items: the hardest for partitions.
     queries = np.random.default_rng(11).normal(size=(100, DIM)).astype(np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
@@ -188,7 +203,7 @@ def test_an_approximate_index_looks_as_far_as_the_wanted_recall_takes_and_no_fur
 
 
 def test_the_portable_index_searches_with_tensorflows_own_operations(items):
-    index = INDEX_KINDS["portable"](items, IndexConfig(recall_at=AT))
+    index = make("portable", items, recall_at=AT)
     search = tf.function(index.searcher()).get_concrete_function(
         tf.TensorSpec([None, DIM], tf.float32), tf.TensorSpec([], tf.int32)
     )
@@ -203,7 +218,7 @@ def test_the_portable_index_searches_with_tensorflows_own_operations(items):
 def test_brute_force_is_exact_in_blocks_of_queries(items, monkeypatch):
     monkeypatch.setattr("twotower_tf.indexing.kinds.indexes._SCORES_AT_A_TIME", 3 * ITEMS)
     queries = _vectors(10, 12)
-    index = INDEX_KINDS["brute_force"](items, IndexConfig())
+    index = make("brute_force", items)
     _, positions = _search(index, queries, 9)
     exact = np.argsort(-(queries.astype(np.float64) @ items.T.astype(np.float64)), axis=1)
     np.testing.assert_array_equal(positions, exact[:, :9])
@@ -211,7 +226,7 @@ def test_brute_force_is_exact_in_blocks_of_queries(items, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["scann", "portable"])
 def test_an_answer_does_not_depend_on_the_other_queries_of_the_batch(kind, items):
-    index = INDEX_KINDS[kind](items, IndexConfig(recall_at=AT))
+    index = make(kind, items, recall_at=AT)
     queries = _vectors(70, 13)
     _, together = _search(index, queries, 20)
     for n in (0, 33, 69):
@@ -225,7 +240,7 @@ def test_scann_spends_its_codes_on_the_dimensions_that_tell_items_apart(scattere
     turned, _ = np.linalg.qr(rng.normal(size=(64, 64)))
     vectors = rng.normal(size=(ITEMS, 64)) * np.where(np.arange(64) < scattered, 1, 0.01) @ turned
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    index = INDEX_KINDS["scann"](vectors, IndexConfig(recall_at=10))
+    index = make("scann", vectors, recall_at=10)
     assert index._state.hashed_dataset.shape == (ITEMS, codes)
     # All leaves and few exact scores: what is found depends on the codes alone.
     index.look(Extent(index.partitions, 20))

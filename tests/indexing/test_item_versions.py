@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from twotower_tf.errors import JobError
-from twotower_tf.examples.items.catalogue_reader import Catalogue, Lists
+from twotower_tf.examples.items.catalogue_reader import Catalogue
+from twotower_tf.examples.value_types.lists import Lists
 from twotower_tf.indexing.candidates.item_versions import item_versions, read
 
 ROWS = [

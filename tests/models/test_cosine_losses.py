@@ -7,9 +7,10 @@ import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
 
 import tensorflow as tf  # isort: skip
 
-from twotower_tf.models.losses import MseGramian, PairwiseHinge, Pointwise
+from twotower_tf.models.candidates import distinct_items
 from twotower_tf.models.losses.batch_loss import WholeBatch
-from twotower_tf.models.losses.in_batch import distinct_items
+from twotower_tf.models.losses.cosine import PairwiseHinge, Pointwise
+from twotower_tf.models.losses.mse_gramian import MseGramian
 
 BATCHES = {
     "all different": ([3, 1, 4, 5, 9, 2], None),

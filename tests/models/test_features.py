@@ -8,16 +8,14 @@ import twotower_tf  # noqa: F401  (chooses Keras 2 before TensorFlow loads)
 # isort: split
 import tensorflow as tf
 
+from twotower_tf.graph.ragged import as_ragged
 from twotower_tf.models.embeddings import EmbeddingTable
-from twotower_tf.models.features import (
-    AgeEncoder,
-    BagEncoder,
-    DenseEncoder,
-    IdEncoder,
-    TextEncoder,
-    as_ragged,
-)
-from twotower_tf.models.towers import Tower
+from twotower_tf.models.features.age import AgeEncoder
+from twotower_tf.models.features.bag import BagEncoder
+from twotower_tf.models.features.dense import DenseEncoder
+from twotower_tf.models.features.id import IdEncoder
+from twotower_tf.models.features.text import TextEncoder
+from twotower_tf.models.towers import MlpTower
 
 
 def _row(table: EmbeddingTable, word: str) -> np.ndarray:
@@ -177,7 +175,7 @@ def test_age_is_the_logarithm_of_one_plus_days():
 
 def test_tower_equals_a_numpy_forward_pass_and_has_unit_length():
     table = EmbeddingTable(buckets=20, dim=4, seed=2)
-    tower = Tower([IdEncoder("id", table), AgeEncoder("age")], [6, 3], seed=9, name="tower")
+    tower = MlpTower([IdEncoder("id", table), AgeEncoder("age")], [6, 3], seed=9, name="tower")
     raw = {"id": tf.constant(["a", "b"]), "age": tf.constant([0.5, 3.0])}
     got = tower(raw).numpy()
     x = np.stack([[*_row(table, "a"), np.log(1.5)], [*_row(table, "b"), np.log(4.0)]])
@@ -187,8 +185,10 @@ def test_tower_equals_a_numpy_forward_pass_and_has_unit_length():
 
 
 def test_tower_needs_a_feature_and_a_layer():
-    with pytest.raises(ValueError, match="at least one feature and one layer"):
-        Tower([], [4], name="query_tower")
+    with pytest.raises(ValueError, match="query_tower needs at least one feature"):
+        MlpTower([], [4], name="query_tower")
+    with pytest.raises(ValueError, match="query_tower needs at least one layer"):
+        MlpTower([AgeEncoder("age")], [], name="query_tower")
 
 
 @pytest.mark.parametrize("lengths", [[], [0], [0, 0], [3], [0, 3, 0, 0, 2, 0], [5, 1], [4] * 90])

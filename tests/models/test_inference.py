@@ -5,7 +5,8 @@ import pytest
 
 from twotower_tf.config import Config
 from twotower_tf.errors import JobError
-from twotower_tf.examples.items.catalogue_reader import Catalogue, Lists
+from twotower_tf.examples.items.catalogue_reader import Catalogue
+from twotower_tf.examples.value_types.lists import Lists
 
 # isort: split
 import tensorflow as tf

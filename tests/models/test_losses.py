@@ -10,29 +10,19 @@ import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
 import tensorflow as tf  # isort: skip
 
 from twotower_tf.config.registries import LOSSES
-from twotower_tf.models.losses import (
-    corrected_softmax,
-    corrected_softmax_by_example,
-    corrected_softmax_by_example_masked,
-    in_batch,
-    mixed_softmax,
-    mse_gramian,
-    pairwise_hinge,
-    plain_softmax,
-    pointwise,
-    refined_softmax,
-)
-from twotower_tf.models.losses.corrected_softmax import CorrectedSoftmax
-from twotower_tf.models.losses.corrected_softmax_by_example import CorrectedSoftmaxByExample
-from twotower_tf.models.losses.corrected_softmax_by_example_masked import (
+from twotower_tf.models import candidates
+from twotower_tf.models.candidates import distinct_items
+from twotower_tf.models.losses import cosine, in_batch, mse_gramian, refined_softmax
+from twotower_tf.models.losses.cosine import PairwiseHinge, Pointwise
+from twotower_tf.models.losses.in_batch import (
+    CorrectedSoftmax,
+    CorrectedSoftmaxByExample,
     CorrectedSoftmaxByExampleMasked,
+    MixedSoftmax,
+    PlainSoftmax,
+    probability_by_either_route,
 )
-from twotower_tf.models.losses.in_batch import distinct_items, weighted_softmax_loss
-from twotower_tf.models.losses.mixed_softmax import MixedSoftmax, probability_by_either_route
 from twotower_tf.models.losses.mse_gramian import MseGramian
-from twotower_tf.models.losses.pairwise_hinge import PairwiseHinge
-from twotower_tf.models.losses.plain_softmax import PlainSoftmax
-from twotower_tf.models.losses.pointwise import Pointwise
 from twotower_tf.models.losses.refined_softmax import RefinedSoftmax, probability_beside
 
 DISTINCT = [CorrectedSoftmax, MixedSoftmax]
@@ -273,7 +263,12 @@ def test_only_the_corrected_losses_need_probabilities_and_only_the_mixed_one_neg
     uncorrected = {PlainSoftmax, MseGramian, Pointwise, PairwiseHinge}
     kinds = set(map(LOSSES.implementation, LOSSES.sections))
     assert {kind for kind in kinds if not kind.needs_probabilities} == uncorrected
-    assert {kind for kind in kinds if kind.needs_negatives} == {MixedSoftmax}
+    needed = {
+        type(loss): loss.needs_negatives
+        for section in LOSSES.sections.values()
+        if (loss := LOSSES.make(section(), 4)).needs_negatives
+    }
+    assert needed == {MixedSoftmax: 1024}
     batch = BATCHES["duplicates"]
     plain = PlainSoftmax(0.1)
     with_none = plain(batch["u"], batch["v"], batch["positives"], batch["rewards"], None)
@@ -341,17 +336,6 @@ def test_rewards_as_a_column_are_refused_instead_of_broadcast(kind):
         loss_and_gradients(kind(0.1), **(batch | {"rewards": batch["rewards"][:, None]}))
 
 
-def test_weighted_softmax_of_equal_logits_is_the_logarithm_of_the_share():
-    loss = weighted_softmax_loss(
-        tf.zeros([2, 1]),
-        tf.zeros([3, 1]),
-        tf.math.log([1.0, 2.0, 5.0]),
-        tf.constant([0, 2]),
-        tf.constant([1.0, 3.0]),
-    )
-    np.testing.assert_allclose(loss, -(np.log(1 / 8) + 3 * np.log(5 / 8)) / 2, rtol=1e-6)
-
-
 @pytest.mark.parametrize("dtype", [str, np.int32, np.int64])
 def test_distinct_items_are_in_order_of_their_first_occurrence(dtype):
     ids = np.random.default_rng(1).integers(0, 40, 100).astype(dtype).tolist()
@@ -372,21 +356,7 @@ def test_distinct_items_refuses_a_matrix():
         distinct_items(tf.constant([[1], [2]]))
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        in_batch,
-        corrected_softmax,
-        corrected_softmax_by_example,
-        corrected_softmax_by_example_masked,
-        mixed_softmax,
-        mse_gramian,
-        pairwise_hinge,
-        plain_softmax,
-        pointwise,
-        refined_softmax,
-    ],
-)
+@pytest.mark.parametrize("module", [candidates, cosine, in_batch, mse_gramian, refined_softmax])
 def test_documented_examples_run(module):
     result = doctest.testmod(module)
     assert result.attempted > 0

@@ -15,6 +15,8 @@ import pytest
 
 import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KINDS = {
     "corrected_softmax": {},

@@ -9,8 +9,7 @@ from twotower_tf.config import Config
 import tensorflow as tf
 
 from twotower_tf.config.registries import LOSSES
-from twotower_tf.models.losses.corrected_softmax import CorrectedSoftmax
-from twotower_tf.models.losses.plain_softmax import PlainSoftmax
+from twotower_tf.models.losses.in_batch import CorrectedSoftmax, PlainSoftmax
 from twotower_tf.models.two_tower import TwoTowerModel, blank_features
 
 _CONFIG = Config.model_validate(

@@ -274,6 +274,7 @@ def test_events_delivered_twice_are_dropped_and_counted_and_the_examples_are_the
     assert twice == once
 
 
+@pytest.mark.long
 def test_an_empty_day_is_held_back_by_its_gate_and_the_next_day_goes_on(finished, days):
     released = finished.releases()
     finished.write_day(days[3], [])
@@ -296,6 +297,7 @@ def test_an_empty_day_is_held_back_by_its_gate_and_the_next_day_goes_on(finished
     assert finished.releases() == [*released, "2024030500"]
 
 
+@pytest.mark.long
 def test_an_empty_day_is_released_where_the_configuration_lets_it(finished, days):
     finished.write_day(days[3], [])
     run = finished.run("run_daily", f"--date={days[3]}", "--set=gates.min_examples=0")
@@ -304,6 +306,7 @@ def test_an_empty_day_is_released_where_the_configuration_lets_it(finished, days
     assert "held_out" in finished.metrics("evaluate", days[3])["after"]
 
 
+@pytest.mark.long
 def test_a_deployment_may_begin_with_an_empty_day(site, days):
     site.write_day(days[0], [])
     run = site.run("run_daily", f"--start={days[0]}", f"--end={days[1]}")

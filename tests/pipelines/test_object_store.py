@@ -10,6 +10,8 @@ import pytest
 
 from twotower_tf import storage
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What the build makes.
 BUILT = ("examples", "catalogue", "profiles", "histories", "rejected", "statistics")

@@ -50,6 +50,7 @@ def job_by_job(finished_site, days, tmp_path_factory):
     return made
 
 
+@pytest.mark.long
 def test_job_by_job_makes_what_the_daily_job_makes(job_by_job, finished_site, days):
     kinds = ("catalogue", "rejected", "histories", "examples", "checkpoints")
     assert job_by_job.files(*kinds) == finished_site.files(*kinds)
@@ -87,6 +88,7 @@ def test_jobs_say_what_they_did(job_by_job, days):
     )
 
 
+@pytest.mark.long
 def test_evaluating_a_day_that_is_built_but_not_trained_is_the_protocol_before(finished, days):
     assert finished.run("build_examples", f"--date={days[3]}").status == 0
     before = json.loads(finished.run("evaluate", f"--date={days[3]}").out)
@@ -137,6 +139,16 @@ def test_an_empty_work_directory_is_refused(site, days, job, expected):
     assert run.status == 2
     assert expected in run.error
     assert site.made(days[0]) == []
+
+
+def test_to_exclude_every_item_prints_nothing_but_why(finished_site):
+    listed = finished_site.run("recommend", "--user_id=u1", "--k=100").out.splitlines()
+    excluded = [f"--exclude={line.split()[1]}" for line in listed]
+    run = finished_site.run("recommend", "--user_id=u1", *excluded)
+    assert (run.status, run.out) == (1, "")
+    assert f"nothing to recommend: all of the {len(listed)} items of release" in run.error
+    left = finished_site.run("recommend", "--user_id=u1", *excluded[1:])
+    assert (left.status, left.out.split()[1]) == (0, listed[0].split()[1])
 
 
 # --- event files of every kind ----------------------------------------------------------------
@@ -214,6 +226,7 @@ def test_the_same_events_in_any_kind_of_file_make_the_same_examples(
     assert made == expected
 
 
+@pytest.mark.long
 def test_without_user_profiles_the_daily_job_runs_just_as_well(site, days):
     del site.values["source"]["users"]
     (site.source / "users.jsonl").unlink()

@@ -48,6 +48,7 @@ def test_without_a_source_the_newest_catalogue_of_the_work_directory_counts(fini
     assert done.out.startswith("nothing to do")
 
 
+@pytest.mark.long
 def test_the_day_after_a_refresh_is_released_as_usual(finished, days):
     records = _records(finished)
     finished.write("items.jsonl", records[:-3])

@@ -29,6 +29,7 @@ def test_the_list_shows_each_release_and_which_one_is_current(two_releases):
     assert rows["2024030400"].split()[1:5:3] == ["2024-03-04", str(metrics["items"])]
 
 
+@pytest.mark.long
 def test_rolling_back_makes_the_older_release_answer_and_promoting_the_newer_one(two_releases):
     newer = two_releases.run("recommend", "--user_id=u1", "--k=8").out
     rolled = two_releases.run("releases", "--action=rollback")
@@ -44,6 +45,7 @@ def test_rolling_back_makes_the_older_release_answer_and_promoting_the_newer_one
     assert two_releases.run("recommend", "--user_id=u1", "--k=8").out == newer
 
 
+@pytest.mark.long
 def test_the_next_day_is_released_after_a_rollback(two_releases, days):
     two_releases.run("releases", "--action=rollback")
     assert two_releases.run("run_daily", f"--date={days[4]}").status == 0

@@ -46,6 +46,7 @@ def _measured(site, job: str, day: datetime.date) -> dict:
 # --- one call or several ----------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_days_one_by_one_end_with_the_same_checkpoint_to_the_bit_as_in_one_call(
     finished_site, finished, days
 ):
@@ -169,6 +170,7 @@ def _die_before(site, day: datetime.date, step: str) -> list[str]:
     return missing
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", [step for step in STEPS if "metrics/train" not in step])
 def test_a_day_that_died_half_way_is_finished_by_the_next_call(finished, finished_site, days, step):
     day = days[2]

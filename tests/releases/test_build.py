@@ -12,7 +12,7 @@ import pytest
 
 from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.errors import InputError
+from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.hashes import text_hash
 from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.items.catalogue_reader import load_catalogue
@@ -60,6 +60,7 @@ def _config(kind="brute_force", vocabulary=None, buckets=500) -> Config:
                         "weights": "search_weights",
                         "max_length": 2,
                     },
+                    {"name": "last", "column": "history", "kind": "id", "table": "items"},
                     {"name": "device", "kind": "category", "values": ["phone", "tv"]},
                     {
                         "name": "hour",
@@ -135,6 +136,7 @@ QUERIES = {
     "history": [["item-1", "", "", ""], ["a", "b", "ключ-7", "item-8"], ["", "", "", ""]],
     "searches": [["x", "y", "z"], ["x", "", ""], ["", "", ""]],
     "searches_weights": [[1.0, 2.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]],
+    "last": ["item-1", "item-8", ""],
     "device": ["phone", "tv", "watch"],
     "hour": [0.1, 0.9, 0.5],
 }
@@ -301,6 +303,7 @@ def test_recommender_fills_missing_features_with_their_defaults(release, workdir
         "history": [],
         "searches": [],
         "searches_weights": [],
+        "last": "",
         "device": "",
         "hour": 0.5,
     }
@@ -317,10 +320,18 @@ def test_recommender_fills_missing_features_with_their_defaults(release, workdir
     ("query", "message"),
     [
         ({"histroy": ["a"]}, "unknown feature 'histroy'; did you mean 'history'?"),
-        ({"history": "a"}, "'history' must be a list of texts, got \"a\""),
-        ({"history": ["a", 5]}, "'history' must be a list of texts"),
-        ({"seed_item_id": 5}, "'seed_item_id' must be a text in quotes, got 5"),
+        ({"history": "a"}, "'history' must be a list of texts or whole numbers, got \"a\""),
+        ({"history": ["a", 5.5]}, "'history' must be a list of texts or whole numbers"),
+        ({"history": ["a", True]}, "'history' must be a list of texts or whole numbers"),
+        (
+            {"seed_item_id": 0.5},
+            "'seed_item_id' must be a text in quotes or a whole number, got 0.5",
+        ),
+        ({"seed_item_id": None}, "'seed_item_id' must be a text in quotes or a whole number"),
         ({"hour": True}, "'hour' must be a number, got true"),
+        ({"hour": "9"}, "'hour' must be a number, got \"9\""),
+        ({"hour": 1e39}, "'hour' must be a number, got 1e+39"),
+        ({"searches_weights": 3}, "'searches_weights' must be a list of numbers, got 3"),
         ({"hour": float("nan")}, "'hour' must be a number, got NaN"),
         ({"searches": ["a"]}, "'searches_weights' must have as many values as 'searches', got 0"),
     ],
@@ -329,6 +340,30 @@ def test_recommender_refuses_queries_that_do_not_fit(release, workdir, query, me
     with pytest.raises(InputError) as error:
         Recommender(_config(release.model), workdir).recommend(query, 5)
     assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_whole_numbers_are_ids_in_a_query_as_in_data_files(release, workdir):
+    recommender = Recommender(_config(release.model), workdir)
+    as_text = recommender.recommend({"seed_item_id": "41", "history": ["7", "8", "9"]}, 50)
+    assert recommender.recommend({"seed_item_id": 41, "history": [7, 8.0, "9"]}, 50) == as_text
+    assert recommender.recommend({"seed_item_id": "42", "history": ["7", "8", "9"]}, 50) != as_text
+
+
+def test_a_k_beyond_all_numbers_asks_for_all_items(release, workdir):
+    recommender = Recommender(_config(release.model), workdir)
+    everything = recommender.recommend({}, 2**40)
+    assert len({item_id for item_id, _, _ in everything}) == ITEMS
+    assert len(recommender.recommend({}, 2**31 - 1, ["item-2"])) == ITEMS - 1
+
+
+def test_to_exclude_every_item_is_an_error_that_says_so(release, workdir):
+    everything = [
+        item_id
+        for item_id, _, _ in Recommender(_config(release.model), workdir).recommend({}, ITEMS)
+    ]
+    with pytest.raises(JobError, match="nothing to recommend: all of the 300 items") as error:
+        Recommender(_config(release.model), workdir).recommend({}, 5, everything)
     assert "\n" not in str(error.value)
 
 
@@ -343,6 +378,7 @@ def test_recommender_makes_a_users_query_of_history_and_profile(release, workdir
     assert query == {
         "seed_item_id": "item-8",
         "history": ["item-2", "item-4", "item-6", "item-8"],
+        "last": "item-8",
         "hour": 0.75,
     }
     cut = query | {"history": query["history"][-3:]}
@@ -350,6 +386,7 @@ def test_recommender_makes_a_users_query_of_history_and_profile(release, workdir
     assert recommender.query_for_user("björn") == {
         "seed_item_id": "item-1",
         "history": ["item-1"],
+        "last": "item-1",
     }
     assert sorted(recommender.some_users(5)) == ["ann", "björn"]
     assert recommender.some_users(1) == recommender.some_users(2)[:1]
@@ -363,6 +400,7 @@ def test_recommender_needs_a_release(workdir):
         Recommender(config, workdir)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["file", "built"])
 def test_release_of_tables_with_a_vocabulary_answers_after_loading(tmp_path, workdir, kind):
     words = tmp_path / "words.txt"

@@ -80,6 +80,7 @@ def _same(got: dict, want: dict) -> None:
     np.testing.assert_allclose([got[one] for one in want], list(want.values()), atol=1e-5)
 
 
+@pytest.mark.long
 @EVERY_KIND
 def test_a_refresh_gives_what_a_new_build_would(kind, shop, workdir):
     items = shop.catalogue_of(_later())

@@ -243,6 +243,7 @@ for number in range(1000):
 """
 
 
+@pytest.mark.long
 def test_killed_at_25_random_moments_publishing_leaves_a_current_release_that_answers(
     workdir, models
 ):

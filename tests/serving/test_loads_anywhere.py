@@ -17,6 +17,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from twotower_tf.releases.refresh import refresh_release
 
+pytestmark = pytest.mark.long
+
 SOURCE = pathlib.Path(__file__).with_name("ask_release.c")
 TYPES = {np.dtype(object): "string", np.dtype(np.float32): "float", np.dtype(np.int32): "int32"}
 QUERIES = {

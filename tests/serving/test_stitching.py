@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.example_records import example_record
+from tests.shop import ITEMS
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.serving.stitching import StitchedModel
 
@@ -84,6 +85,14 @@ def test_excluded_items_never_come_and_others_take_their_places(kind, loaded, sc
     for row, got in enumerate(_rows(answer)):
         assert not set(got) & set(seen[row])
         _agree(kind, got, _best(scores[row], 20, seen[row]))
+
+
+def test_the_largest_k_is_no_more_than_all_items(shop, loaded):
+    largest = 2**31 - 1
+    query = {name: values[:1] for name, values in QUERIES.items()}
+    assert loaded.serving_default(k=largest, **query)["item_ids"].shape == (1, ITEMS)
+    (row,) = _rows(loaded.serving_default(k=largest, exclude_ids=[["item-4"]], **query))
+    assert sorted(row) == sorted({*shop.catalogue.item_ids} - {"item-4"})
 
 
 def test_a_row_that_has_fewer_items_left_ends_in_blanks(shop, loaded, scores):

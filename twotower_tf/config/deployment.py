@@ -1,44 +1,116 @@
 """One deployment: all sections together, and what must fit between them."""
 
 import keyword
-import math
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from twotower_tf.config.examples import Examples, Statistics
-from twotower_tf.config.features import BuiltVocabulary, Table, Tower
-from twotower_tf.config.index import Gates, Index
-from twotower_tf.config.registries import LOSSES
-from twotower_tf.config.section import Name, Section, nearest
+from twotower_tf.config.extensions import import_modules
+from twotower_tf.config.features import Table
+from twotower_tf.config.index import Gates
+from twotower_tf.config.registries import (
+    ESTIMATORS,
+    FEATURE_KINDS,
+    INDEX_KINDS,
+    LOSSES,
+    OPTIMIZERS,
+    TOWERS,
+)
+from twotower_tf.config.section import Name, Natural, Section
 from twotower_tf.config.selection import Embedding, Selection, check_selection
 from twotower_tf.config.source import Source
-from twotower_tf.config.training import Estimator, Evaluation, Optimizer, Training
+from twotower_tf.config.training import Evaluation, Training
 
 # What a release takes beside the query's features.
 _OTHER_INPUTS = ("k", "exclude_ids")
+_Module = Annotated[str, Field(min_length=1, title="Python modules")]
 
 
 class Config(Section):
     """One deployment: its data, its model and what a release must reach."""
 
     name: Name
-    seed: Annotated[int, Field(ge=0)] = 17
+    """The model's name: the folder below ``releases/``, and what the server is asked for."""
+    extensions: list[_Module] = Field(default_factory=list)
+    """Python modules of your own, imported before the rest is read: they add kinds of loss, tower,
+    estimator, optimiser and index. [extending.md](extending.md) has an example."""
+    seed: Natural = 17
+    """Of initial weights, hash functions and draws: same seed, same data, same model to the bit
+    (CPU)."""
     source: Source
+    """Where the data is.
+
+    With ``searches``, a feature of the query tower must read them (``kind: text`` of the column
+    ``searches``), and the build must make the histories (no ``source.events.columns.history``).
+    [data.md](data.md) says what files may hold, and what is rejected.
+    """
     examples: Examples = Examples()
+    """How events become examples."""
     statistics: Statistics = Statistics()
+    """The window of days that a model's statistics come from."""
     tables: dict[Name, Table] = Field(default_factory=dict)
-    query: Tower
-    candidate: Tower
+    """The embedding tables, by a name of your choice."""
+    query: TOWERS.section
+    """The query tower.
+
+    All features are computed inside the TensorFlow graph: the server takes raw values. Three
+    columns of the event are filled in by the build, and columns of these names in the event files
+    are not read: ``history``, the item ids before the event, oldest first (in a feature of one
+    id: the last of them), ``seed_item_id``, the item on screen, and ``searches``, the user's past
+    searches (``kind: text`` only; needs ``source.searches``).
+
+    For the user's id write ``{name: user_id, kind: id, table: users, of: user}``: then
+    ``recommend --user_id`` knows it; as a column of the event it is only known of events. The
+    column is then the one that ``source.users.columns.user_id`` names.
+    """
+    candidate: TOWERS.section
+    """The candidate tower."""
     loss: LOSSES.section = Field(default_factory=dict, validate_default=True)
-    estimator: Estimator = Estimator()
-    optimizer: Optimizer = Optimizer()
+    """What is minimised.
+
+    To change the kind on the command line give the whole section:
+    ``--set 'loss={kind: pairwise_hinge, margin: 0.3}'``. What each computes, and when to use
+    which: [losses.md](losses.md).
+    """
+    estimator: ESTIMATORS.section = Field(default_factory=dict, validate_default=True)
+    """The streaming frequency estimator.
+
+    Which kind and which size: [estimator.md](estimator.md).
+    """
+    optimizer: OPTIMIZERS.section = Field(default_factory=dict, validate_default=True)
+    """Which Keras optimiser."""
     training: Training = Training()
+    """The sequential protocol."""
     evaluation: Evaluation = Evaluation()
+    """What is measured on held-out examples."""
     selection: Selection = Selection()
+    """Which items are recommended."""
     embedding: Embedding = Embedding()
-    index: Index = Index()
+    """How the catalogue is embedded."""
+    index: INDEX_KINDS.section = Field(default_factory=dict, validate_default=True)
+    """What finds the nearest items.
+
+    [index.md](index.md) compares the kinds.
+    """
     gates: Gates = Gates()
+    """What a release must reach."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _import_extensions(cls, values):
+        names = values.get("extensions") if isinstance(values, dict) else None
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            try:
+                import_modules(names)
+            except ValueError as error:
+                raise ValueError(f"extensions: {error}") from error
+        return values
+
+    def __setstate__(self, state):
+        # A Beam worker gets its configuration pickled, and nothing else says what to import.
+        super().__setstate__(state)
+        import_modules(self.extensions)
 
     @model_validator(mode="after")
     def _check_references(self):
@@ -47,10 +119,10 @@ class Config(Section):
                 where = f"{tower_name}.features[{number}] ({feature.name})"
                 _check_feature(where, feature, tower_name, self)
         _check_searches(self)
-        if self.query.layers[-1] != self.candidate.layers[-1]:
+        if self.query.dimension != self.candidate.dimension:
             raise ValueError(
-                "query.layers and candidate.layers must end in the same size, got "
-                f"{self.query.layers[-1]} and {self.candidate.layers[-1]}"
+                "query and candidate must make vectors of the same length (the last of layers), "
+                f"got {self.query.dimension} and {self.candidate.dimension}"
             )
         if self.gates.recall_at is not None and self.gates.recall_at not in self.evaluation.at:
             raise ValueError(
@@ -69,16 +141,16 @@ def _check_searches(config: Config) -> None:
             "source.searches: searches are carried from day to day with the histories, which the "
             "build does not do where the log gives them (source.events.columns.history)"
         )
-    if not any(map(_reads_searches, config.query.features)):
+    read = (raw for one in config.query.features for raw in _raw_features(one, "query", config))
+    if not any(raw.filled_in == "searches" for raw in read):
         raise ValueError(
             "source.searches: no feature of the query reads the searches; give it one, such as "
             "{name: searches, kind: text, table: words}, or leave source.searches out"
         )
 
 
-def _reads_searches(feature) -> bool:
-    """Says whether a feature of the query is of the past searches; ages read ``since`` alone."""
-    return feature.kind != "age" and feature.of != "user" and feature.column == "searches"
+def _raw_features(feature, tower: str, config: Config) -> list:
+    return feature.raw_features(feature.owner(tower), config)
 
 
 def _check_feature(where: str, feature, tower: str, config: Config) -> None:
@@ -88,39 +160,44 @@ def _check_feature(where: str, feature, tower: str, config: Config) -> None:
             f"{where}: a release can't have an input of this name; choose another one, and say "
             f"column: {feature.column}"
         )
-    table = getattr(feature, "table", None)
-    if table is not None and table not in config.tables:
-        known = ", ".join(sorted(config.tables)) or "none"
-        raise ValueError(
-            f"{where}: table '{table}' is not one of tables: {known}{nearest(table, config.tables)}"
-        )
-    is_built = table is not None and isinstance(config.tables[table].vocabulary, BuiltVocabulary)
-    if feature.kind == "text" and is_built:
-        raise ValueError(
-            f"{where}: the vocabulary of table '{table}' is built of ids, not of words; "
-            "give words a table of their own"
-        )
     allowed = ("event", "user") if tower == "query" else ("item",)
     if feature.of is not None and feature.of not in allowed:
         raise ValueError(f"{where}: 'of' must be one of {', '.join(allowed)}, got '{feature.of}'")
     if feature.of == "user" and config.source.users is None:
         raise ValueError(f"{where}: 'of: user' needs source.users")
-    seeded = config.source.events.columns.seed_item_id is not None
-    if feature.column == "seed_item_id" and not seeded and tower == "query":
-        raise ValueError(f"{where}: a seed needs source.events.columns.seed_item_id")
-    if tower == "query" and _reads_searches(feature):
+    try:
+        feature.check(tower, config)
+        _check_names(feature, tower, config)
+        for raw in _raw_features(feature, tower, config):
+            if raw.filled_in is not None:
+                _check_filled_in(feature, raw, config)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _check_names(feature, tower: str, config: Config) -> None:
+    others = [other for other in getattr(config, tower).features if other is not feature]
+    taken = {raw.name for other in others for raw in _raw_features(other, tower, config)}
+    for raw in _raw_features(feature, tower, config):
+        if raw.name in taken:
+            raise ValueError(f"it has an input called '{raw.name}', as another feature has")
+
+
+def _check_filled_in(feature, raw, config: Config) -> None:
+    """Checks a raw feature of a column that the build fills in, with ids or texts."""
+    if raw.filled_in == "seed_item_id" and config.source.events.columns.seed_item_id is None:
+        raise ValueError("a seed needs source.events.columns.seed_item_id")
+    if raw.filled_in == "searches":
         if config.source.searches is None:
             raise ValueError(
-                f"{where}: the column 'searches' is the user's past searches, which the build "
-                "fills in: it needs source.searches"
+                "the column 'searches' is the user's past searches, which the build fills in: it "
+                "needs source.searches"
             )
-        if feature.kind != "text":
-            raise ValueError(f"{where}: past searches need kind: text, got {feature.kind}")
-    if feature.kind == "weighted_id_bag":
-        weights = f"{feature.name}_weights"
-        if any(other.name == weights for other in getattr(config, tower).features):
-            raise ValueError(f"{where}: its weights are called '{weights}', as another feature is")
-        if feature.column == "history" and tower == "query":
-            raise ValueError(f"{where}: a history has no weights; use kind: id_bag")
-    if not math.isfinite(getattr(feature, "default", 0.0)):
-        raise ValueError(f"{where}: default must be finite")
+        if not feature.reads_searches:
+            able = [kind for kind, one in FEATURE_KINDS.sections.items() if one.reads_searches]
+            raise ValueError(f"past searches need kind: {' or '.join(able)}, got {feature.kind}")
+    if not raw.type.holds_text:
+        raise ValueError(
+            f"the column '{raw.column}' is filled in by the build, with ids or texts, which "
+            f"'{raw.name}' can't hold; read it from another column"
+        )

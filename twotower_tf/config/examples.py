@@ -4,20 +4,31 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from twotower_tf.config.section import Positive, Section, Share
+from twotower_tf.config.section import Column, Days, Natural, Positive, Section, Share
 
 
 class Reward(Section):
-    """r = clip((column / divided_by - low) / (high - low), 0, 1).
+    """r = clip((``column`` / ``divided_by`` - ``low``) / (``high`` - ``low``), 0, 1).
 
-    ``divided_by`` names a column of the event or, failing that, of its item (a duration). Without
-    a reward section every event has reward 1.
+    ```yaml
+    reward: {column: rating, low: 2, high: 5}      # 1 and 2 stars: 0; 5 stars: 1
+    reward: {column: watched_seconds, divided_by: duration_seconds, low: 0.1, high: 1.0}
+    ```
+
+    The reward is the example's weight in the loss (in ``mse_gramian`` the target). Events of
+    reward 0 still count for histories and baselines, but are not evaluated on. With
+    ``min_reward`` there are no examples at all of events below it, which the baselines then
+    don't see either.
     """
 
-    column: str
-    divided_by: str | None = None
+    column: Annotated[str, Field(title="column of the event")]
+    """Watched seconds, a rating, ..."""
+    divided_by: Column | None = None
+    """Of the event or, where the event lacks it, of its item: a duration. Must be above 0."""
     low: float = 0.0
-    high: float = 1.0
+    """What is worth 0, and all below."""
+    high: Annotated[float, Field(title="number > `low`")] = 1.0
+    """What is worth 1, and all above."""
 
     @model_validator(mode="after")
     def _check_range(self):
@@ -27,37 +38,56 @@ class Reward(Section):
 
 
 class Examples(Section):
-    """How a day's events become examples.
-
-    ``late_events`` are those of an earlier date in a file of a later day (``{date}``): rejected,
-    or kept as events of the file's day. Events of a reward below ``min_reward``, and those of a
-    user's day beyond ``max_per_user_and_day``, make no example, but count in histories.
-    ``search_length`` is of the past searches (``source.searches``) what ``history_length`` is of
-    the items.
-    Every ``full_histories_every_days`` the histories of all users are written, and in between
-    those of the users who acted.
-    """
+    """How a day's events become examples."""
 
     history_length: Positive = 50
+    """The last so many items of a user are the history."""
     search_length: Positive = 50
+    """The last so many queries of a user are the past searches, with ``source.searches``."""
+    own_length: Natural = 500
+    """Of a user's items of all the past at most so many different ones are counted, those acted on
+    most: held-out examples have them, and what nominates them. 0: none are."""
     holdout_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """The share of a day's events kept from training, to evaluate on; chosen by a hash of the
+    event."""
     reward: Reward | None = None
+    """What an event is worth; without it every event is worth 1."""
     shards: Positive = 8
+    """Files per split and day. Few for small data: each is read in turn."""
     interleave_window_seconds: Positive = 3600
+    """Within a window of time, each user's events are spread evenly among those of others. Make
+    it longer where people act in bursts."""
     max_per_user_and_day: Positive | None = None
+    """At most so many examples of a user and day, chosen by a hash of the event, so that a few
+    heavy users don't dominate. The user's other events still count in histories."""
     min_reward: Share | None = None
+    """Events of a reward below this make no example, but count in histories: positives only."""
     late_events: Literal["reject", "keep"] = "reject"
+    """With ``{date}`` in the path: what to do with an event of an earlier date than its file's.
+    Kept, it becomes an event of the file's day, with its own time. Events of a later date are
+    always rejected."""
     unknown_items: Literal["reject", "keep"] = "reject"
+    """What to do with events on items that the catalogue lacks. Kept, they have the item
+    features' defaults."""
     max_rejected_share: Share = 0.05
+    """More rejected records than this share (of a day's events or searches, of a catalogue, of
+    the profiles) end the job."""
     max_id_bytes: Positive = 512
-    full_histories_every_days: Positive = 14
+    """Longer user and item ids are rejected (UTF-8 bytes)."""
+    full_histories_every_days: Days = 14
+    """How often the histories of all users are written; on the days between, only those of the
+    users who acted."""
 
 
 class Statistics(Section):
-    """The window that the model's statistics and built vocabularies come from.
+    """The window of days that a model's statistics and built vocabularies come from.
 
-    It is the last ``days`` built days up to the first day trained on that has examples. What
-    comes of it is frozen into the model at its start.
+    Every day's build measures its training examples: a sample of each ``dense`` feature (10,000
+    examples, weighted as training weights them, held-out ones left out) and the ids of tables
+    with ``vocabulary: {built: N}``. A model takes both at its start, and keeps them in
+    checkpoints and releases.
     """
 
-    days: Positive = 7
+    days: Days = 7
+    """The window: the last so many built days up to the first day trained on that has examples.
+    Never later ones, however far the build is."""

@@ -1,16 +1,22 @@
-"""Features, embedding tables and towers."""
+"""Embedding tables, and what all kinds of features have."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from twotower_tf.config.section import Name, Positive, Section, Separator
+from twotower_tf.config.section import Name, Positive, Section
 
 
 class BuiltVocabulary(Section):
-    """The ``built`` most frequent ids of the examples of the window (``statistics.days``)."""
+    """The ids that are in the most training examples of the window get a row each.
+
+    The window is that of [statistics](#statistics). Ids of features that name the table are
+    counted; of a history it is the event's own item. Words of a ``text`` feature can't be counted
+    so.
+    """
 
     built: Positive
+    """How many. Rows are kept for as many, even where there are fewer."""
 
 
 def _kind_of_vocabulary(value) -> str:
@@ -23,24 +29,52 @@ Vocabulary = Annotated[
 ]
 
 
-class Table(Section):
-    """An embedding table: ids hash into ``buckets`` rows of ``dim`` numbers.
+TableName = Annotated[str, Field(title="name of a table")]
 
-    With ``vocabulary`` (a file with an id a line, or one that the build makes) the listed ids
-    have a row each, and the buckets take the rest.
+
+class Table(Section):
+    """Ids hash into rows, so an unknown id never fails.
+
+    **Features that name the same table share its embeddings**: seed, history and candidate
+    should, for an id means the same everywhere.
+
+    ```yaml
+    tables:
+      items: {buckets: 20000, dim: 32}
+      words: {buckets: 5000, dim: 32, vocabulary: words.txt}
+      channels: {buckets: 2000, dim: 32, vocabulary: {built: 10000}}
+    ```
     """
 
     buckets: Positive
+    """Rows for hashed ids. A few times the number of ids, so that few collide."""
     dim: Positive
-    vocabulary: Vocabulary | None = None
+    """Numbers per row."""
+    vocabulary: Annotated[Vocabulary | None, Field(title="path or section")] = None
+    """Ids with a row each, before the buckets. A text file, an id a line: a relative path starts
+    where the job is run; leave the file as it is for the life of a work directory. Or
+    ``{built: 50000}``, see below."""
 
 
 class BaseFeature(Section):
-    """What all features have: a name, the column it is read from, and whose column that is."""
+    """What all features have: a name, the column it is read from, and whose column that is.
+
+    A kind of feature is a subclass with ``kind: Literal["its_name"]``, which is registered with
+    its encoder (``config.registries.FEATURE_KINDS``).
+
+    Attributes:
+        reads_searches: Whether it may be of the user's past searches, a list of texts.
+    """
+
+    reads_searches: ClassVar[bool] = False
 
     name: Name
-    column: Annotated[str, Field(min_length=1)] = ""
+    """Names the feature in examples, in serving requests and in messages."""
+    column: Annotated[str, Field(min_length=1, title="column")] = ""
+    """The column it is read from: that of the feature's name, if none is given."""
     of: Literal["event", "user", "item"] | None = None
+    """Whose column: in the query ``event`` (the default) or ``user`` (the profile); in the
+    candidate ``item``."""
 
     @model_validator(mode="before")
     @classmethod
@@ -49,110 +83,30 @@ class BaseFeature(Section):
             values = {"column": values["name"], **values}
         return values
 
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether its encoder has something to ``adapt`` to: statistics of its one number."""
+        return False
 
-class IdFeature(BaseFeature):
-    """One id, looked up in ``table``."""
+    def owner(self, tower: Literal["query", "candidate"]) -> str:
+        """Returns whose column it is, as a feature of a tower."""
+        return self.of or ("event" if tower == "query" else "item")
 
-    kind: Literal["id"]
-    table: str
+    def raw_features(self, of: str, config) -> list:
+        """Returns the raw values that it needs, ``examples.schema.RawFeature``, in their order.
 
+        Build, reader, index, serving and requests follow from them; the encoder finds each by its
+        name. The first has the feature's name, others a name that starts with it.
 
-class IdBagFeature(BaseFeature):
-    """A history or a set of ids: their embeddings combined. A list, or text with ``separator``."""
+        Args:
+            of: Whose column it is read from, from ``owner``.
+            config: The whole ``Config``.
+        """
+        raise NotImplementedError
 
-    kind: Literal["id_bag"]
-    table: str
-    combiner: Literal["mean", "sum", "sqrtn"] = "mean"
-    max_length: Positive | None = None
-    separator: Separator | None = None
+    def check(self, tower: Literal["query", "candidate"], config) -> None:
+        """Checks it against the rest of the configuration.
 
-
-class WeightedIdBagFeature(BaseFeature):
-    """Ids with weights (the column ``weights``): the weighted sum of their embeddings."""
-
-    kind: Literal["weighted_id_bag"]
-    table: str
-    weights: str
-    combiner: Literal["mean", "sum", "sqrtn"] = "sum"
-    max_length: Positive | None = None
-    separator: Separator | None = None
-
-
-class CategoryFeature(BaseFeature):
-    """One of few values, with a small table of its own; unlisted values share hash buckets."""
-
-    kind: Literal["category"]
-    values: list[str] = Field(default_factory=list)
-    buckets: Positive = 16
-    dim: Positive = 8
-
-
-class TextFeature(BaseFeature):
-    """Text as its lower-cased words and word n-grams, their embeddings averaged.
-
-    Of the query's column ``searches`` it is a list of texts, the user's past searches, averaged
-    over the words and n-grams of all of them (Covington et al. 2016, section 3.3).
-    """
-
-    kind: Literal["text"]
-    table: str
-    ngrams: Annotated[int, Field(ge=1, le=3)] = 2
-
-
-class DenseFeature(BaseFeature):
-    """A number, normalised by statistics of the window (``statistics.days``), then frozen.
-
-    ``quantile`` maps through the cumulative distribution to [0, 1]; ``powers`` adds x^2 and
-    sqrt(x) (Covington et al. 2016, section 4.1); ``buckets`` looks x up as an embedding instead.
-    """
-
-    kind: Literal["dense"]
-    normalise: Literal["none", "z", "quantile"] = "quantile"
-    powers: bool = False
-    buckets: Positive | None = None
-    dim: Positive = 8
-    default: float = 0.0
-
-    @model_validator(mode="after")
-    def _check_combination(self):
-        if self.normalise != "quantile" and (self.powers or self.buckets):
-            raise ValueError("powers and buckets need normalise: quantile (a number in [0, 1])")
-        if self.powers and self.buckets:
-            raise ValueError("choose one of powers and buckets")
-        return self
-
-
-class AgeFeature(BaseFeature):
-    """Event time minus the time in ``since``, as log(1 + days); ``serving_days`` at serving."""
-
-    kind: Literal["age"]
-    since: str
-    serving_days: Annotated[float, Field(ge=0.0)] = 0.0
-
-
-Feature = Annotated[
-    IdFeature
-    | IdBagFeature
-    | WeightedIdBagFeature
-    | CategoryFeature
-    | TextFeature
-    | DenseFeature
-    | AgeFeature,
-    Field(discriminator="kind"),
-]
-
-
-class Tower(Section):
-    """An encoder: its features, then fully connected layers; the last is the embedding's size."""
-
-    features: Annotated[list[Feature], Field(min_length=1)]
-    layers: Annotated[list[Positive], Field(min_length=1)]
-
-    @field_validator("features")
-    @classmethod
-    def _names_once(cls, features):
-        names = [feature.name for feature in features]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"feature names must differ, but these come twice: {', '.join(twice)}")
-        return features
+        Raises:
+            ValueError: If it does not fit; says why.
+        """

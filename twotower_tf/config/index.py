@@ -1,41 +1,61 @@
-"""The index and the gates of a release."""
+"""What every kind of index is told, and the gates of a release."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from twotower_tf.config.section import Positive, Section, Share
+from twotower_tf.config.section import Natural, NotNegative, Positive, Section, Share
 
 
-class Index(Section):
-    """The index: its kind, the recall that it is to reach, and how much a refresh may change.
+class IndexSection(Section):
+    """Base of the sections of ``INDEX_KINDS``.
 
-    ``recall``: share of the exact top ``recall_at`` that an approximate index is to find. It looks
-    as far as that takes on ``recall_queries`` held-out queries, and no further.
-    ``max_fresh_share``: so many items, as a share of those indexed, may come between two builds,
-    and so many may go.
+    Attributes:
+        fewest_items: With fewer items a catalogue gets the exact index, whatever is configured.
+        needs_modules: What must be imported before a release with such an index is loaded.
     """
 
-    kind: Literal["auto", "brute_force", "scann", "portable"] = "auto"
-    brute_force_below: Positive = 20_000
+    fewest_items: ClassVar[int] = 0
+    needs_modules: ClassVar[tuple[str, ...]] = ()
+
     default_k: Positive = 100
+    """``k`` where a request does not say; see [serving.md](serving.md) for who may leave it
+    out."""
     recall: Share = 0.97
+    """The recall against exact search that an approximate index is to reach: it gets the cheapest
+    setting that does."""
     recall_at: Positive = 100
+    """The k at which the index is compared with exact search, and for which it is laid out."""
     recall_queries: Positive = 500
+    """At most so many held-out queries for that. With none, the setting is a cautious guess."""
     max_fresh_share: Share = 0.2
+    """``refresh_index`` lets so many items come, as a share of those indexed, and so many go,
+    since the index was built; more need ``build_index``. Fresh items are searched exactly, at a
+    cost that grows with their number."""
+
+    def chosen_for(self, items: int) -> str:
+        """Returns the kind of index that a catalogue of so many items is to get: this one."""
+        return self.kind
 
 
 class Gates(Section):
-    """What a release must reach; one that fails publishes nothing.
+    """What a release must reach; one that fails publishes nothing (exit status 1), and the last
+    release stays.
 
-    ``min_recall_ratio``: recall of the day's held-out examples at ``recall_at`` over that of the
-    last release. ``min_index_recall``: the index against exact search. ``min_coverage``: the share
-    of the training examples of the last ``selection.coverage_days`` days whose item is in the
-    index.
+    What could not be measured passes, and the report says so. Besides, the day's loss must be
+    finite.
     """
 
-    min_examples: Annotated[int, Field(ge=0)] = 1
-    recall_at: Positive | None = None
-    min_recall_ratio: Annotated[float, Field(ge=0.0)] = 0.5
+    min_examples: Natural = 1
+    """Training examples of the day."""
+    recall_at: Annotated[Positive | None, Field(title="one of `evaluation.at`")] = None
+    """The K of the next gate; without it the largest of ``evaluation.at``."""
+    min_recall_ratio: NotNegative = 0.5
+    """Recall@K of the day's held-out examples over that of the last release on those of its own
+    day. 0 switches it off."""
     min_index_recall: Share = 0.9
+    """The index against exact search."""
     min_coverage: Share = 0.9
+    """The share of the training examples of the last ``selection.coverage_days`` days whose item
+    is in the index. It catches rules that are too strict, and catalogue files that are cut
+    short."""

@@ -14,7 +14,7 @@ class Registry:
 
     A section is a subclass of ``Section`` with ``kind: Literal["its_name"]``, and light: reading a
     configuration must not load TensorFlow. What makes something of it is a class with
-    ``from_config(section, ...)`` or a function of the same arguments; or where that is, as
+    ``from_section(section, ...)`` or a function of the same arguments; or where that is, as
     ``"module:name"``: the module is imported when the first one is made.
 
     Args:
@@ -24,10 +24,10 @@ class Registry:
 
     >>> from typing import Literal
     >>> shapes = Registry("shape")
-    >>> class Circle(Section):
-    ...     kind: Literal["circle"]
+    >>> @shapes.made_by(lambda section: 3.14 * section.radius**2)
+    ... class Circle(Section):
+    ...     kind: Literal["circle"] = "circle"
     ...     radius: float = 1.0
-    >>> shapes.add(Circle, lambda section: 3.14 * section.radius**2)
     >>> shapes.make(shapes.parse({"kind": "circle", "radius": 2}))
     12.56
     """
@@ -51,17 +51,18 @@ class Registry:
         if len(names) != 1:
             raise ValueError(f'{section.__name__} needs a field kind: Literal["its_name"]')
         (name,) = names
+        self._load_built_in()
         known = self._sections.get(name, section)
         if (known.__module__, known.__qualname__) != (section.__module__, section.__qualname__):
             raise ValueError(f"the {self.what} '{name}' is already {known.__qualname__}")
         self._sections[name], self._made_by[name] = section, made_by
 
-    def register(self, section: type[Section]) -> Callable:
-        """Returns a decorator that adds a kind, made by what is decorated."""
+    def made_by(self, maker: Callable | str) -> Callable:
+        """Returns a decorator that adds the section it decorates."""
 
-        def add(made_by: Callable) -> Callable:
-            self.add(section, made_by)
-            return made_by
+        def add(section: type[Section]) -> type[Section]:
+            self.add(section, maker)
+            return section
 
         return add
 
@@ -83,7 +84,7 @@ class Registry:
     def make(self, section: Section, *args, **kwargs):
         """Returns what a section describes."""
         maker = self.implementation(section.kind)
-        return getattr(maker, "from_config", maker)(section, *args, **kwargs)
+        return getattr(maker, "from_section", maker)(section, *args, **kwargs)
 
     def parse(self, value: Any) -> Any:
         """Returns the section that values describe, by their ``kind``.
@@ -104,7 +105,8 @@ class Registry:
     @property
     def section(self) -> Any:
         """The type of a field of the configuration that holds one of these sections."""
-        return Annotated[SerializeAsAny[Section], BeforeValidator(self.parse)]
+        # The registry itself is for those who read the configuration's types, not for pydantic.
+        return Annotated[SerializeAsAny[Section], BeforeValidator(self.parse), self]
 
     def _load_built_in(self) -> None:
         if self._built_in is not None:

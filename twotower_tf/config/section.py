@@ -1,14 +1,27 @@
-"""What every part of the configuration is made of: a section, its checked kinds of number."""
+"""What every part of the configuration is made of: a section, its checked kinds of number.
+
+A section is its own documentation: ``config.reference`` makes docs/configuration.md of its
+docstring, of the text below each key and of the types here, whose ``title`` says what may stand
+there where the bounds of a number don't.
+"""
 
 import difflib
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Positive = Annotated[int, Field(ge=1, strict=True)]
+# The whole numbers of a configuration end up in TensorFlow's int32, in NumPy's seeds and in dates.
+LARGEST = 2**31 - 1
+_HUNDRED_YEARS = 36_500
+
+Positive = Annotated[int, Field(ge=1, le=LARGEST, strict=True)]
+Natural = Annotated[int, Field(ge=0, le=LARGEST, strict=True)]
+Days = Annotated[int, Field(ge=1, le=_HUNDRED_YEARS, strict=True)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
 Separator = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", title="letters, digits, `_`")]
+Column = Annotated[str, Field(title="column")]
 
 
 def nearest(given: str, known) -> str:

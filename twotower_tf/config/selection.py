@@ -4,39 +4,59 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from twotower_tf.config.section import Positive, Section, Share, nearest
+from twotower_tf.config.section import (
+    Days,
+    Natural,
+    NotNegative,
+    Positive,
+    Section,
+    Share,
+    nearest,
+)
 
-_NotNegative = Annotated[float, Field(ge=0.0)]
+_File = Annotated[str, Field(title="file")]
+_Feature = Annotated[str, Field(title="feature")]
 
 
 class Selection(Section):
-    """The rules by which the index's items are chosen from the catalogue, in the order they apply.
+    """Which items of the catalogue are embedded and indexed.
 
-    ``deny``, ``allow``: files with an item id a line. ``min_age_days``, ``max_age_days``: since
-    ``published_at``, at the end of the day; ``unknown_age``: of items without it.
-    ``required``: features of the candidate that may not be empty. ``min_examples``: training
-    examples of the item in the last ``engagement_days`` days. ``max_per_channel``: items with the
-    same value of the feature ``channel``; ``channel_keeps`` says which. ``always_hours``: items
-    published in the last so many hours need no engagement, and no channel is too full for them.
-
-    ``coverage_days``: the window of ``gates.min_coverage``. ``max_broken_share``: how many
-    of the items may have vectors that are not finite, and so be left out.
+    Without this section all are that are published by the end of the day. The rules apply in this
+    order; [candidates.md](candidates.md) has examples and what is reported. Files are found from
+    the folder the job is started in. Rules by age need ``source.items.columns.published_at``.
     """
 
-    deny: str | None = None
-    allow: str | None = None
-    min_age_days: _NotNegative = 0.0
-    max_age_days: _NotNegative | None = None
+    deny: _File | None = None
+    """An item id a line: these are never recommended. No other rule can bring them back."""
+    allow: _File | None = None
+    """An item id a line: only these are."""
     unknown_age: Literal["keep", "drop"] = "keep"
-    required: list[str] = Field(default_factory=list)
-    min_examples: Annotated[int, Field(ge=0, strict=True)] = 0
-    engagement_days: Positive = 7
-    channel: str | None = None
+    """Of items without a time of publication. Kept, they pass both limits of age."""
+    min_age_days: NotNegative = 0.0
+    """Since publication, at the end of the day; may be a fraction."""
+    max_age_days: NotNegative | None = None
+    """As above."""
+    required: Annotated[list[str], Field(title="list of features")] = Field(default_factory=list)
+    """Features of the candidate that may not be empty. Not ``dense`` ones, which have a default."""
+    min_examples: Natural = 0
+    """Training examples of the item in the window of ``engagement_days``."""
+    engagement_days: Days = 7
+    """The last so many days, the day itself included."""
+    channel: _Feature | None = None
+    """The feature of the candidate that ``max_per_channel`` goes by: an ``id``, ``category`` or
+    ``text``."""
     max_per_channel: Positive | None = None
+    """At most so many items with the same ``channel``. Items without one are not limited."""
     channel_keeps: Literal["most_engaged", "newest"] = "most_engaged"
-    always_hours: _NotNegative = 0.0
-    coverage_days: Positive = 7
+    """Which of a channel's items stay; equal ones by the other of the two."""
+    always_hours: NotNegative = 0.0
+    """Uploads of the last so many hours need no engagement and no room in their channel. The
+    rules before these two hold for them too."""
+    coverage_days: Days = 7
+    """The window of ``gates.min_coverage``."""
     max_broken_share: Share = 0.05
+    """Items whose vectors are not finite are left out; if they are more than this share, the job
+    fails."""
 
     @model_validator(mode="after")
     def _check_rules(self):
@@ -63,13 +83,13 @@ class Selection(Section):
 
 
 class Embedding(Section):
-    """How the catalogue is embedded: rows at a time, and from how many items on by Beam.
-
-    Without options for Beam after ``--`` the job's own process embeds catalogues of any size.
-    """
+    """How the catalogue is embedded."""
 
     batch_size: Positive = 1024
+    """Items embedded at a time. The last bits of a vector may depend on it."""
     beam_from_items: Positive = 1_000_000
+    """With options for Beam after ``--``, a Beam job embeds catalogues of so many items or more.
+    Without such options the job's own process embeds any catalogue."""
 
 
 def check_selection(config) -> None:
@@ -91,10 +111,12 @@ def check_selection(config) -> None:
                 f"{nearest(name, features)}"
             )
         kind = features[name].kind
-        if key == "required" and kind == "dense":
+        raw, *_ = features[name].raw_features("item", config)
+        if key == "required" and not raw.type.can_be_empty:
             # The catalogue holds its default where it was missing.
-            raise ValueError(f"selection.required: '{name}' is dense, which is never empty")
-        if key == "channel" and kind not in ("id", "category", "text"):
+            raise ValueError(f"selection.required: '{name}' is {kind}, which is never empty")
+        if key == "channel" and (raw.type.is_list or not raw.type.holds_text):
             raise ValueError(
-                f"selection.channel: '{name}' must be of kind id, category or text, got {kind}"
+                f"selection.channel: '{name}' must hold one text an item, as of kind id, category "
+                f"or text, got {kind}"
             )

@@ -1,47 +1,56 @@
 """Where events come from: files, their columns, their formats."""
 
 import zoneinfo
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
-from twotower_tf.config.section import Section, nearest
+from twotower_tf.config.section import Column, Section, nearest
 
 
 class EventColumns(Section):
-    """Which column of the event files holds what.
+    """Which column of the event files holds what."""
 
-    ``history``, when named, is the list of item ids acted on before the event as the log gives it
-    (a click path, say); otherwise the build makes the histories from the events themselves.
-    """
-
-    user_id: str = "user_id"
-    item_id: str = "item_id"
-    timestamp: str = "timestamp"
-    seed_item_id: str | None = None
-    history: str | None = None
+    user_id: Column = "user_id"
+    """Who acted."""
+    item_id: Column = "item_id"
+    """On which item."""
+    timestamp: Column = "timestamp"
+    """When."""
+    seed_item_id: Column | None = None
+    """The item on screen when it happened; may be empty in some events."""
+    history: Column | None = None
+    """The item ids acted on before, oldest first, as the log has them (a click path). Without it
+    the build makes the histories from the events."""
 
 
 class ItemColumns(Section):
-    """Which column of the catalogue holds what; ``title`` is only shown to people."""
+    """Which column of the catalogue holds what."""
 
-    item_id: str = "item_id"
-    published_at: str | None = None
-    title: str | None = None
+    item_id: Column = "item_id"
+    """The item's id, as events name it."""
+    published_at: Column | None = None
+    """Items published after the end of a day (UTC) are not recommended on it."""
+    title: Column | None = None
+    """Shown to people by ``recommend``; a feature only if you make it one."""
 
 
 class UserColumns(Section):
     """Which column of the user profiles holds what."""
 
-    user_id: str = "user_id"
+    user_id: Column = "user_id"
+    """The user's id, as events name it."""
 
 
 class SearchColumns(Section):
     """Which column of the search log holds what."""
 
-    user_id: str = "user_id"
-    query: str = "query"
-    timestamp: str = "timestamp"
+    user_id: Column = "user_id"
+    """Who searched, as events name them."""
+    query: Column = "query"
+    """What they typed."""
+    timestamp: Column = "timestamp"
+    """When."""
 
 
 Format = Literal[
@@ -51,18 +60,21 @@ TimeUnit = Literal["seconds", "milliseconds", "iso8601"]
 
 
 class Files(Section):
-    """A set of files below ``--source``: one file, a glob, or one folder a day (``{date}``).
-
-    ``path`` may contain ``{date}``, which stands for a day as YYYY-MM-DD. Files end in ``.csv``,
-    ``.tsv``, ``.jsonl``, ``.json`` or ``.parquet`` (the first four also with ``.gz``), or
-    ``format`` says what they are. Times that don't say their zone (text, and Parquet's times
-    without one) are of ``time_zone``, an IANA name such as ``Europe/Zurich``; Unix times have none.
-    """
+    """A set of files below ``--source``: one file, a glob, or one folder a day (``{date}``)."""
 
     path: str
+    """A file or glob below ``--source``; ``{date}`` stands for a day as YYYY-MM-DD. ``**/``
+    matches any folders."""
     format: Format = "auto"
+    """``auto`` goes by the file's name: ``.csv``, ``.tsv``, ``.jsonl``, ``.json`` (each also with
+    ``.gz``), ``.parquet``. The last two read the Wikispeedia data set."""
     timestamp_unit: TimeUnit = "seconds"
-    time_zone: str = "UTC"
+    """Of every time in these files: Unix time, or text such as ``2026-01-31T12:00:00Z``.
+    Parquet's own times need no unit."""
+    time_zone: Annotated[str, Field(title="IANA name")] = "UTC"
+    """Of the times in these files that don't say their zone: text without one, Parquet's times
+    without one, dates (their midnight). Text with ``Z`` or ``+02:00`` keeps its own; Unix times
+    have none. A *day* is a UTC date all the same."""
 
     @field_validator("time_zone")
     @classmethod
@@ -82,31 +94,40 @@ class EventFiles(Files):
     """The event log."""
 
     columns: EventColumns = EventColumns()
+    """Which column is what."""
 
 
 class ItemFiles(Files):
     """The item catalogue; with ``{date}`` in the path, a snapshot a day."""
 
     columns: ItemColumns = ItemColumns()
+    """Which column is what."""
 
 
 class UserFiles(Files):
     """The user profiles."""
 
     columns: UserColumns = UserColumns()
+    """Which column is what."""
 
 
 class SearchFiles(Files):
     """The search log: what users typed, and when."""
 
     columns: SearchColumns = SearchColumns()
+    """Which column is what."""
 
 
 class Source(Section):
     """Where events, items, user profiles and searches are, and where to get them."""
 
     events: EventFiles
+    """The event log."""
     items: ItemFiles
+    """The item catalogue."""
     users: UserFiles | None = None
+    """The user profiles, if there are any."""
     searches: SearchFiles | None = None
+    """The search log, if there is one: past searches become a feature."""
     homepage: str | None = None
+    """Where to get the data set; shown when files are missing."""

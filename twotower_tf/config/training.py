@@ -1,60 +1,37 @@
-"""The estimator, the optimiser, the sequential protocol and the evaluation."""
+"""The sequential protocol and the evaluation."""
 
 import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from twotower_tf.config.section import Positive, Section
+from twotower_tf.config.section import Days, NotNegative, Positive, Section
 
-
-class Estimator(Section):
-    """The streaming frequency estimator: size H, m hash functions, rate alpha, first gap.
-
-    ``kind``: ``adaptive`` is ours, ``paper`` the algorithms of the paper to the letter; see
-    docs/estimator.md.
-    """
-
-    kind: Literal["adaptive", "paper"] = "adaptive"
-    buckets: Positive = 1_000_000
-    hashes: Annotated[int, Field(ge=1, le=16)] = 1
-    alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
-    initial_gap: Annotated[float, Field(ge=1.0)] = 100.0
-
-
-class Optimizer(Section):
-    """Which Keras optimiser, and its learning rate.
-
-    ``initial_accumulator`` is where Adagrad's sums of squared gradients start. The loss is a mean
-    over the batch, so an embedding's gradients are of the order of 1 / batch: at the 0.1 that is
-    usual elsewhere, rows that are seen a few times hardly move.
-    """
-
-    kind: Literal["adagrad", "adam", "sgd"] = "adagrad"
-    learning_rate: Annotated[float, Field(gt=0.0)] = 0.05
-    initial_accumulator: Annotated[float, Field(ge=0.0)] = 1e-6
+_Cutoffs = Annotated[list[Positive], Field(min_length=1, title="ascending list of ≥ 1")]
 
 
 class Backfill(Section):
-    """The days that a new model starts from, trained on several times, shuffled.
+    """The days that a new model starts from, trained on several times.
 
-    They are the first ``days`` built days, or those up to ``until``. Nothing is trained before the
-    last of them is built; from the day after it each day comes once, in order.
+    Nothing is trained before the last of them is built; from the day after it each day comes once,
+    in order. Give one of ``days`` and ``until``.
     """
 
-    days: Positive | None = Field(None, description="How many of the first built days.")
-    until: datetime.date | None = Field(None, description="The last day, in place of ``days``.")
-    passes: Positive = Field(5, description="How often each example is trained on, at most.")
-    shuffle: bool = Field(True, description="Whether each pass has an order of its own.")
-    patience: Positive | None = Field(
-        None,
-        description="Stop after so many passes without a better recall of the held-out examples "
-        "of the last ``validation_days`` days, and keep the best pass.",
-    )
-    validation_days: Positive = Field(7, description="See ``patience``.")
-    learning_rate_after: Annotated[float, Field(gt=0.0)] = Field(
-        0.3, description="The days after it are trained at so much of the learning rate."
-    )
+    days: Days | None = None
+    """The first so many built days."""
+    until: Annotated[datetime.date | None, Field(title="day")] = None
+    """The last day, in place of ``days``."""
+    passes: Positive = 5
+    """How often each example is trained on, at most."""
+    shuffle: bool = True
+    """Whether the examples of all days are shuffled, for each pass anew."""
+    patience: Positive | None = None
+    """Stop after so many passes without a better recall of the held-out examples of the last
+    ``validation_days`` days, and keep the best pass."""
+    validation_days: Days = 7
+    """See ``patience``."""
+    learning_rate_after: Annotated[float, Field(gt=0.0)] = 0.3
+    """The days after the backfill are trained at so much of the learning rate."""
 
     @model_validator(mode="after")
     def _check_end(self):
@@ -64,28 +41,43 @@ class Backfill(Section):
 
 
 class Training(Section):
-    """The sequential protocol: days in order, in batches; before them, if given, a backfill."""
+    """The sequential protocol: days in order, in batches; before them, if given, a backfill.
+
+    Several passes, shuffled, are worth half of all that a small model learns: give a new model a
+    backfill wherever there are logs of the past.
+
+    ```yaml
+    training:
+      batch_size: 128
+      backfill: {until: 2026-09-30, passes: 5}
+      replay: 1
+    ```
+    """
 
     batch_size: Positive = 1024
+    """Examples per step; also the number of in-batch negatives."""
     backfill: Backfill | None = None
-    passes_per_day: Positive = Field(
-        1, description="How often a day's examples are trained on, in the order of the day."
-    )
-    replay: Annotated[float, Field(ge=0.0)] = Field(
-        0.0,
-        description="Examples of earlier days, drawn anew for each, that are mixed into a day, as "
-        "a share of its own: they keep a small day from undoing what was learnt before.",
-    )
+    """The days before the sequence, trained on several times."""
+    passes_per_day: Positive = 1
+    """How often a day's examples are trained on."""
+    replay: NotNegative = 0.0
+    """Examples of earlier days, drawn for each day anew, that are mixed into a day's, as a share
+    of its own: they keep a small day from undoing what was learnt before."""
     keep_checkpoints: Positive = 3
+    """The newest so many stay."""
     tensorboard: bool = True
+    """Write scalars to ``<workdir>/tensorboard``."""
 
 
 class Evaluation(Section):
-    """Recall, NDCG at ``at``; baselines count the last ``baseline_days`` days."""
+    """How the model is measured on held-out examples, beside its baselines."""
 
-    at: list[Positive] = Field(default=[10, 50, 100], min_length=1)
+    at: _Cutoffs = Field(default=[10, 50, 100])
+    """The K of Recall@K, NDCG@K and coverage."""
     batch_size: Positive = 512
-    baseline_days: Positive = 7
+    """Queries scored, and items embedded, at a time: memory, not results."""
+    baseline_days: Days = 7
+    """The baselines count the training examples of the last so many days."""
 
     @field_validator("at")
     @classmethod

@@ -4,23 +4,16 @@ What can't be read becomes an ``Unreadable`` in the place of its record and read
 broken line must not cost the day.
 """
 
-import collections
-import csv
 import json
 from collections.abc import Iterator
 
 from twotower_tf.datasets import parquet, wikispeedia
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.datasets.lines import Unreadable, read_lines
+from twotower_tf.datasets.lines import Unreadable, not_utf8, read_lines
+from twotower_tf.datasets.separated import DELIMITERS, read_header, read_separated
 
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
-# A quoted field may hold line breaks; a quote that nobody closed must not swallow the file.
-_MOST_CONTINUED_BYTES = 1 << 20
 # As Python objects, rows take many times their space.
 _ROWS_AT_ONCE = 1024
-
-# The csv module refuses fields above 128 KB unless told otherwise, for the whole process.
-csv.field_size_limit(1 << 30)
 
 
 def read_records(file: SourceFile) -> Iterator[tuple[int, dict | Unreadable]]:
@@ -45,7 +38,7 @@ def read_records(file: SourceFile) -> Iterator[tuple[int, dict | Unreadable]]:
         return wikispeedia.read_paths(file.path)
     if file.format == "wikispeedia_articles":
         return wikispeedia.read_articles(file.path)
-    return _read_separated(file.path, _DELIMITERS[file.format])
+    return read_separated(file.path, DELIMITERS[file.format])
 
 
 def column_names(file: SourceFile) -> list[str] | None:
@@ -56,9 +49,10 @@ def column_names(file: SourceFile) -> list[str] | None:
     """
     if file.format == "parquet":
         return parquet.parquet_columns(file.path)
-    if file.format in _DELIMITERS:
-        for _, _, fields in _rows(file.path, _DELIMITERS[file.format]):
-            return fields if isinstance(fields, list) else None
+    if file.format in DELIMITERS:
+        header = read_header(file.path, DELIMITERS[file.format])
+        if header is not None and not isinstance(header.names, Unreadable):
+            return header.names
     return None
 
 
@@ -75,7 +69,7 @@ def json_object(line: bytes) -> dict | Unreadable:
     try:
         value = json.loads(line.decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError as error:
-        return Unreadable.line(line, _not_utf8(error))
+        return Unreadable.line(line, not_utf8(error))
     except json.JSONDecodeError as error:
         # Some of json's own messages end in "at".
         what = error.msg.removesuffix(" at")
@@ -85,93 +79,6 @@ def json_object(line: bytes) -> dict | Unreadable:
     if not isinstance(value, dict):
         return Unreadable.line(line, f"not a JSON object but a {type(value).__name__}")
     return value
-
-
-def _not_utf8(error: UnicodeDecodeError) -> str:
-    return f"not UTF-8: byte 0x{error.object[error.start]:02x} at position {error.start + 1}"
-
-
-def _read_separated(path: str, delimiter: str) -> Iterator[tuple[int, dict | Unreadable]]:
-    header = None
-    for number, raw, fields in _rows(path, delimiter):
-        if isinstance(fields, Unreadable):
-            if header is None:
-                yield number, Unreadable(fields.raw, f"in the header: {fields.reason}")
-                return
-            yield number, fields
-        elif header is None:
-            header = fields
-        elif len(fields) == len(header):
-            yield number, dict(zip(header, fields, strict=True))
-        else:
-            reason = f"{len(fields)} fields, but the header has {len(header)}"
-            yield number, Unreadable.line(raw, reason)
-
-
-def _rows(path: str, delimiter: str) -> Iterator[tuple[int, bytes, list[str] | Unreadable]]:
-    """Yields the line number, the bytes and the fields of every row, the header's included."""
-    lines = _PushBack(read_lines(path))
-    for number, line in lines:
-        if isinstance(line, Unreadable):
-            yield number, b"", line
-        elif b'"' in line:
-            yield number, line, _quoted_row(line, lines, delimiter)
-        elif line.strip(b" \r\n"):
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                yield number, line, Unreadable.line(line, _not_utf8(error))
-            else:
-                yield number, line, text.rstrip("\r\n").split(delimiter)
-
-
-class _PushBack:
-    """An iterator that takes elements back."""
-
-    def __init__(self, elements: Iterator):
-        self._elements = elements
-        self._waiting = collections.deque()
-
-    def __iter__(self) -> "_PushBack":
-        return self
-
-    def __next__(self):
-        return self._waiting.popleft() if self._waiting else next(self._elements)
-
-    def take_back(self, elements: list) -> None:
-        self._waiting.extendleft(reversed(elements))
-
-
-def _quoted_row(line: bytes, lines: _PushBack, delimiter: str) -> list[str] | Unreadable:
-    """Parses a row with quotes, which goes on over as many lines as its quotes are open.
-
-    If that leads nowhere only the first line is unreadable: the others are read again.
-    """
-    continued: list[tuple[int, bytes | Unreadable]] = []
-
-    def texts() -> Iterator[str]:
-        yield line.decode("utf-8", "surrogateescape")
-        size = 0
-        for element in lines:
-            continued.append(element)
-            if isinstance(element[1], Unreadable) or size > _MOST_CONTINUED_BYTES:
-                return
-            size += len(element[1])
-            yield element[1].decode("utf-8", "surrogateescape")
-
-    try:
-        fields = next(csv.reader(texts(), delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        lines.take_back(continued)
-        end = "unexpected end of data"
-        reason = "a quote is never closed" if str(error) == end else f"quoted wrongly: {error}"
-        return Unreadable.line(line, reason)
-    whole = b"".join([line, *(element[1] for element in continued)])
-    try:
-        whole.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return Unreadable.line(whole, _not_utf8(error))
-    return fields
 
 
 def _read_parquet(path: str) -> Iterator[tuple[int, dict | Unreadable]]:

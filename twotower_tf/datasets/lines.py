@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from twotower_tf import storage
 from twotower_tf.errors import InputError
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _RAW_CHARACTERS = 1000
 _BLOCK_BYTES = 4 << 20
 
@@ -35,6 +35,50 @@ class Unreadable:
         return cls(start[:_RAW_CHARACTERS], reason)
 
 
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """Returns a reason that names the byte that is wrong."""
+    return f"not UTF-8: byte 0x{error.object[error.start]:02x} at position {error.start + 1}"
+
+
+@dataclasses.dataclass(frozen=True)
+class TextBlock:
+    """Some lines that follow one another, as they stand in the file.
+
+    Attributes:
+        text: The lines, the last one without its ``\\n``; at least one, which may be empty.
+        offset: The byte at which the first one begins; of a gzipped file, of what it holds.
+        first: How many lines of the split come before the first one.
+    """
+
+    text: bytes
+    offset: int
+    first: int
+
+    def after(self, start: int, lines: int) -> "TextBlock":
+        """Returns what is left of it from a line on.
+
+        Args:
+            start: The byte of the text at which that line begins.
+            lines: How many lines come before it.
+        """
+        return TextBlock(self.text[start:], self.offset + start, self.first + lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Damage:
+    """What stands in the place of all that would follow, where a gzip is damaged.
+
+    Attributes:
+        reason: What is wrong.
+        offset: As in ``TextBlock``, of what can't be read.
+        first: As in ``TextBlock``.
+    """
+
+    reason: Unreadable
+    offset: int
+    first: int
+
+
 @dataclasses.dataclass(frozen=True)
 class LineBlock:
     """Some lines that follow one another.
@@ -43,13 +87,11 @@ class LineBlock:
         lines: The lines without their ``\\n``.
         offset: The byte at which the first one begins; of a gzipped file, of what it holds.
         first: How many lines of the split come before the first one.
-        damage: What stands in the place of all that would follow, where the gzip is damaged.
     """
 
     lines: list[bytes]
     offset: int
     first: int
-    damage: Unreadable | None = None
 
 
 def is_gzip(path: str) -> bool:
@@ -68,13 +110,16 @@ def read_lines(path: str) -> Iterator[tuple[int, bytes | Unreadable]]:
         InputError: If the file can't be opened.
     """
     for block in read_line_blocks(path):
+        if isinstance(block, Damage):
+            yield block.first + 1, block.reason
+            return
         for number, line in enumerate(block.lines, block.first + 1):
             yield number, (without_mark(line) if number == 1 else line) + b"\n"
-        if block.damage is not None:
-            yield block.first + 1, block.damage
 
 
-def read_line_blocks(path: str, start: int = 0, stop: int | None = None) -> Iterator[LineBlock]:
+def read_line_blocks(
+    path: str, start: int = 0, stop: int | None = None
+) -> Iterator[LineBlock | Damage]:
     """Reads the lines that start in ``[start, stop)``, some megabytes at a time.
 
     Args:
@@ -85,28 +130,46 @@ def read_line_blocks(path: str, start: int = 0, stop: int | None = None) -> Iter
     Raises:
         InputError: If the file can't be opened.
     """
+    for block in read_text_blocks(path, start):
+        if stop is not None and block.offset >= stop:
+            return
+        if isinstance(block, Damage):
+            yield block
+            return
+        lines = block.text.split(b"\n")
+        is_last = stop is not None and block.offset + len(block.text) >= stop
+        if is_last:
+            lines = _starting_before(lines, stop - block.offset)
+        yield LineBlock(lines, block.offset, block.first)
+        if is_last:
+            return
+
+
+def read_text_blocks(path: str, start: int = 0) -> Iterator[TextBlock | Damage]:
+    """Reads the lines that start at a byte or after it, some megabytes at a time.
+
+    Args:
+        path: A text file, gzipped if its name ends in ``.gz``.
+        start: A byte; 0 if it is gzipped.
+
+    Raises:
+        InputError: If the file can't be opened.
+    """
     with _open(path) as file:
         offset = _first_line_start(file, start)
-        if stop is not None and offset >= stop:
-            return
         first = 0
-        for lines in _whole_lines(file):
-            if isinstance(lines, Unreadable):
-                yield LineBlock([], offset, first, lines)
+        for text in _whole_lines(file):
+            if isinstance(text, Unreadable):
+                yield Damage(text, offset, first)
                 return
-            size = sum(map(len, lines)) + len(lines)
-            if stop is not None and offset + size > stop:
-                lines = _starting_before(lines, stop - offset)
-            yield LineBlock(lines, offset, first)
-            offset += size
-            first += len(lines)
-            if stop is not None and offset >= stop:
-                return
+            yield TextBlock(text, offset, first)
+            offset += len(text) + 1
+            first += text.count(b"\n") + 1
 
 
 def without_mark(first_line: bytes) -> bytes:
     """Returns the first line of a file without the byte order mark it may begin with."""
-    return first_line.removeprefix(_BYTE_ORDER_MARK)
+    return first_line.removeprefix(BYTE_ORDER_MARK)
 
 
 @contextlib.contextmanager
@@ -127,7 +190,7 @@ def _first_line_start(file: io.BufferedIOBase, start: int) -> int:
     return start - 1 + len(file.readline())
 
 
-def _whole_lines(file: io.BufferedIOBase) -> Iterator[list[bytes] | Unreadable]:
+def _whole_lines(file: io.BufferedIOBase) -> Iterator[bytes | Unreadable]:
     """Yields the lines of each piece; the rest of a line belongs to what is damaged after it."""
     rest: list[bytes] = []
     for piece in _pieces(file):
@@ -138,11 +201,11 @@ def _whole_lines(file: io.BufferedIOBase) -> Iterator[list[bytes] | Unreadable]:
         if not line_break:
             rest.append(piece)
             continue
-        yield b"".join([*rest, lines]).split(b"\n")
+        yield b"".join([*rest, lines])
         rest = [tail]
     last = b"".join(rest)
     if last:
-        yield [last]
+        yield last
 
 
 def _pieces(file: io.BufferedIOBase) -> Iterator[bytes | Unreadable]:

@@ -19,13 +19,15 @@ from twotower_tf.datasets.arrow_values import to_arrow
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import json_object, read_records
 from twotower_tf.datasets.lines import (
+    Damage,
     LineBlock,
     Unreadable,
-    is_gzip,
     lines_before,
     read_line_blocks,
     without_mark,
 )
+from twotower_tf.datasets.separated import DELIMITERS
+from twotower_tf.datasets.separated_blocks import SeparatedBlock, read_separated_blocks
 from twotower_tf.datasets.splits import SourceSplit
 
 _ROWS = 32_768
@@ -85,6 +87,8 @@ def read_batches(split: SourceSplit, columns: Sequence[str]) -> Iterator[RecordB
         return (_parquet_batch(row, batch) for row, batch in read)
     if file.format == "jsonl":
         return _read_json_lines(split, columns)
+    if file.format in DELIMITERS:
+        return _read_separated(split, columns)
     return _read_any(file)
 
 
@@ -163,15 +167,61 @@ def _not_utf8(array: pa.Array) -> np.ndarray:
 
 def _parquet_batch(row: int, batch: pa.RecordBatch | Unreadable) -> RecordBatch:
     if isinstance(batch, Unreadable):
-        return _Damage(row, row, batch)
+        return _Lost(row, row, batch)
     return _ParquetRows(row, batch)
 
 
-class _Damage(_Records):
+class _Lost(_Records):
     """What stands in the place of the records that were lost."""
 
     def __init__(self, position: int, number: int, reason: Unreadable):
         super().__init__(position, [(number, reason)])
+
+
+class _SeparatedRows(RecordBatch):
+    """Rows of CSV or TSV, those that are clean in columns already."""
+
+    def __init__(self, block: SeparatedBlock, lines_before_split: Callable[[], int]):
+        self._block = block
+        self._lines_before_split = lines_before_split
+        self.positions = block.text.offset + block.starts[block.lines]
+        self._unreadable = np.zeros(len(self), bool)
+        self._unreadable[~block.clean] = [isinstance(one, Unreadable) for one in block.singly]
+
+    def column(self, name: str, rows: np.ndarray | None) -> tuple[pa.Array, np.ndarray]:
+        """See ``RecordBatch``."""
+        block, unreadable = self._block, self._unreadable
+        array = block.columns.get(name)
+        if array is None:
+            array = pa.nulls(len(self))
+        elif block.singly:
+            values = [
+                None if isinstance(record, Unreadable) else record[name] for record in block.singly
+            ]
+            places = np.where(block.clean, block.places, len(array) + block.places)
+            array = pa.concat_arrays([array, pa.array(values, pa.string())]).take(pa.array(places))
+        if rows is not None:
+            array, unreadable = array.take(pa.array(rows)), unreadable[rows]
+        return array, unreadable
+
+    def record(self, row: int) -> Record:
+        """See ``RecordBatch``."""
+        return self._block.record(row)
+
+    def number(self, row: int) -> int:
+        """See ``RecordBatch``."""
+        return self._lines_before_split() + self._block.text.first + int(self._block.lines[row]) + 1
+
+
+def _read_separated(split: SourceSplit, columns: Sequence[str]) -> Iterator[RecordBatch]:
+    before = _lines_before(split)
+    delimiter = DELIMITERS[split.file.format]
+    found = read_separated_blocks(split.file.path, delimiter, split.start, split.stop, columns)
+    for block in found:
+        if isinstance(block, Damage):
+            yield _Lost(block.offset, before() + block.first + 1, block.reason)
+        elif len(block.lines):
+            yield _SeparatedRows(block, before)
 
 
 class _JsonLines(RecordBatch):
@@ -245,10 +295,14 @@ def _parsed(
 
 
 def _read_json_lines(split: SourceSplit, columns: Sequence[str]) -> Iterator[RecordBatch]:
-    path = split.file.path
-    before = functools.lru_cache(lambda: 0 if is_gzip(path) else lines_before(path, split.start))
-    for block in read_line_blocks(path, split.start, split.stop):
-        if block.damage is None:
-            yield _JsonLines(block, columns, before)
+    before = _lines_before(split)
+    for block in read_line_blocks(split.file.path, split.start, split.stop):
+        if isinstance(block, Damage):
+            yield _Lost(block.offset, before() + block.first + 1, block.reason)
         else:
-            yield _Damage(block.offset, before() + block.first + 1, block.damage)
+            yield _JsonLines(block, columns, before)
+
+
+def _lines_before(split: SourceSplit) -> Callable[[], int]:
+    """Returns a function that counts the lines of the file before a split, the first time."""
+    return functools.cache(lambda: lines_before(split.file.path, split.start))

@@ -6,6 +6,8 @@ from twotower_tf import storage
 from twotower_tf.datasets import parquet
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.lines import is_gzip
+from twotower_tf.datasets.row_starts import row_starts
+from twotower_tf.datasets.separated import DELIMITERS
 from twotower_tf.errors import InputError
 
 
@@ -15,8 +17,8 @@ class SourceSplit:
 
     Attributes:
         file: The file.
-        start: Of JSON lines the first byte, of Parquet the first row group. A line belongs to
-            the split in which it starts.
+        start: Of text the first byte, of Parquet the first row group. A line of JSON belongs to
+            the split in which it starts; in CSV and TSV a row starts here.
         stop: The byte or row group that it ends before; None: it goes to the end of the file.
     """
 
@@ -28,10 +30,10 @@ class SourceSplit:
 def splits_of(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
     """Divides a file into parts of about the same size, in their order.
 
-    Plain JSON lines are divided by bytes and Parquet by row groups. Everything else is one split:
-    what is gzipped can't be entered half-way, a quoted field of CSV may hold line breaks, and in
-    a file that no day divides the records without a readable time belong to the day of the file's
-    earliest readable one, which only its one reader knows.
+    Plain text is divided by bytes and Parquet by row groups. Everything else is one split: what is
+    gzipped can't be entered half-way, and in a file that no day divides the records without a
+    readable time belong to the day of the file's earliest readable one, which only its one reader
+    knows. CSV and TSV are divided only where a row surely starts: see ``row_starts``.
 
     Args:
         file: The file.
@@ -42,20 +44,26 @@ def splits_of(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
     """
     if file.day is None:
         return [SourceSplit(file)]
-    if file.format == "jsonl" and not is_gzip(file.path):
-        return _by_bytes(file, split_bytes)
     if file.format == "parquet":
         return _by_row_groups(file, split_bytes)
+    if is_gzip(file.path):
+        return [SourceSplit(file)]
+    if file.format == "jsonl":
+        return _between(file, _even_bytes(file, split_bytes))
+    if file.format in DELIMITERS:
+        first, *wanted = _even_bytes(file, split_bytes)
+        starts = row_starts(file.path, DELIMITERS[file.format], wanted)
+        return _between(file, [first, *starts])
     return [SourceSplit(file)]
 
 
-def _by_bytes(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
+def _even_bytes(file: SourceFile, split_bytes: int) -> list[int]:
     try:
         size = storage.size(file.path)
     except OSError as error:
         raise InputError(f"{file.path} can't be read: {error.strerror or error}") from error
     count = max(1, round(size / split_bytes))
-    return _between(file, [size * number // count for number in range(count)])
+    return [size * number // count for number in range(count)]
 
 
 def _by_row_groups(file: SourceFile, split_bytes: int) -> list[SourceSplit]:

@@ -71,7 +71,7 @@ class Evaluator:
         self._histories = [
             raw.name
             for raw in raw_features(config, "query")
-            if raw.column == HISTORY and raw.is_list and raw.of == "event"
+            if raw.filled_in == HISTORY and raw.type.is_list
         ]
 
     def evaluate(self, day: datetime.date, counted_to: datetime.date) -> dict:
@@ -129,7 +129,7 @@ class Evaluator:
 
     def _embed(self, held_out: HeldOut) -> np.ndarray:
         if not held_out:
-            return np.zeros((0, self._config.query.layers[-1]), np.float32)
+            return np.zeros((0, self._config.query.dimension), np.float32)
         return self.embed_queries.embed_batches(held_out.batches)
 
     def _embed_catalogue(self, day: datetime.date) -> tuple[list[str], np.ndarray]:

@@ -9,10 +9,8 @@ import functools
 import pyarrow as pa
 
 from twotower_tf.config import Config
-from twotower_tf.examples.schema import HISTORY, SEARCHES, SEED_ITEM_ID, RawFeature, raw_features
+from twotower_tf.examples.schema import RawFeature, raw_features
 
-# Columns of the event that the build fills in itself.
-_FILLED_IN = (HISTORY, SEED_ITEM_ID, SEARCHES)
 # Columns that every record of a user's log has, be it an event or a search.
 RECORD = (
     ("user_id", pa.string()),
@@ -36,24 +34,11 @@ _COMMON = (
 )
 
 
-def event_column(raw: RawFeature) -> str:
-    """Returns the column of the event table that holds a raw query feature of the event."""
-    return f"event/{raw.name}"
-
-
 def event_features(config: Config) -> list[RawFeature]:
     """Returns the raw query features of the event that the build can't fill in itself."""
     return [
-        raw
-        for raw in raw_features(config, "query")
-        if raw.of == "event" and (raw.since is not None or raw.column not in _FILLED_IN)
+        raw for raw in raw_features(config, "query") if raw.of == "event" and raw.filled_in is None
     ]
-
-
-def arrow_type(raw: RawFeature) -> pa.DataType:
-    """Returns the type of a raw feature's column; of an age, the days as a number."""
-    value = pa.string() if raw.dtype == "bytes" else pa.float64()
-    return pa.list_(value) if raw.is_list else value
 
 
 @functools.lru_cache(maxsize=8)
@@ -62,7 +47,7 @@ def _schema(features: tuple[RawFeature, ...], has_history: bool) -> pa.Schema:
     if has_history:
         # As the log gives it (``source.events.columns.history``), oldest first.
         fields.append(("history", pa.list_(pa.string())))
-    fields += [(event_column(raw), arrow_type(raw)) for raw in features]
+    fields += [(raw.event_column, raw.type.arrow_type) for raw in features]
     return pa.schema(fields)
 
 

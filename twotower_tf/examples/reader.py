@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from twotower_tf.config import Config
-from twotower_tf.examples.schema import RawFeature, raw_features
+from twotower_tf.examples.schema import raw_features
 from twotower_tf.storage import Partition, for_tensorflow
 
 # So many files are read in turn where days are shuffled, and so many records wait for their turn.
@@ -165,7 +165,7 @@ class _Parser:
         }
         for tower in ("query", "candidate"):
             for raw in raw_features(config, tower):
-                self._spec[f"{tower}/{raw.name}"] = _parsing_spec(raw)
+                self._spec[raw.key] = raw.type.parsing_spec
 
     def __call__(self, serialised: tf.Tensor) -> dict:
         batch: dict = {"query": {}, "candidate": {}}
@@ -176,10 +176,3 @@ class _Parser:
             else:
                 batch[key] = value
         return batch
-
-
-def _parsing_spec(raw: RawFeature):
-    dtype = tf.string if raw.dtype == "bytes" else tf.float32
-    if raw.is_list:
-        return tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
-    return tf.io.FixedLenFeature([], dtype, default_value=raw.default)

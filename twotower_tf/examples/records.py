@@ -7,7 +7,7 @@ Which columns are needed follows from the configuration. Every mistake in a reco
 import dataclasses
 import zoneinfo
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -19,9 +19,9 @@ from twotower_tf.datasets.formats import column_names
 from twotower_tf.errors import InputError
 from twotower_tf.examples.event_table import event_features
 from twotower_tf.examples.schema import HISTORY, RawFeature, raw_features
+from twotower_tf.examples.value_types.age import since_time
 from twotower_tf.examples.values import (
     EARLIEST,
-    EARLIEST_SINCE,
     RejectedRecord,
     Time,
     divisor_value,
@@ -273,17 +273,11 @@ class UserParser:
         return User(self._user_id(record.get(self._column)), self._features.values(record))
 
 
-def since_time(column: str | None, files: Files) -> Time:
-    """Returns the conversion of a column of times to subtract from the events'."""
-    zone = zoneinfo.ZoneInfo(files.time_zone)
-    return Time(column, files.timestamp_unit, EARLIEST_SINCE, zone)
-
-
 def history_separator(config: Config) -> str | None:
     """Returns what separates the ids of a history that the log gives as text, if it is known."""
     for raw in _features_of(config, "event"):
-        if raw.column == HISTORY and raw.separator:
-            return raw.separator
+        if raw.filled_in == HISTORY and raw.type.is_list and raw.type.separator:
+            return raw.type.separator
     return None
 
 
@@ -306,7 +300,7 @@ def required_columns(config: Config, what: str) -> dict[str, str]:
     owned = event_features(config) if what == "events" else _features_of(config, what[:-1])
     tower = "candidate" if what == "items" else "query"
     for raw in owned:
-        needed.setdefault(raw.since or raw.column, f"{tower}.features, {raw.name}")
+        needed.setdefault(raw.source_column, f"{tower}.features, {raw.name}")
     return needed
 
 
@@ -341,37 +335,21 @@ class _Features:
     """Reads the values of raw features from a record."""
 
     def __init__(self, features: list[RawFeature], files: Files):
-        self._readers = [
-            (raw.name, raw.since or raw.column, _reader(raw, files)) for raw in features
-        ]
-        self._weighted = [
-            (raw.column, raw.name.removesuffix("_weights"), raw.name)
-            for raw in features
-            if raw.is_list and raw.dtype == "float"
-        ]
-        self._lengths = [(raw.name, raw.max_length) for raw in features if raw.max_length]
+        self._readers = [(raw.name, raw.source_column, raw.reader(files)) for raw in features]
+        self._weights = [raw for raw in features if raw.type.weighs is not None]
+        self._cuts = [(raw.name, raw.type.cut) for raw in features if raw.type.is_list]
 
     def values(self, record: Mapping[str, Any]) -> dict[str, Any]:
         get = record.get
         values = {name: read(get(column)) for name, column, read in self._readers}
         # Before lists are cut, for then a lacking weight would go unseen.
-        for column, ids, weights in self._weighted:
-            if len(values[weights]) != len(values[ids]):
+        for raw in self._weights:
+            weights, ids = values[raw.name], values[raw.type.weighs]
+            if len(weights) != len(ids):
                 raise RejectedRecord(
-                    f"column '{column}' has {len(values[weights])} weights for "
-                    f"{len(values[ids])} ids; there must be as many"
+                    f"column '{raw.column}' has {len(weights)} weights for {len(ids)} ids; there "
+                    "must be as many"
                 )
-        for name, length in self._lengths:
-            values[name] = values[name][-length:]
+        for name, cut in self._cuts:
+            values[name] = cut(values[name])
         return values
-
-
-def _reader(raw: RawFeature, files: Files) -> Callable[[Any], Any]:
-    """Returns the function from a column's value, None where it is missing, to the feature's."""
-    if raw.since is not None:
-        since = since_time(raw.since, files)
-        return partial(optional_value, convert=since, default=None)
-    convert = partial(number_value if raw.dtype == "float" else text_value, column=raw.column)
-    if raw.is_list:
-        return partial(list_value, column=raw.column, convert=convert, separator=raw.separator)
-    return partial(optional_value, convert=convert, default=raw.default)

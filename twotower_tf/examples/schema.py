@@ -3,97 +3,126 @@
 A TFRecord holds a ``tf.train.Example`` with the keys below. Query features are stored as
 ``query/<name>``, candidate features as ``candidate/<name>``; beside them every example has
 ``user_id``, ``item_id``, ``seed_item_id`` (bytes; ``""``: none), ``timestamp`` (int64, Unix
-seconds) and ``reward`` (float).
+seconds) and ``reward`` (float). Where own items are counted (``examples.own_length``), held-out
+examples also have the lists ``own_item_ids`` (bytes), ``own_counts`` and ``own_days`` (float): the
+user's items of all the past, those acted on most first, how often each was, and how many days
+before the event last.
 """
 
+from __future__ import annotations
+
 import dataclasses
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from twotower_tf.config import Config
+from twotower_tf.config.source import Files
+from twotower_tf.examples import value_types
+
+if TYPE_CHECKING:
+    from twotower_tf.examples.value_types.value_type import ValueType
 
 # Columns of the event that a feature may name and that the build itself fills in.
 HISTORY = "history"
 SEED_ITEM_ID = "seed_item_id"
 SEARCHES = "searches"
+_FILLED_IN = (HISTORY, SEED_ITEM_ID, SEARCHES)
+# The keys of a user's own items: ids, counts, days since.
+OWN = ("own_item_ids", "own_counts", "own_days")
+
+
+def has_own_items(config: Config) -> bool:
+    """Says whether own items are counted: not where the log gives the histories.
+
+    What a user did is then what the log says of each event, and nothing is carried from day to
+    day that could be counted.
+    """
+    return config.examples.own_length > 0 and config.source.events.columns.history is None
 
 
 @dataclasses.dataclass(frozen=True)
 class RawFeature:
-    """One raw value of a tower, as it is stored, parsed and served.
+    """One raw value of a tower: whose it is, where it is read, and of which type it is.
 
     Attributes:
-        name: The key of the raw feature (``<name>``, and ``<name>_weights`` for weights).
+        name: Its key (``<name>``, and ``<name>_weights`` for weights).
         column: The source's column the value is read from.
         of: Whose column that is: the event's, the user profile's, or the item's.
-        dtype: ``bytes`` or ``float``.
-        is_list: Whether an example has a list of values (of any length, 0 included) or just one.
-        default: The value where the column is missing or empty (not of lists: those are empty).
-        separator: What separates the values of a list that is given as text, if it is.
-        max_length: At most so many values of a list are kept (the last ones), None: all.
-        since: For ages, the column with the time to subtract from the event's; the stored value
-            is in days, not negative.
+        type: What its values are, in records, tables, examples and requests.
     """
 
     name: str
     column: str
     of: Literal["event", "user", "item"]
-    dtype: Literal["bytes", "float"]
-    is_list: bool = False
-    default: str | float = ""
-    separator: str | None = None
-    max_length: int | None = None
-    since: str | None = None
+    type: ValueType
+
+    @property
+    def key(self) -> str:
+        """Its key in an example, and its column in a catalogue and in profiles."""
+        return f"{'candidate' if self.of == 'item' else 'query'}/{self.name}"
+
+    @property
+    def event_column(self) -> str:
+        """The column of the event table that holds it, if it is the event's own."""
+        return f"event/{self.name}"
+
+    @property
+    def source_column(self) -> str:
+        """The column of the source that is read for it."""
+        return self.type.source_column(self.column)
+
+    @property
+    def filled_in(self) -> str | None:
+        """Which of ``HISTORY``, ``SEED_ITEM_ID`` and ``SEARCHES`` it is; None: it is read."""
+        is_ours = self.of == "event" and self.source_column == self.column
+        return self.column if is_ours and self.column in _FILLED_IN else None
+
+    def is_id(self, id_column: str | None) -> bool:
+        """Says whether it is the id of whose it is, given the column of those ids."""
+        return self.column == id_column and self.type.holds_text
+
+    def reader(self, files: Files) -> Callable[[Any], Any]:
+        """Returns the function from ``source_column``'s value in a record to what is stored."""
+        return self.type.reader(self.column, files)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it as plain JSON values."""
+        return {
+            "name": self.name,
+            "column": self.column,
+            "of": self.of,
+            "type": value_types.json_name(self.type),
+            "dtype": self.type.dtype,
+            "is_list": self.type.is_list,
+            **dataclasses.asdict(self.type),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> RawFeature:
+        """Returns what ``to_json`` made JSON of.
+
+        Raises:
+            ValueError: If its type is unknown.
+        """
+        name = values.get("type") or _type_before_types(values)
+        # Before there were types, weights were found by their name.
+        own = {"weighs": values["name"].removesuffix("_weights"), **values}
+        return cls(values["name"], values["column"], values["of"], value_types.of_json(name, own))
+
+
+def _type_before_types(values: Mapping[str, Any]) -> str:
+    """Returns the type of a raw feature of a release from before it said so."""
+    if values["since"] is not None:
+        return "age"
+    if values["dtype"] == "bytes":
+        return "text_list" if values["is_list"] else "text"
+    return "weights" if values["is_list"] else "number"
 
 
 def raw_features(config: Config, tower: Literal["query", "candidate"]) -> list[RawFeature]:
     """Returns the raw features of a tower, in the configuration's order."""
-    owner = "event" if tower == "query" else "item"
-    result: list[RawFeature] = []
-    for feature in getattr(config, tower).features:
-        of = feature.of or owner
-        if feature.kind in ("id_bag", "weighted_id_bag"):
-            result += _lists(feature, of, config)
-        elif feature.kind == "text" and feature.column == SEARCHES and of == "event":
-            length = config.examples.search_length
-            result.append(
-                RawFeature(feature.name, SEARCHES, of, "bytes", is_list=True, max_length=length)
-            )
-        elif feature.kind == "dense":
-            result.append(
-                RawFeature(feature.name, feature.column, of, "float", default=feature.default)
-            )
-        elif feature.kind == "age":
-            result.append(
-                RawFeature(
-                    feature.name,
-                    feature.column,
-                    of,
-                    "float",
-                    default=feature.serving_days,
-                    since=feature.since,
-                )
-            )
-        else:
-            result.append(RawFeature(feature.name, feature.column, of, "bytes"))
-    return result
-
-
-def _lists(feature, of: str, config: Config) -> list[RawFeature]:
-    length = feature.max_length
-    if feature.column == HISTORY and of == "event":
-        length = min(length or config.examples.history_length, config.examples.history_length)
-    ids = RawFeature(
-        feature.name,
-        feature.column,
-        of,
-        "bytes",
-        is_list=True,
-        separator=getattr(feature, "separator", None),
-        max_length=length,
-    )
-    if feature.kind == "id_bag":
-        return [ids]
-    weights = dataclasses.replace(
-        ids, name=f"{feature.name}_weights", column=feature.weights, dtype="float"
-    )
-    return [ids, weights]
+    return [
+        raw
+        for feature in getattr(config, tower).features
+        for raw in feature.raw_features(feature.owner(tower), config)
+    ]

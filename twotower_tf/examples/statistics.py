@@ -79,8 +79,7 @@ def part_name(shard: int) -> str:
 def are_needed(config: Config) -> bool:
     """Says whether a model has anything to take from the statistics."""
     features = [*config.query.features, *config.candidate.features]
-    is_normalised = any(one.kind == "dense" and one.normalise != "none" for one in features)
-    return is_normalised or bool(built_vocabularies(config))
+    return any(one.needs_statistics for one in features) or bool(built_vocabularies(config))
 
 
 def of_shard(

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from twotower_tf.config import Config
-from twotower_tf.config.features import Feature
+from twotower_tf.config.features import BaseFeature
 from twotower_tf.examples import statistics
-from twotower_tf.examples.event_table import arrow_type, event_column, event_schema
+from twotower_tf.examples.event_table import event_schema
 from twotower_tf.examples.plan import CatalogueSnapshot
-from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID, RawFeature, raw_features
+from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID, RawFeature
 from twotower_tf.examples.statistics import Statistics
 
 
@@ -39,14 +39,14 @@ class StatisticsMaker:
     def __init__(self, config: Config):
         self._user_id_column = config.source.users and config.source.users.columns.user_id
         self._item_id_column = config.source.items.columns.item_id
-        self._dense = _dense_features(config)
+        self._dense = _features_with_statistics(config)
         self._ids = {
             name: self._distinct(_features_of_table(config, name))
             for name in statistics.built_vocabularies(config)
         }
         features = [*self._dense.values(), *(raw for own in self._ids.values() for raw in own)]
         self._item_columns = tuple(
-            sorted({_item_column(raw) for raw in features if self._key(raw)[0] == "item"})
+            sorted({raw.key for raw in features if self._key(raw)[0] == "item"})
         )
 
     def items(self, snapshot: CatalogueSnapshot, rows: np.ndarray) -> pa.Table | None:
@@ -91,25 +91,25 @@ class StatisticsMaker:
     def _key(self, raw: RawFeature) -> tuple[str, str]:
         """Says where the values of a feature are: in which table, in which column."""
         if raw.of == "item":
-            is_id = raw.column == self._item_id_column and raw.dtype == "bytes"
-            return ("event", "item_id") if is_id else ("item", _item_column(raw))
+            is_id = raw.is_id(self._item_id_column)
+            return ("event", "item_id") if is_id else ("item", raw.key)
         if raw.of == "user":
-            is_id = raw.column == self._user_id_column and raw.dtype == "bytes"
+            is_id = raw.is_id(self._user_id_column)
             return ("event", "user_id") if is_id else ("user", raw.name)
-        if raw.column == HISTORY:
+        if raw.filled_in == HISTORY:
             return "event", "item_id"
-        return "event", SEED_ITEM_ID if raw.column == SEED_ITEM_ID else event_column(raw)
+        return "event", SEED_ITEM_ID if raw.filled_in == SEED_ITEM_ID else raw.event_column
 
     def _values(self, raw: RawFeature, examples: _Examples) -> pa.Array:
         owner, column = self._key(raw)
         tables = {"event": examples.events, "user": examples.profiles, "item": examples.items}
         table = tables[owner]
         if table is None:
-            return pa.nulls(len(examples.events), arrow_type(raw))
+            return pa.nulls(len(examples.events), raw.type.arrow_type)
         return table[column].combine_chunks()
 
     def _numbers(self, raw: RawFeature, examples: _Examples) -> np.ndarray:
-        return pc.fill_null(self._values(raw, examples), raw.default).to_numpy()
+        return pc.fill_null(self._values(raw, examples), raw.type.fill).to_numpy()
 
 
 def of_no_examples(config: Config) -> Statistics:
@@ -117,12 +117,12 @@ def of_no_examples(config: Config) -> Statistics:
     return StatisticsMaker(config).make(event_schema(config).empty_table(), np.empty(0, np.uint64))
 
 
-def _dense_features(config: Config) -> dict[str, RawFeature]:
-    """Returns the normalised numbers of both towers, by ``<tower>/<name>``."""
+def _features_with_statistics(config: Config) -> dict[str, RawFeature]:
+    """Returns the numbers of both towers that are normalised, by ``<tower>/<name>``."""
     return {
-        f"{tower}/{raw.name}": raw
-        for tower, feature, raw in _raw_features(config)
-        if feature.kind == "dense" and feature.normalise != "none"
+        raw.key: raw
+        for feature, raw in _raw_features(config)
+        if feature.needs_statistics and raw.name == feature.name
     }
 
 
@@ -130,23 +130,17 @@ def _features_of_table(config: Config, table: str) -> list[RawFeature]:
     """Returns the ids of both towers that are looked up in a table."""
     return [
         raw
-        for _, feature, raw in _raw_features(config)
-        if getattr(feature, "table", None) == table and raw.dtype == "bytes"
+        for feature, raw in _raw_features(config)
+        if getattr(feature, "table", None) == table and raw.type.holds_text
     ]
 
 
-def _raw_features(config: Config) -> Iterator[tuple[str, Feature, RawFeature]]:
-    """Yields the raw features with their towers and features."""
+def _raw_features(config: Config) -> Iterator[tuple[BaseFeature, RawFeature]]:
+    """Yields the raw features of both towers with their features."""
     for tower in ("query", "candidate"):
-        by_name = {feature.name: feature for feature in getattr(config, tower).features}
-        for raw in raw_features(config, tower):
-            # A bag's weights have a name of their own.
-            if raw.name in by_name:
-                yield tower, by_name[raw.name], raw
-
-
-def _item_column(raw: RawFeature) -> str:
-    return f"candidate/{raw.name}"
+        for feature in getattr(config, tower).features:
+            for raw in feature.raw_features(feature.owner(tower), config):
+                yield feature, raw
 
 
 def _flat(values: pa.Array) -> pa.Array:

@@ -104,13 +104,6 @@ def number_value(value: Any, column: str) -> float:
     return number
 
 
-def age_in_days(timestamp: int, since: int | None, default: float) -> float:
-    """Returns the days from ``since`` to ``timestamp`` (Unix seconds both), at least 0."""
-    if since is None:
-        return default
-    return max(0, timestamp - since) / SECONDS_PER_DAY
-
-
 def divisor_value(value: Any, column: str) -> float | None:
     """Returns a number, None where it is missing."""
     return None if value is None or value == "" else number_value(value, column)

@@ -65,6 +65,22 @@ class FrequencyEstimator(tf.keras.layers.Layer):
         self.step = tables.variable(lambda: tf.constant(0, tf.int64), [], tf.int64, "step")
         self._create_tables()
 
+    @classmethod
+    def from_section(cls, section: Any, seed: int) -> "FrequencyEstimator":
+        """Builds the estimator that a section of the configuration describes.
+
+        Args:
+            section: Of the estimator's own kind.
+            seed: Chooses the hash functions.
+        """
+        return cls(
+            buckets=section.buckets,
+            hashes=section.hashes,
+            alpha=section.alpha,
+            initial_gap=section.initial_gap,
+            seed=seed,
+        )
+
     def _create_tables(self) -> None:
         """Creates the tables, all buckets empty."""
         raise NotImplementedError

@@ -1,1 +1,1 @@
-"""What several rooms compute in TensorFlow: fingerprints and hashing, gathering over replicas."""
+"""What several rooms compute in TensorFlow: fingerprints, ragged lists, gathering over replicas."""

@@ -8,7 +8,6 @@ import tensorflow as tf
 from twotower_tf.graph.hashing import fingerprint
 from twotower_tf.graph.replicas import gather_from_replicas, replica_count, rows_before
 from twotower_tf.models.losses.batch_loss import WholeBatch
-from twotower_tf.models.losses.in_batch import distinct_items
 
 
 class RawCandidates(NamedTuple):
@@ -41,6 +40,35 @@ class Candidates(NamedTuple):
     probabilities: tf.Tensor | None
     positives: tf.Tensor
     whole: WholeBatch
+
+
+def distinct_items(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The distinct items of a batch, in the order of their first occurrence.
+
+    Gather the candidate features at `first` and run the candidate tower on those D rows only;
+    the row of example i's item is then `positives[i]`.
+
+    Args:
+        ids: [B], the item id of every example; strings or integers.
+
+    Returns:
+        positives: int32 [B], the index of every example's item among the distinct ones.
+        first: int32 [D], the position in the batch at which each distinct item first occurs.
+
+    Raises:
+        ValueError: If `ids` are not a vector.
+
+    >>> import twotower_tf
+    >>> positives, first = distinct_items(tf.constant(["b", "a", "b", "c"]))
+    >>> positives.numpy().tolist(), first.numpy().tolist()
+    ([0, 1, 0, 2], [0, 1, 3])
+    """
+    ids = tf.convert_to_tensor(ids)
+    if ids.shape.rank != 1:
+        raise ValueError(f"ids must be a vector, one id an example, got shape {ids.shape}")
+    distinct, positives = tf.unique(ids)
+    positions = tf.range(tf.size(ids))
+    return positives, tf.math.unsorted_segment_min(positions, positives, tf.size(distinct))
 
 
 def raw_candidates(batch: Mapping, with_negatives: bool) -> RawCandidates:

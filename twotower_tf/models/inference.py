@@ -8,8 +8,9 @@ from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.errors import JobError
-from twotower_tf.examples.items.catalogue_reader import Catalogue, Lists
-from twotower_tf.examples.schema import RawFeature, raw_features
+from twotower_tf.examples.items.catalogue_reader import Catalogue
+from twotower_tf.examples.schema import raw_features
+from twotower_tf.examples.value_types.lists import Lists
 from twotower_tf.progress import progress
 from twotower_tf.storage import read_on_disk
 
@@ -29,7 +30,7 @@ class TowerInference:
         self._tower = tower
         self._embed = tf.function(
             lambda raw: tower(raw),
-            input_signature=[{raw.name: _spec(raw) for raw in raws}],
+            input_signature=[{raw.name: raw.type.tensor_spec for raw in raws}],
             # Rewriting the towers' Python code takes longer than all else at the first call.
             autograph=False,
         )
@@ -139,10 +140,3 @@ def _tensor(values: np.ndarray | Lists) -> tf.Tensor | tf.RaggedTensor:
     if isinstance(values, Lists):
         return tf.RaggedTensor.from_row_splits(_tensor(values.values), values.row_splits)
     return tf.constant(values, tf.float32 if values.dtype == np.float32 else tf.string)
-
-
-def _spec(raw: RawFeature):
-    dtype = tf.string if raw.dtype == "bytes" else tf.float32
-    if raw.is_list:
-        return tf.RaggedTensorSpec([None, None], dtype, ragged_rank=1)
-    return tf.TensorSpec([None], dtype)

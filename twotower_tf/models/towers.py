@@ -1,4 +1,4 @@
-"""A tower: feature encoders side by side, fully connected layers, an L2-normalised end."""
+"""Towers: feature encoders side by side, what comes of them, an L2-normalised end."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -8,20 +8,79 @@ import tensorflow as tf
 
 from twotower_tf.config import Config
 from twotower_tf.config.features import BuiltVocabulary
-from twotower_tf.config.features import Tower as TowerConfig
-from twotower_tf.models import features as encoders
+from twotower_tf.config.registries import FEATURE_KINDS, TOWERS
+from twotower_tf.config.tower import TowerSection
 from twotower_tf.models.embeddings import EmbeddingTable
+from twotower_tf.models.features.encoder import FeatureEncoder, RawFeatures
 from twotower_tf.storage import open_input
 
 
 class Tower(tf.keras.layers.Layer):
-    """Encodes raw features to a vector of length 1 (Yi et al. 2019, figure 1: u(x) or v(y)).
+    """Base of the towers: raw features to a vector of length 1 (Yi et al. 2019, figure 1).
+
+    A subclass says in ``transform`` what comes of the features' vectors.
 
     Args:
         feature_encoders: What turns the raw features into vectors; these are concatenated.
-        layers: Widths of the fully connected layers; ReLU after all but the last.
-        seed: Of the initial weights.
         name: ``query_tower`` or ``candidate_tower``.
+
+    Raises:
+        ValueError: Without an encoder.
+    """
+
+    def __init__(self, feature_encoders: Sequence[tf.keras.layers.Layer], name: str | None = None):
+        super().__init__(name=name)
+        if not feature_encoders:
+            raise ValueError(f"{name} needs at least one feature")
+        self._encoders = list(feature_encoders)
+
+    @classmethod
+    def from_section(
+        cls,
+        section: TowerSection,
+        feature_encoders: Sequence[tf.keras.layers.Layer],
+        seed: int,
+        name: str,
+    ) -> "Tower":
+        """Builds the tower that a section of the configuration describes.
+
+        Args:
+            section: Of the tower's own kind.
+            feature_encoders: Of the section's features, in their order.
+            seed: Of the initial weights.
+            name: ``query_tower`` or ``candidate_tower``.
+        """
+        raise NotImplementedError
+
+    def transform(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps the features' vectors, float32 [batch, all their lengths], to [batch, d]."""
+        raise NotImplementedError
+
+    def call(self, raw: RawFeatures) -> tf.Tensor:
+        """Returns float32 [batch, d] with rows of length 1."""
+        x = tf.concat([encode(raw) for encode in self._encoders], axis=-1)
+        return tf.math.l2_normalize(self.transform(x), axis=-1)
+
+    @property
+    def adaptable(self) -> list[FeatureEncoder]:
+        """The encoders whose statistics must be set before the first step."""
+        ours = [one for one in self._encoders if isinstance(one, FeatureEncoder)]
+        return [one for one in ours if one.has_statistics]
+
+    def adapt(self, raw: Mapping[str, np.ndarray]) -> None:
+        """Sets the statistics of the features that need some from a sample of their values."""
+        for encoder in self.adaptable:
+            encoder.adapt(raw[encoder.name])
+
+
+class MlpTower(Tower):
+    """Fully connected layers.
+
+    Args:
+        feature_encoders: See ``Tower``.
+        layers: Widths of the layers; ReLU after all but the last.
+        seed: Of the initial weights.
+        name: See ``Tower``.
 
     Raises:
         ValueError: Without an encoder or a layer.
@@ -34,10 +93,9 @@ class Tower(tf.keras.layers.Layer):
         seed: int = 0,
         name: str | None = None,
     ):
-        super().__init__(name=name)
-        if not feature_encoders or not layers:
-            raise ValueError(f"{name} needs at least one feature and one layer")
-        self._encoders = list(feature_encoders)
+        super().__init__(feature_encoders, name=name)
+        if not layers:
+            raise ValueError(f"{name} needs at least one layer")
         self._layers = [
             tf.keras.layers.Dense(
                 width,
@@ -48,23 +106,22 @@ class Tower(tf.keras.layers.Layer):
             for number, width in enumerate(layers)
         ]
 
-    def call(self, raw: encoders.RawFeatures) -> tf.Tensor:
-        """Returns float32 [batch, layers[-1]] with rows of length 1."""
-        x = tf.concat([encode(raw) for encode in self._encoders], axis=-1)
+    @classmethod
+    def from_section(
+        cls,
+        section: TowerSection,
+        feature_encoders: Sequence[tf.keras.layers.Layer],
+        seed: int,
+        name: str,
+    ) -> "MlpTower":
+        """See ``Tower.from_section``."""
+        return cls(feature_encoders, section.layers, seed, name)
+
+    def transform(self, x: tf.Tensor) -> tf.Tensor:
+        """See ``Tower.transform``."""
         for layer in self._layers:
             x = layer(x)
-        return tf.math.l2_normalize(x, axis=-1)
-
-    @property
-    def adaptable(self) -> list[encoders.DenseEncoder]:
-        """The encoders whose statistics must be set before the first step."""
-        dense = [one for one in self._encoders if isinstance(one, encoders.DenseEncoder)]
-        return [one for one in dense if one.has_statistics]
-
-    def adapt(self, raw: Mapping[str, np.ndarray]) -> None:
-        """Sets the statistics of the dense features from a sample of their values."""
-        for encoder in self.adaptable:
-            encoder.adapt(raw[encoder.feature])
+        return x
 
 
 def build_tables(config: Config) -> dict[str, EmbeddingTable]:
@@ -82,35 +139,14 @@ def build_tables(config: Config) -> dict[str, EmbeddingTable]:
 
 
 def build_tower(
-    tower: TowerConfig, tables: Mapping[str, EmbeddingTable], seed: int, name: str
+    section: TowerSection, tables: Mapping[str, EmbeddingTable], seed: int, name: str
 ) -> Tower:
     """Returns the tower a configuration describes, on the tables given."""
     made = [
-        _build_encoder(feature, tables, seed + 100 + number)
-        for number, feature in enumerate(tower.features)
+        FEATURE_KINDS.make(feature, tables, seed + 100 + number)
+        for number, feature in enumerate(section.features)
     ]
-    return Tower(made, tower.layers, seed=seed, name=name)
-
-
-def _build_encoder(feature, tables, seed: int) -> tf.keras.layers.Layer:
-    name = feature.name
-    if feature.kind == "id":
-        return encoders.IdEncoder(name, tables[feature.table])
-    if feature.kind in ("id_bag", "weighted_id_bag"):
-        weighted = feature.kind == "weighted_id_bag"
-        return encoders.BagEncoder(name, tables[feature.table], feature.combiner, weighted)
-    if feature.kind == "text":
-        return encoders.TextEncoder(name, tables[feature.table], feature.ngrams)
-    if feature.kind == "category":
-        own = EmbeddingTable(
-            feature.buckets, feature.dim, feature.values, seed=seed, name=f"values_of_{name}"
-        )
-        return encoders.IdEncoder(name, own)
-    if feature.kind == "dense":
-        return encoders.DenseEncoder(
-            name, feature.normalise, feature.powers, feature.buckets, feature.dim, seed
-        )
-    return encoders.AgeEncoder(name)
+    return TOWERS.make(section, made, seed, name)
 
 
 def _vocabulary(given: str | BuiltVocabulary | None) -> list[str] | int:

@@ -6,11 +6,9 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from twotower_tf.config import Config
-from twotower_tf.config.registries import LOSSES
+from twotower_tf.config.registries import ESTIMATORS, LOSSES, OPTIMIZERS
 from twotower_tf.examples.schema import raw_features
-from twotower_tf.frequency.adaptive import AdaptiveFrequencyEstimator
 from twotower_tf.frequency.base import FrequencyEstimator
-from twotower_tf.frequency.estimator import StreamingFrequencyEstimator
 from twotower_tf.graph.replicas import sum_over_replicas
 from twotower_tf.models.candidates import (
     Candidates,
@@ -20,10 +18,8 @@ from twotower_tf.models.candidates import (
 )
 from twotower_tf.models.embeddings import EmbeddingTable
 from twotower_tf.models.losses.batch_loss import BatchLoss
-from twotower_tf.models.losses.mixed_softmax import probability_by_either_route
+from twotower_tf.models.losses.in_batch import probability_by_either_route
 from twotower_tf.models.towers import build_tables, build_tower
-
-_ESTIMATORS = {"adaptive": AdaptiveFrequencyEstimator, "paper": StreamingFrequencyEstimator}
 
 
 class TwoTowerModel(tfrs.Model):
@@ -73,21 +69,20 @@ class TwoTowerModel(tfrs.Model):
         model = cls(
             build_tower(config.query, tables, config.seed + 2000, "query_tower"),
             build_tower(config.candidate, tables, config.seed + 3000, "candidate_tower"),
-            LOSSES.make(config.loss, config.candidate.layers[-1]),
-            _ESTIMATORS[config.estimator.kind](
-                buckets=config.estimator.buckets,
-                hashes=config.estimator.hashes,
-                alpha=config.estimator.alpha,
-                initial_gap=config.estimator.initial_gap,
-                seed=config.seed,
-            ),
+            LOSSES.make(config.loss, config.candidate.dimension),
+            ESTIMATORS.make(config.estimator, config.seed),
         )
         for tower in ("query", "candidate"):
             getattr(model, f"{tower}_tower")(blank_features(config, tower))
         model.tables = tables
-        model.compile(optimizer=_build_optimizer(config))
+        model.compile(optimizer=OPTIMIZERS.make(config.optimizer))
         model.optimizer.build(model.trainable_variables)
         return model
+
+    @property
+    def batch_loss(self) -> BatchLoss:
+        """The loss; ``loss`` is Keras' own name for what it compiles."""
+        return self._loss
 
     def compute_loss(self, batch: Mapping, training: bool = False) -> tf.Tensor:
         """Returns the loss of a batch, a scalar; while training the estimator sees the batch.
@@ -106,7 +101,7 @@ class TwoTowerModel(tfrs.Model):
                 f"{type(self._loss).__name__} needs negatives in the batch: "
                 "see training.uniform_negatives.with_uniform_negatives"
             )
-        raw = raw_candidates(batch, self._loss.needs_negatives)
+        raw = raw_candidates(batch, bool(self._loss.needs_negatives))
         probabilities = self._probabilities(raw, training)
         candidates = of_all_replicas(raw, self.candidate_tower(raw.features), probabilities)
         if self._loss.needs_negatives:
@@ -151,22 +146,4 @@ class TwoTowerModel(tfrs.Model):
 
 def blank_features(config: Config, tower: str) -> dict[str, tf.Tensor]:
     """Returns one row of raw features at their defaults, lists empty: what a missing query is."""
-    blank = {}
-    for raw in raw_features(config, tower):
-        if raw.is_list:
-            dtype = tf.string if raw.dtype == "bytes" else tf.float32
-            blank[raw.name] = tf.zeros([1, 0], dtype)
-        else:
-            blank[raw.name] = tf.constant([raw.default])
-    return blank
-
-
-def _build_optimizer(config: Config) -> tf.keras.optimizers.Optimizer:
-    settings = config.optimizer
-    if settings.kind == "adagrad":
-        return tf.keras.optimizers.Adagrad(
-            settings.learning_rate, initial_accumulator_value=settings.initial_accumulator
-        )
-    if settings.kind == "adam":
-        return tf.keras.optimizers.Adam(settings.learning_rate)
-    return tf.keras.optimizers.SGD(settings.learning_rate)
+    return {raw.name: raw.type.blank for raw in raw_features(config, tower)}

@@ -13,6 +13,7 @@ import pyarrow as pa
 from absl import logging
 
 from twotower_tf.config import Config
+from twotower_tf.config.registries import INDEX_KINDS
 from twotower_tf.examples.items.item_counts import count_items
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.indexing.candidates.embedding import embed_candidates
@@ -21,7 +22,7 @@ from twotower_tf.indexing.candidates.item_versions import ItemVersions
 from twotower_tf.indexing.candidates.selection import coverage, select_candidates
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
-from twotower_tf.indexing.kinds.indexes import INDEX_KINDS, Index, choose_kind
+from twotower_tf.indexing.kinds.indexes import Index, chosen_section
 from twotower_tf.models.inference import TowerInference
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.serving.stitching import StitchedModel
@@ -37,9 +38,10 @@ class BuiltIndex:
         metrics: ``selection`` (``Selected.report``), ``broken`` (items whose vectors are not
             finite), ``coverage`` (the share of the training examples of the last
             ``selection.coverage_days`` days whose item is in the index; None without examples),
-            ``kind``, ``items``, ``dim``, ``index_recall`` (None if there were no queries),
-            ``index_recall_at``, ``extent`` (how far an approximate index looks), and
-            ``selection_seconds``, ``embedding_seconds``, ``index_seconds``, ``seconds``.
+            ``kind``, ``modules`` (to be imported before the model is loaded), ``items``, ``dim``,
+            ``index_recall`` (None if there were no queries), ``index_recall_at``, ``extent`` (how
+            far an approximate index looks), and ``selection_seconds``, ``embedding_seconds``,
+            ``index_seconds``, ``seconds``.
     """
 
     stitched: StitchedModel
@@ -47,7 +49,7 @@ class BuiltIndex:
 
     def save(self, folder: str) -> None:
         """Writes the SavedModel; what ``releases.publish`` takes."""
-        self.stitched.save(folder, self.metrics["kind"])
+        self.stitched.save(folder, self.metrics["kind"], self.metrics["modules"])
 
 
 def build_index(
@@ -112,14 +114,15 @@ def _index(
     config: Config, embeddings: np.ndarray, query_embeddings: np.ndarray | None
 ) -> tuple[Index, dict]:
     """Returns the index, and what it is and was measured to be."""
-    kind = choose_kind(config.index, len(embeddings))
-    index = INDEX_KINDS[kind](embeddings, config.index)
+    section = chosen_section(config.index, len(embeddings))
+    index = INDEX_KINDS.make(section, embeddings)
     recall = None
     if query_embeddings is not None and len(query_embeddings):
         measure = IndexRecall(query_embeddings, embeddings, config.index.recall_at)
         recall = measure.reach(index, config.index.recall)
     return index, {
-        "kind": kind,
+        "kind": section.kind,
+        "modules": [*config.extensions, *section.needs_modules],
         "items": len(embeddings),
         "dim": embeddings.shape[1],
         "index_recall": recall,

@@ -8,6 +8,7 @@ import datetime
 import os
 
 from twotower_tf.config import Config
+from twotower_tf.config.tower import TowerSection
 from twotower_tf.storage import write_json
 
 CARD_FILE = os.path.join("assets.extra", "model_card.md")
@@ -71,7 +72,7 @@ def model_card(config: Config, metadata: dict) -> str:
         "| --- | --- | --- | --- |",
         *_features(config),
         "",
-        f"Query tower {config.query.layers}, candidate tower {config.candidate.layers}, loss "
+        f"Query tower {_tower(config.query)}, candidate tower {_tower(config.candidate)}, loss "
         f"{config.loss.kind}, batches of {config.training.batch_size}.",
         "",
         "## Limits",
@@ -105,6 +106,12 @@ def _measured(metrics: dict) -> list[str]:
             f"{index['index_recall']:.4f}"
         )
     return lines
+
+
+def _tower(section: TowerSection) -> str:
+    """Returns a tower's kind, and what its kind is told."""
+    told = section.model_dump(exclude={"kind", "features"})
+    return ", ".join([section.kind, *(f"{key} {value}" for key, value in told.items())])
 
 
 def _features(config: Config) -> list[str]:

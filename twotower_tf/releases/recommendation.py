@@ -3,15 +3,14 @@
 import datetime
 import functools
 import json
-import math
 from collections.abc import Mapping, Sequence
 
 from twotower_tf.config import Config
 from twotower_tf.config.section import nearest
-from twotower_tf.errors import InputError
+from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.items import catalogue
-from twotower_tf.examples.items.catalogue_reader import load_titles
-from twotower_tf.examples.schema import HISTORY, SEARCHES, SEED_ITEM_ID
+from twotower_tf.examples.items.catalogue_reader import find_titles
+from twotower_tf.examples.schema import HISTORY, SEARCHES, SEED_ITEM_ID, RawFeature
 from twotower_tf.examples.users import histories, profiles
 from twotower_tf.releases.releases import read_current, require_current
 from twotower_tf.serving.asking import ask
@@ -57,14 +56,24 @@ class Recommender:
 
         Raises:
             InputError: If k is less than 1, or the query does not fit the release.
+            JobError: If no item is left: all are excluded.
         """
         k = self._serving["default_k"] if k is None else k
         if k < 1:
             raise InputError(f"k must be at least 1, got {k}")
-        check_query(query, self._serving["query_features"])
         features = features_of(self._serving, "query")
-        (answer,) = ask(self._model, features, [query], k, [exclude_ids])
-        return [(item_id, score, self.title(item_id)) for item_id, score in answer]
+        query = checked_query(query, features)
+        model = self._model
+        # Of more than there are it is as good to ask for all.
+        most = max(1, self._serving["items"])
+        (answer,) = ask(model, features, [query], min(k, most), [exclude_ids])
+        if not answer:
+            raise JobError(
+                f"there is nothing to recommend: all of the {most:,} items of release "
+                f"{self.release.version} are excluded"
+            )
+        titles = self.titles([item_id for item_id, _ in answer])
+        return [(item_id, score, titles.get(item_id, "")) for item_id, score in answer]
 
     def query_for_user(self, user_id: str) -> dict:
         """Returns a user's query: history, its last item as the seed, past searches, profile.
@@ -84,20 +93,14 @@ class Recommender:
                 "check the id, or describe the user with --query"
             )
         profile = self._profile(user_id, partition.day)
+        past = {HISTORY: item_ids, SEED_ITEM_ID: item_ids[-1:], SEARCHES: searches}
         query = {}
-        for raw in self._serving["query_features"]:
-            name = raw["name"]
+        for raw in features_of(self._serving, "query"):
             # The age of an event that is yet to come is the feature's default.
-            if raw["since"] is not None:
-                continue
-            if name in profile:
-                query[name] = profile[name]
-            elif raw["of"] == "event" and raw["column"] == HISTORY:
-                query[name] = item_ids
-            elif raw["of"] == "event" and raw["column"] == SEARCHES:
-                query[name] = searches
-            elif raw["of"] == "event" and raw["column"] == SEED_ITEM_ID and item_ids:
-                query[name] = item_ids[-1:] if raw["is_list"] else item_ids[-1]
+            if raw.name in profile and not raw.type.depends_on_time:
+                query[raw.name] = profile[raw.name]
+            elif raw.filled_in is not None:
+                query[raw.name] = raw.type.of_past(past[raw.filled_in])
         return query
 
     def _searches(self, user_id: str, partition: Partition | None) -> list[str]:
@@ -122,14 +125,10 @@ class Recommender:
         partition = self._newest_histories()
         return histories.some_users(self._workdir, partition, count) if partition else []
 
-    def title(self, item_id: str) -> str:
-        """Returns the title of an item in the catalogue of the release's day, ``""`` if none."""
-        return self._titles.get(item_id, "")
-
-    @functools.cached_property
-    def _titles(self) -> dict[str, str]:
+    def titles(self, item_ids: Sequence[str]) -> dict[str, str]:
+        """Returns the titles of items, of those with one in the catalogue of the release's day."""
         partition = self._workdir.latest(catalogue.KIND, self.release.day)
-        return load_titles(partition) if partition else {}
+        return find_titles(partition, item_ids) if partition else {}
 
     @functools.cached_property
     def _model(self):
@@ -144,47 +143,37 @@ class Recommender:
         return self._workdir.latest(histories.KIND, datetime.date.max)
 
 
-def check_query(query: Mapping[str, object], features: Sequence[Mapping]) -> None:
-    """Checks a query's keys and the types of its values.
+def checked_query(query: Mapping[str, object], features: Sequence[RawFeature]) -> dict:
+    """Checks a query's keys and values, and returns it as the release takes it.
+
+    What a data file may have, a query may have too: whole numbers are ids as well.
 
     Args:
         query: Raw query features by name.
-        features: Those there are, ``Release.serving()["query_features"]``.
+        features: Those there are.
 
     Raises:
         InputError: For the first unknown key, wrong type or list of weights of a wrong length.
     """
-    known = {raw["name"]: raw for raw in features}
+    known = {raw.name: raw for raw in features}
+    checked: dict[str, object] = {}
     for name, value in query.items():
         if name not in known:
             raise InputError(
                 f"query: unknown feature '{name}'{nearest(name, known)} "
                 f"(allowed: {', '.join(known)})"
             )
-        if not _has_type(value, known[name]):
+        try:
+            checked[name] = known[name].type.asked(value)
+        except ValueError:
             given = json.dumps(value, ensure_ascii=False)[:60]
-            raise InputError(f"query: '{name}' must be {_expected(known[name])}, got {given}")
-    for name, raw in known.items():
-        if raw["is_list"] and raw["dtype"] == "float":
-            ids = name.removesuffix("_weights")
-            given, wanted = len(query.get(name, [])), len(query.get(ids, []))
-            if given != wanted:
-                raise InputError(
-                    f"query: '{name}' must have as many values as '{ids}', got {given} and {wanted}"
-                )
-
-
-def _expected(raw: Mapping) -> str:
-    if raw["is_list"]:
-        return "a list of texts" if raw["dtype"] == "bytes" else "a list of numbers"
-    return "a text in quotes" if raw["dtype"] == "bytes" else "a number"
-
-
-def _has_type(value: object, raw: Mapping) -> bool:
-    if raw["is_list"]:
-        element = {**raw, "is_list": False}
-        return isinstance(value, list) and all(_has_type(one, element) for one in value)
-    if raw["dtype"] == "bytes":
-        return isinstance(value, str)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+            expected = known[name].type.expected
+            raise InputError(f"query: '{name}' must be {expected}, got {given}") from None
+    for raw in (raw for raw in features if raw.type.weighs is not None):
+        ids = raw.type.weighs
+        given, wanted = (len(checked.get(name, [])) for name in (raw.name, ids))
+        if given != wanted:
+            raise InputError(
+                f"query: '{raw.name}' must have as many values as '{ids}', got {given} and {wanted}"
+            )
+    return checked

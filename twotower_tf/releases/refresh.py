@@ -252,6 +252,7 @@ def _write(release: Release, folder: str, fresh: _Fresh) -> None:
     serving = write_serving(
         folder,
         serving["index_kind"],
+        serving["modules"],
         int((~fresh.removed).sum()) + len(item_ids),
         serving["default_k"],
         features_of(serving, "query"),

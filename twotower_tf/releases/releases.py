@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from twotower_tf.errors import InputError, JobError
-from twotower_tf.serving.serving_description import SERVING_FILE
+from twotower_tf.serving.serving_description import load_saved_model, read_serving
 from twotower_tf.storage import (
     Workdir,
     clear_away,
@@ -72,23 +72,13 @@ class Release:
 
     def serving(self) -> dict:
         """Returns what ``StitchedModel.save`` wrote about asking it (``serving.json``)."""
-        described = read_json(os.path.join(self.path, SERVING_FILE))
-        if described is None:
-            raise JobError(
-                f"release {self.path} has no {SERVING_FILE}: it can't be asked from here"
-            )
-        return described
+        return read_serving(self.path)
 
     def load(self):
         """Returns the loaded SavedModel, as ``tf.saved_model.load`` gives it."""
-        import tensorflow as tf
-
-        if self.serving()["index_kind"] == "scann":
-            # Registers the ops the graph uses.
-            import scann  # noqa: F401
         # What is loaded holds all it needs, the files of the index included.
         with read_on_disk(self.path) as folder:
-            return tf.saved_model.load(folder)
+            return load_saved_model(folder)
 
 
 def publish(

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from twotower_tf.examples.schema import RawFeature
-
-_PADDING = {"bytes": "", "float": 0.0}
+from twotower_tf.examples.value_types.lists import padded
 
 Query = Mapping[str, object]
 
@@ -22,17 +21,7 @@ def feature_rows(queries: Sequence[Query], features: Sequence[RawFeature]) -> di
     Returns:
         By name: [B], or of lists [B, L], padded; objects (str) or float32.
     """
-    return {raw.name: _rows([query.get(raw.name) for query in queries], raw) for raw in features}
-
-
-def padded(lists: Sequence[Sequence], dtype, padding) -> np.ndarray:
-    """Returns lists as the rows of an array, [B, L], L >= 1."""
-    # TensorFlow can't tell the type of an empty array of objects; padding alone is empty too.
-    width = max(1, *map(len, lists)) if lists else 1
-    rows = np.full((len(lists), width), padding, dtype)
-    for row, values in zip(rows, lists, strict=True):
-        row[: len(values)] = list(values)
-    return rows
+    return {raw.name: raw.type.rows([query.get(raw.name) for query in queries]) for raw in features}
 
 
 def ask(
@@ -64,10 +53,3 @@ def ask(
             answer["item_ids"].numpy(), answer["scores"].numpy().tolist(), strict=True
         )
     ]
-
-
-def _rows(values: list, raw: RawFeature) -> np.ndarray:
-    dtype = object if raw.dtype == "bytes" else np.float32
-    if raw.is_list:
-        return padded([value or [] for value in values], dtype, _PADDING[raw.dtype])
-    return np.array([raw.default if value is None else value for value in values], dtype)

@@ -122,8 +122,10 @@ def _choose(item_ids, fresh, request, scores, positions) -> tuple[tf.Tensor, tf.
 def _search_fresh(fresh, request, excluded):
     """Returns the scores of the best fresh items, and their rows in ``fresh.embeddings``."""
     scores = tf.matmul(request.queries, fresh.embeddings, transpose_b=True)
-    most = request.k + request.most_excluded
-    scores, rows = tf.math.top_k(scores, tf.minimum(most, tf.shape(scores)[1]))
+    there_are = tf.shape(scores)[1]
+    # k may be the largest number there is: nothing is added to it.
+    most = tf.minimum(request.k, there_are) + request.most_excluded
+    scores, rows = tf.math.top_k(scores, tf.minimum(most, there_are))
     ids = tf.gather(fresh.item_ids, rows + 1)
     return tf.where(_is_among(excluded, fingerprint(ids)), NO_ITEM, scores), rows
 

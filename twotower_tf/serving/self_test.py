@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 
 from twotower_tf.errors import JobError
-from twotower_tf.examples.schema import HISTORY, SEARCHES, SEED_ITEM_ID, RawFeature
+from twotower_tf.examples.schema import RawFeature
 from twotower_tf.indexing.candidates.item_versions import EXTRA
 from twotower_tf.serving.asking import Query, ask
 from twotower_tf.serving.serving_description import (
@@ -22,7 +22,6 @@ SELF_TEST_FILE = os.path.join(EXTRA, "self_test.json")
 _K = 10
 _QUERIES = 4
 _EXCLUDED = 3
-_OF_THE_PAST = (HISTORY, SEED_ITEM_ID, SEARCHES)
 # Other processors add in another order; scores nearer than this may change places.
 _TOLERANCE = 1e-4
 
@@ -35,8 +34,8 @@ def sample_queries(features: Sequence[RawFeature], item_ids: Sequence[str]) -> l
         query: dict[str, object] = {}
         for raw in features:
             # As what was searched for, ids do as well as any text.
-            if raw.of == "event" and raw.dtype == "bytes" and raw.column in _OF_THE_PAST:
-                query[raw.name] = seen if raw.is_list else seen[-1]
+            if raw.filled_in is not None:
+                query[raw.name] = raw.type.of_past(seen)
         queries.append(query)
     return queries
 

@@ -1,15 +1,16 @@
 """``assets.extra/serving.json``: what is needed to ask a release, for people and programs.
 
-Keys: ``index_kind``, ``items`` (how many it can give, fresh ones included), ``default_k``,
-``query_features`` and ``candidate_features`` (the fields of ``RawFeature``).
+Keys: ``index_kind``, ``modules`` (what Python must import before it loads the SavedModel, for its
+operations), ``items`` (how many it can give, fresh ones included), ``default_k``,
+``query_features`` and ``candidate_features`` (``RawFeature.to_json``).
 """
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Literal
 
-from twotower_tf.errors import JobError
+from twotower_tf.config.extensions import import_modules
+from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.schema import RawFeature
 from twotower_tf.indexing.candidates.item_versions import EXTRA
 from twotower_tf.storage import read_json, write_json
@@ -20,6 +21,7 @@ SERVING_FILE = os.path.join(EXTRA, "serving.json")
 def write_serving(
     folder: str,
     index_kind: str,
+    modules: Sequence[str],
     items: int,
     default_k: int,
     query_features: Sequence[RawFeature],
@@ -28,10 +30,11 @@ def write_serving(
     """Writes the description into a SavedModel's folder, and returns it."""
     serving = {
         "index_kind": index_kind,
+        "modules": list(modules),
         "items": items,
         "default_k": default_k,
-        "query_features": [dataclasses.asdict(raw) for raw in query_features],
-        "candidate_features": [dataclasses.asdict(raw) for raw in candidate_features],
+        "query_features": [raw.to_json() for raw in query_features],
+        "candidate_features": [raw.to_json() for raw in candidate_features],
     }
     write_json(os.path.join(folder, SERVING_FILE), serving)
     return serving
@@ -42,19 +45,26 @@ def read_serving(folder: str) -> dict:
     serving = read_json(os.path.join(folder, SERVING_FILE))
     if serving is None:
         raise JobError(f"release {folder} has no {SERVING_FILE}: it can't be asked from here")
-    return serving
+    # Releases of before this was written down may have ScaNN's operations.
+    return {"modules": ["scann"], **serving}
 
 
 def features_of(serving: dict, tower: Literal["query", "candidate"]) -> list[RawFeature]:
     """Returns the raw features that a described release takes, of one of its towers."""
-    return [RawFeature(**values) for values in serving[f"{tower}_features"]]
+    return [RawFeature.from_json(values) for values in serving[f"{tower}_features"]]
 
 
 def load_saved_model(folder: str):
-    """Returns a release loaded by ``tf.saved_model.load``, its ops registered before."""
+    """Returns a release loaded by ``tf.saved_model.load``, its ops registered before.
+
+    Raises:
+        InputError: If a module that it needs can't be imported.
+        JobError: If it has no description.
+    """
     import tensorflow as tf
 
-    if read_serving(folder)["index_kind"] == "scann":
-        # Registers the ops the graph uses.
-        import scann  # noqa: F401
+    try:
+        import_modules(read_serving(folder)["modules"])
+    except ValueError as error:
+        raise InputError(f"release {folder} can't be loaded: {error}") from error
     return tf.saved_model.load(folder)

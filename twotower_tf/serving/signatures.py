@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 
 from twotower_tf.examples.schema import RawFeature
-from twotower_tf.models.features import as_ragged
+from twotower_tf.graph.ragged import demand
 
 _Tensors = dict[str, tf.Tensor]
 
@@ -37,15 +37,13 @@ class Input:
     left_out: tf.Tensor
 
 
-def batch_input(name: str, dtype: tf.DType, is_list: bool) -> Input:
-    """Returns an input with a row for each query or item: [B], or [B, L] of a list."""
-    rank = 2 if is_list else 1
-    return Input(tf.TensorSpec([None] * rank, dtype, name), tf.zeros([0] * rank, dtype))
-
-
 def feature_input(raw: RawFeature) -> Input:
-    """Returns the input of a raw feature; lists are padded with ``""`` or 0."""
-    return batch_input(raw.name, _dtype(raw), raw.is_list)
+    """Returns the input of a raw feature, a row for each query or item: [B], or [B, L] of a list.
+
+    Lists are padded with ``""`` or 0.
+    """
+    rank, dtype = (2 if raw.type.is_list else 1), raw.type.tensor_type
+    return Input(tf.TensorSpec([None] * rank, dtype, raw.name), tf.zeros([0] * rank, dtype))
 
 
 def signature(
@@ -106,18 +104,9 @@ def fill_rows(inputs: Mapping[str, tf.Tensor], defaults: Mapping[str, str | floa
     return filled
 
 
-def demand(condition: tf.Tensor, *message) -> tf.Operation:
-    """Returns an operation that fails with a message unless a condition, a scalar, holds.
-
-    Unlike those of ``tf.debugging``, it is no branch of the graph with all that this costs.
-    """
-    data = [tf.convert_to_tensor(part) for part in message]
-    return tf.raw_ops.Assert(condition=condition, data=data, summarize=100)
-
-
 def defaults_of(features: Sequence[RawFeature]) -> dict[str, str | float]:
     """Returns what fills the rows of raw features that were left out; lists are then empty."""
-    return {raw.name: _padding(raw) if raw.is_list else raw.default for raw in features}
+    return {raw.name: raw.type.fill for raw in features}
 
 
 def as_trained(
@@ -128,69 +117,29 @@ def as_trained(
     Raises:
         InvalidArgumentError: When run, if a list has fewer weights than ids.
     """
-    tensors: dict[str, tf.Tensor | tf.RaggedTensor] = {}
-    ids = None
+    parsed: dict[str, tf.Tensor | tf.RaggedTensor] = {}
     for raw in features:
-        value = rows[raw.name]
-        if raw.is_list:
-            # Weights follow their ids in the schema.
-            if raw.dtype == "bytes":
-                value = ids = as_ragged(value)
-            else:
-                value = _weights(value, ids, raw.name)
-            if raw.max_length is not None:
-                value = value[:, -raw.max_length :]
-        tensors[raw.name] = value
-    return tensors
+        parsed[raw.name] = raw.type.as_parsed(rows[raw.name], raw.name, parsed)
+    return {raw.name: raw.type.cut_tensor(parsed[raw.name]) for raw in features}
 
 
 def parse_examples(
-    serialised: tf.Tensor, features: Sequence[RawFeature], prefix: str
+    serialised: tf.Tensor, features: Mapping[str, RawFeature]
 ) -> dict[str, tf.Tensor | tf.RaggedTensor]:
     """Parses ``tf.train.Example``; missing features get their defaults, missing lists are empty.
 
     Args:
         serialised: string [B].
-        features: What to look for.
-        prefix: What stands before a feature's name in the example's keys.
+        features: What to look for, by the example's keys.
 
     Returns:
         The features by name, [B], lists ragged.
     """
-    spec = {prefix + raw.name: _parsing_spec(raw) for raw in features}
+    spec = {key: raw.type.parsing_spec for key, raw in features.items()}
     parsed = tf.io.parse_example(serialised, spec)
-    return {raw.name: parsed[prefix + raw.name] for raw in features}
-
-
-def _weights(
-    weights: tf.Tensor | tf.RaggedTensor, ids: tf.RaggedTensor, name: str
-) -> tf.RaggedTensor:
-    lengths = ids.row_lengths()
-    message = f"{name} must have as many values as the list it weighs"
-    if isinstance(weights, tf.RaggedTensor):
-        fits = tf.reduce_all(weights.row_lengths() == lengths)
-        with tf.control_dependencies([demand(fits, message)]):
-            return weights.with_flat_values(tf.identity(weights.flat_values))
-    fits = tf.reduce_all(tf.shape(weights, tf.int64)[1] >= lengths)
-    with tf.control_dependencies([demand(fits, message)]):
-        # A weight of 0 is no padding.
-        return tf.RaggedTensor.from_tensor(tf.identity(weights), lengths=lengths)
+    return {raw.name: parsed[key] for key, raw in features.items()}
 
 
 def _first(shape: tf.Tensor) -> tf.Tensor:
     """Returns the first dimension of a shape, [1]."""
     return shape if shape.shape == [1] else shape[:1]
-
-
-def _parsing_spec(raw: RawFeature):
-    if raw.is_list:
-        return tf.io.RaggedFeature(_dtype(raw), row_splits_dtype=tf.int64)
-    return tf.io.FixedLenFeature([], _dtype(raw), default_value=raw.default)
-
-
-def _dtype(raw: RawFeature) -> tf.DType:
-    return tf.string if raw.dtype == "bytes" else tf.float32
-
-
-def _padding(raw: RawFeature) -> str | float:
-    return "" if raw.dtype == "bytes" else 0.0

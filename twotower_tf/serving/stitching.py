@@ -20,7 +20,9 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from twotower_tf.examples import value_types
 from twotower_tf.examples.schema import RawFeature
+from twotower_tf.graph.ragged import demand
 from twotower_tf.indexing.candidates import item_versions
 from twotower_tf.indexing.candidates.item_versions import ItemVersions
 from twotower_tf.indexing.kinds.indexes import Index
@@ -33,7 +35,8 @@ K = "k"
 EXCLUDE_IDS = "exclude_ids"
 # Where the variables of FreshItems are in the SavedModel: ``refresh`` writes these anew.
 FRESH = "fresh"
-_EXCLUDED = RawFeature(EXCLUDE_IDS, EXCLUDE_IDS, "event", "bytes", is_list=True)
+_EXCLUDED = RawFeature(EXCLUDE_IDS, EXCLUDE_IDS, "event", value_types.TextList())
+_EXAMPLES = RawFeature("examples", "examples", "event", value_types.Text())
 
 
 class StitchedModel(tf.Module):
@@ -85,11 +88,16 @@ class StitchedModel(tf.Module):
         dim = self.embed_query.get_concrete_function().structured_outputs["embedding"].shape[-1]
         self.fresh = FreshItems(len(items.item_ids), dim)
 
-    def save(self, folder: str, index_kind: str) -> None:
+    def save(self, folder: str, index_kind: str, modules: Sequence[str]) -> None:
         """Writes the SavedModel and what goes with it into an empty folder.
 
         Beside the SavedModel: ``assets.extra`` with ``serving.json``, the warm-up requests, the
         self-test, and what ``refresh`` needs.
+
+        Args:
+            folder: Where.
+            index_kind: The name of the index's kind.
+            modules: Those that must be imported before the SavedModel is loaded.
         """
         tf.saved_model.save(
             self,
@@ -106,6 +114,7 @@ class StitchedModel(tf.Module):
         serving = write_serving(
             folder,
             index_kind,
+            modules,
             len(self._items.item_ids),
             self._default_k,
             self._query_features,
@@ -144,18 +153,17 @@ class StitchedModel(tf.Module):
     def _examples(self) -> tf.types.experimental.GenericFunction:
         def examples(values):
             serialised = values["examples"]
-            rows = signatures.parse_examples(serialised, self._query_features, "query/")
-            excluded = signatures.parse_examples(serialised, [_EXCLUDED], "")[EXCLUDE_IDS]
+            features = {raw.key: raw for raw in self._query_features}
+            rows = signatures.parse_examples(serialised, features)
+            excluded = signatures.parse_examples(serialised, {EXCLUDE_IDS: _EXCLUDED})[EXCLUDE_IDS]
             return self._recommend(rows, tf.constant(self._default_k), excluded.to_tensor(""))
 
-        return signatures.signature(
-            examples, [signatures.batch_input("examples", tf.string, is_list=False)]
-        )
+        return signatures.signature(examples, [signatures.feature_input(_EXAMPLES)])
 
     def _recommend(
         self, rows: Mapping[str, tf.Tensor], k: tf.Tensor, exclude_ids: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        with tf.control_dependencies([signatures.demand(k > 0, "k must be at least 1, got", k)]):
+        with tf.control_dependencies([demand(k > 0, "k must be at least 1, got", k)]):
             k = tf.identity(k)
         queries = self._query_tower(signatures.as_trained(rows, self._query_features))
         return retrieve(self._index, self._item_ids, self.fresh, queries, k, exclude_ids)

@@ -1,15 +1,24 @@
-"""Files and folders of this machine."""
+"""Files and folders of this machine.
+
+What is put into place is on the disk by then, not only in memory: after a power cut, what a name
+leads to is whole. So a file is flushed, and then the folder that names it, before anything that
+speaks for them gets its own name. Whoever moves a file elsewhere (``move``, ``copy``) does not wait
+for that: such files are on their way to a folder that ``replace_folder`` flushes as a whole.
+"""
 
 import contextlib
+import errno
 import filecmp
 import glob
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 _OUTGOING = ".outgoing"
 _TEMPORARY = ".tmp-"
+_THREADS = 16
 
 
 class Disk:
@@ -28,7 +37,8 @@ class Disk:
     @contextlib.contextmanager
     def open_output(self, path: str) -> Iterator[BinaryIO]:
         """Opens a file to write it; it is there, whole, when the block ends without an error."""
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        folder = os.path.dirname(path) or "."
+        _make_folder(folder)
         temporary = f"{path}{_TEMPORARY}{os.getpid()}"
         try:
             with open(temporary, "wb") as file:
@@ -36,6 +46,7 @@ class Disk:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
+            _flush(folder)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -86,7 +97,7 @@ class Disk:
 
     def make_folder(self, folder: str) -> None:
         """Makes a folder and its parents."""
-        os.makedirs(folder, exist_ok=True)
+        _make_folder(folder)
 
     def copy(self, source: str, target: str) -> None:
         """Copies a file."""
@@ -133,13 +144,15 @@ class Disk:
         """
         if self._are_same(folder, target):
             return
+        _flush_all(folder)
+        outgoing = f"{folder}{_OUTGOING}"
         if os.path.isdir(target):
-            outgoing = f"{folder}{_OUTGOING}"
             os.rename(target, outgoing)
-            os.rename(folder, target)
+        os.rename(folder, target)
+        for parent in (os.path.dirname(folder), os.path.dirname(target)):
+            _flush(parent)
+        if os.path.isdir(outgoing):
             shutil.rmtree(outgoing)
-        else:
-            os.rename(folder, target)
 
     def _are_same(self, folder: str, target: str) -> bool:
         names = self.files_below(folder)
@@ -147,3 +160,37 @@ class Disk:
             return False
         _, differing, unreadable = filecmp.cmpfiles(folder, target, names, shallow=False)
         return bool(names) and not differing and not unreadable
+
+
+def _make_folder(folder: str) -> None:
+    """Makes a folder and its parents; they are on the disk."""
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder) or "."
+    for folder in reversed(missing):
+        os.makedirs(folder, exist_ok=True)
+        _flush(os.path.dirname(folder) or ".")
+
+
+def _flush_all(folder: str) -> None:
+    """Flushes a folder and all that is below it."""
+    below = [(parent, names) for parent, _, names in os.walk(folder)]
+    files = [os.path.join(parent, name) for parent, names in below for name in names]
+    # A disk answers many at once in about the time of one.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(_flush, files))
+        list(pool.map(_flush, [parent for parent, _ in below]))
+
+
+def _flush(path: str) -> None:
+    """Waits until a file, or which names a folder has, is on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        # What some file systems say of folders, which they keep in order by themselves.
+        if error.errno not in (errno.EINVAL, errno.EBADF) or not os.path.isdir(path):
+            raise
+    finally:
+        os.close(opened)

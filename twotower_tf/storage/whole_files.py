@@ -15,7 +15,8 @@ def whole_file(path: str) -> Iterator[str]:
     """Gives a path of this machine to write to; its file is at ``path`` when the block ends.
 
     There is none on an error, and of two workers that do the same the last one's stays: a bundle
-    may be tried twice.
+    may be tried twice. It is for files on their way: the folder in which they are published
+    flushes them to the disk.
     """
     if is_url(path):
         with tempfile.TemporaryDirectory(prefix="twotower_tf-") as folder:

@@ -205,7 +205,7 @@ class Trainer:
         window = statistics.of_window(self._workdir, config, days[-1], len(days))
         for side in ("query", "candidate"):
             tower = getattr(self.model, f"{side}_tower")
-            names = [encoder.feature for encoder in tower.adaptable]
+            names = [encoder.name for encoder in tower.adaptable]
             tower.adapt({name: window.dense[f"{side}/{name}"] for name in names})
         for name, size in statistics.built_vocabularies(config).items():
             self.model.tables[name].set_vocabulary(window.vocabulary(name, size))
@@ -217,7 +217,7 @@ class Trainer:
             if self._config.training.tensorboard:
                 if self._scalars is None:
                     folder = storage.for_tensorflow(self._workdir.path("tensorboard"))
-                    self._scalars = WriteScalars(folder, self._config.loss.temperature)
+                    self._scalars = WriteScalars(folder, self.model.batch_loss.temperature)
                 callbacks.append(self._scalars)
             self.model.fit(
                 self._with_negatives(batches, day),
@@ -227,14 +227,15 @@ class Trainer:
             )
 
     def _with_negatives(self, batches: tf.data.Dataset, day: datetime.date) -> tf.data.Dataset:
-        if self._config.loss.kind != "mixed_softmax":
+        negatives = self.model.batch_loss.needs_negatives
+        if not negatives:
             return batches
         catalogue = load_catalogue(self._workdir, self._config, day)
         return with_uniform_negatives(
             batches,
             as_tensors(catalogue),
             tf.constant(catalogue.item_ids),
-            self._config.loss.negatives,
+            negatives,
             self._config.seed,
             first_step=self._step,
         )
@@ -244,7 +245,7 @@ class Trainer:
             "examples": examples,
             "batches": -(-examples // self._config.training.batch_size),
             "loss": float(self.model.mean_loss.result()) if examples else None,
-            "temperature": self._config.loss.temperature,
+            "temperature": self.model.batch_loss.temperature,
             "last_step": self._step,
             "seconds": seconds,
             "examples_per_second": examples / seconds if examples else None,

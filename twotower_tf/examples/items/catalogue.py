@@ -17,7 +17,6 @@ from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import read_records
 from twotower_tf.datasets.lines import Unreadable
-from twotower_tf.examples.event_table import arrow_type
 from twotower_tf.examples.records import DIVISOR, Item, ItemParser
 from twotower_tf.examples.rejects import rejected_line
 from twotower_tf.examples.schema import raw_features
@@ -91,8 +90,7 @@ def _table(items: list[Item], config: Config) -> pa.Table:
     }
     for raw in raw_features(config, "candidate"):
         values = [item.values[raw.name] for item in items]
-        stored = arrow_type(raw) if raw.since is None else pa.int64()
-        columns[f"candidate/{raw.name}"] = pa.array(values, stored)
+        columns[raw.key] = pa.array(values, raw.type.stored_type)
     if config.examples.reward is not None and config.examples.reward.divided_by is not None:
         columns[DIVISOR] = pa.array([item.values.get(DIVISOR) for item in items], pa.float64())
     return pa.table(columns)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,36 +13,8 @@ from twotower_tf.config import Config
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.items.catalogue import KIND
 from twotower_tf.examples.schema import RawFeature, raw_features
+from twotower_tf.examples.value_types.lists import Lists, column_values
 from twotower_tf.storage import Partition, Workdir, arrow_input
-
-
-@dataclasses.dataclass(frozen=True)
-class Lists:
-    """A list feature of N items: the values one after the other, and where each list begins.
-
-    Attributes:
-        values: [total] objects (str) or float32.
-        row_splits: [N + 1] int64; item i has ``values[row_splits[i]:row_splits[i + 1]]``.
-    """
-
-    values: np.ndarray
-    row_splits: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.row_splits) - 1
-
-    def __getitem__(self, rows: slice) -> "Lists":
-        start, stop, _ = rows.indices(len(self))
-        splits = self.row_splits[start : stop + 1]
-        return Lists(self.values[splits[0] : splits[-1]], splits - splits[0])
-
-    def take(self, rows: np.ndarray) -> "Lists":
-        """Returns the lists of some items, by position."""
-        lengths = np.diff(self.row_splits)[rows]
-        splits = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-        # The place of each value: where its list began, and how far in it is.
-        shift = np.repeat(self.row_splits[:-1][rows] - splits[:-1], lengths)
-        return Lists(self.values[np.arange(splits[-1]) + shift], splits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,23 +135,40 @@ def published_by(published_at: pa.ChunkedArray, day: datetime.date) -> np.ndarra
     return pc.fill_null(pc.less(published_at, end_of(day)), True).to_numpy()
 
 
-def load_titles(partition: Partition) -> dict[str, str]:
-    """Returns the titles of a catalogue's items by item id, of those that have one.
+def find_titles(partition: Partition, item_ids: Sequence[str]) -> dict[str, str]:
+    """Returns the titles of some of a catalogue's items by item id, of those that have one.
+
+    Only the row groups that may hold one of them are read.
 
     Raises:
         InputError: If the catalogue was not published.
     """
-    rows = read_columns(partition, ["item_id", "title"])
-    ids, titles = rows["item_id"].to_pylist(), rows["title"].to_pylist()
-    return {item_id: title for item_id, title in zip(ids, titles, strict=True) if title}
+    wanted = pa.array(item_ids, pa.string())
+    found: dict[str, str] = {}
+    for path in _paths(partition):
+        with pq.ParquetFile(arrow_input(path)) as file:
+            for number in range(file.num_row_groups):
+                if not _may_hold(file.metadata.row_group(number), item_ids):
+                    continue
+                rows = file.read_row_group(number, ["item_id", "title"])
+                rows = rows.filter(pc.is_in(rows["item_id"], wanted))
+                ids, titles = rows["item_id"].to_pylist(), rows["title"].to_pylist()
+                found |= dict(zip(ids, titles, strict=True))
+    return {item_id: title for item_id, title in found.items() if title}
 
 
-def _stored(raw: RawFeature) -> str:
-    return f"candidate/{raw.name}"
+def _may_hold(group: pq.RowGroupMetaData, item_ids: Sequence[str]) -> bool:
+    """Says whether one of some items may be in a row group, by the ids it says it lies between."""
+    columns = (group.column(position) for position in range(group.num_columns))
+    ids = next(column for column in columns if column.path_in_schema == "item_id")
+    if ids.statistics is None or not ids.statistics.has_min_max:
+        return True
+    return any(ids.statistics.min <= item_id <= ids.statistics.max for item_id in item_ids)
 
 
 def _stored_columns(config: Config) -> list[str]:
-    return [_stored(raw) for raw in raw_features(config, "candidate") if raw.since is None]
+    features = raw_features(config, "candidate")
+    return [raw.key for raw in features if not raw.type.depends_on_time]
 
 
 def _paths(partition: Partition) -> list[str]:
@@ -187,23 +177,13 @@ def _paths(partition: Partition) -> list[str]:
 
 def _catalogue(rows: pa.Table, config: Config) -> Catalogue:
     return Catalogue(
-        item_ids=_values(rows["item_id"]),
+        item_ids=column_values(rows["item_id"]),
         features={raw.name: _feature(rows, raw) for raw in raw_features(config, "candidate")},
     )
 
 
 def _feature(rows: pa.Table, raw: RawFeature) -> np.ndarray | Lists:
-    if raw.since is not None:
-        return np.full(len(rows), raw.default, np.float32)
-    column = rows[_stored(raw)]
-    if not raw.is_list:
-        return _values(column)
-    lengths = pc.list_value_length(column).to_numpy()
-    splits = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-    return Lists(_values(pc.list_flatten(column)), splits)
-
-
-def _values(column: pa.ChunkedArray) -> np.ndarray:
-    if pa.types.is_string(column.type):
-        return pc.fill_null(column, "").to_numpy()
-    return column.to_numpy().astype(np.float32)
+    if raw.type.depends_on_time:
+        # What is asked for has not happened yet.
+        return np.full(len(rows), raw.type.default, np.float32)
+    return raw.type.of_catalogue(rows[raw.key])

@@ -15,57 +15,16 @@ import pyarrow.parquet
 
 from twotower_tf import storage
 from twotower_tf.config import Config
-from twotower_tf.examples.encoding.list_columns import Ranges, TextLists, float_bytes
+from twotower_tf.examples.encoding.list_columns import TextLists
 from twotower_tf.examples.encoding.wire_format import BINARY, FeatureColumns
-from twotower_tf.examples.event_table import arrow_type
 from twotower_tf.examples.records import DIVISOR
-from twotower_tf.examples.schema import RawFeature, raw_features
-from twotower_tf.examples.values import SECONDS_PER_DAY
+from twotower_tf.examples.schema import raw_features
 
 UNKNOWN = -1
 # So many look-ups a process keeps.
 LOOKUPS_KEPT = 8
 # So many items are read and encoded at a time.
 _ITEMS = 65_536
-
-
-def ages_in_days(timestamps: np.ndarray, since: pa.Array, default: float) -> np.ndarray:
-    """Returns the days from ``since`` to ``timestamps`` (Unix seconds both), at least 0.
-
-    Args:
-        timestamps: int64 [n].
-        since: [n], ``default`` is the age where it is null.
-        default: An age in days.
-
-    Returns:
-        float64 [n].
-    """
-    days = np.maximum(0, timestamps - pc.fill_null(since, 0).to_numpy()) / SECONDS_PER_DAY
-    return np.where(since.is_null().to_numpy(zero_copy_only=False), default, days)
-
-
-def add_column(
-    columns: FeatureColumns, key: str, raw: RawFeature, values: pa.Array, lists: TextLists
-) -> None:
-    """Adds the column of a raw feature to the features of an example.
-
-    Args:
-        columns: What to add to.
-        key: The feature's key in the example.
-        raw: The feature; not an age.
-        values: Of type ``arrow_type(raw)``; null stands for its default, or for an empty list.
-        lists: Encodes lists of texts.
-    """
-    if raw.is_list:
-        ranges = Ranges.of(values).last(raw.max_length)
-        if raw.dtype == "bytes":
-            columns.add_text_lists(key, lists.encoded(ranges))
-        else:
-            columns.add_float_lists(key, float_bytes(ranges))
-    elif raw.dtype == "bytes":
-        columns.add_texts(key, pc.fill_null(values, raw.default))
-    else:
-        columns.add_floats(key, pc.fill_null(values, raw.default).to_numpy())
 
 
 class ItemLookup:
@@ -79,18 +38,18 @@ class ItemLookup:
     def __init__(self, path: str, config: Config):
         self._path = path
         features = raw_features(config, "candidate")
-        self._features = [raw for raw in features if raw.since is None]
-        self._ages = [(_key(raw), raw) for raw in features if raw.since is not None]
+        self._features = [raw for raw in features if not raw.type.depends_on_time]
+        self._ages = [raw for raw in features if raw.type.depends_on_time]
         self._id_column = config.source.items.columns.item_id
         with pyarrow.parquet.ParquetFile(storage.arrow_input(path)) as file:
             divisor = [DIVISOR] if DIVISOR in file.schema_arrow.names else []
-            table = file.read(["item_id", *divisor, *(key for key, _ in self._ages)])
+            table = file.read(["item_id", *divisor, *(raw.key for raw in self._ages)])
         ids = table["item_id"].to_pylist()
         self._rows = dict(zip(ids, range(len(ids)), strict=True))
         self._divisors = np.full(len(ids), np.nan)
         if divisor:
             self._divisors = pc.fill_null(table[DIVISOR], np.nan).to_numpy()
-        self._since = {key: table[key].combine_chunks() for key, _ in self._ages}
+        self._since = {raw.key: table[raw.key].combine_chunks() for raw in self._ages}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -119,8 +78,8 @@ class ItemLookup:
         """
         known = pa.array(rows, mask=rows == UNKNOWN)
         return {
-            key: ages_in_days(timestamps, self._since[key].take(known), raw.default)
-            for key, raw in self._ages
+            raw.key: raw.type.at(self._since[raw.key].take(known), timestamps).to_numpy()
+            for raw in self._ages
         }
 
     def features(self, rows: np.ndarray, item_ids: pa.Array) -> pa.LargeBinaryArray:
@@ -145,7 +104,7 @@ class ItemLookup:
 
     @functools.cached_property
     def _encoded(self) -> pa.LargeBinaryArray:
-        names = ["item_id", *map(_key, self._features)]
+        names = ["item_id", *(raw.key for raw in self._features)]
         with pyarrow.parquet.ParquetFile(storage.arrow_input(self._path)) as file:
             parts = [self._encode(part) for part in file.iter_batches(_ITEMS, columns=names)]
         encoded = pa.concat_arrays(parts) if parts else pa.array([], BINARY)
@@ -158,25 +117,16 @@ class ItemLookup:
         columns, lists = FeatureColumns(len(items)), TextLists()
         columns.add_texts("item_id", items["item_id"])
         for raw in self._features:
-            add_column(columns, _key(raw), raw, items[_key(raw)], lists)
+            raw.type.add(columns, raw.key, items[raw.key], lists)
         return columns.features()
 
     def _defaults(self, item_ids: pa.Array) -> pa.RecordBatch:
         columns = {"item_id": item_ids}
         for raw in self._features:
-            columns[_key(raw)] = pa.nulls(len(item_ids), arrow_type(raw))
-            if raw.column == self._id_column and raw.dtype == "bytes":
-                columns[_key(raw)] = each_alone(item_ids) if raw.is_list else item_ids
+            columns[raw.key] = pa.nulls(len(item_ids), raw.type.arrow_type)
+            if raw.is_id(self._id_column):
+                columns[raw.key] = raw.type.each(item_ids)
         return pa.RecordBatch.from_pydict(columns)
-
-
-def each_alone(values: pa.Array) -> pa.ListArray:
-    """Returns lists of one value each."""
-    return pa.ListArray.from_arrays(np.arange(len(values) + 1, dtype=np.int32), values)
-
-
-def _key(raw: RawFeature) -> str:
-    return f"candidate/{raw.name}"
 
 
 def _taken(values: np.ndarray, rows: np.ndarray, missing: float) -> np.ndarray:

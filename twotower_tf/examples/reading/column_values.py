@@ -117,19 +117,13 @@ class ConvertedLists:
     lengths: np.ndarray
     left: np.ndarray
 
-    def last(self, count: int | None) -> "ConvertedLists":
-        """Returns the last so many elements of each list; None: all."""
-        if count is None or not (self.lengths > count).any():
-            return self
-        kept = np.minimum(self.lengths, count)
-        from_end = np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(len(self.elements))
-        elements = self.elements.filter(pa.array(from_end <= count))
-        return ConvertedLists(elements, kept, self.left)
-
     def array(self) -> pa.ListArray:
         """Returns the lists as an Arrow array."""
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), self.elements)
+
+
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
 def lists(column: pa.Array, convert, separator: str | None) -> ConvertedLists:
@@ -152,7 +146,7 @@ def lists(column: pa.Array, convert, separator: str | None) -> ConvertedLists:
 def _flat(column: pa.Array, separator: str | None) -> tuple[pa.Array, np.ndarray]:
     """Returns the elements of all lists, and each list's length."""
     type_ = column.type
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+    if any(of(type_) for of in _LISTS):
         lengths = pc.fill_null(pc.list_value_length(column), 0)
         return column.flatten(), lengths.to_numpy(zero_copy_only=False).astype(np.int64)
     given = _given(column)

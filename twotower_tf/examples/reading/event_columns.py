@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twotower_tf.config import Config
-from twotower_tf.examples.event_table import arrow_type, event_column, event_features
-from twotower_tf.examples.reading.column_times import times
+from twotower_tf.examples.event_table import event_features
 from twotower_tf.examples.reading.column_values import ids, numbers, texts
 from twotower_tf.examples.reading.log_columns import LogColumns, UsualColumns
 from twotower_tf.examples.records import (
@@ -19,10 +18,9 @@ from twotower_tf.examples.records import (
     SearchParser,
     history_separator,
     required_columns,
-    since_time,
 )
 from twotower_tf.examples.schema import RawFeature
-from twotower_tf.examples.values import SECONDS_PER_DAY, age_in_days
+from twotower_tf.examples.value_types.lists import last_of_each
 
 # What an event is of by itself, without its features.
 _FIELDS = ("user_id", "item_id", "timestamp", "seed_item_id", "reward_value", "reward_divisor")
@@ -47,10 +45,12 @@ class EventColumns(LogColumns):
             needed[reward.divided_by] = None
         self.needed = tuple(needed)
 
-    def _values(self, records: Sequence[Event]) -> dict[str, list]:
+    def _values(self, records: Sequence[Event]) -> dict[str, list | pa.Array]:
         columns = {name: [getattr(one, name) for one in records] for name in (*_FIELDS, "history")}
+        seconds = np.array(columns["timestamp"], np.int64)
         for raw in self._own_features:
-            columns[event_column(raw)] = [_value(raw, event) for event in records]
+            stored = pa.array([one.values[raw.name] for one in records], raw.type.stored_type)
+            columns[raw.event_column] = raw.type.at(stored, seconds)
         return columns
 
     def _usual(self, columns: UsualColumns) -> dict[str, pa.Array]:
@@ -68,37 +68,25 @@ class EventColumns(LogColumns):
         }
         if source.history is not None:
             past = columns.lists(source.history, convert_id, history_separator(self._config))
-            made["history"] = past.last(self._config.examples.history_length).array()
+            made["history"] = last_of_each(past, self._config.examples.history_length)
         return {**made, **self._features(columns, seconds)}
 
     def _features(self, columns: UsualColumns, seconds: np.ndarray) -> dict[str, pa.Array]:
+        files = self._config.source.events
+        read = {
+            raw.name: raw.type.read_column(columns, raw.column, files) for raw in self._own_features
+        }
         made: dict[str, pa.Array] = {}
-        lengths: dict[str, np.ndarray] = {}
         for raw in self._own_features:
-            if raw.is_list:
-                convert = numbers if raw.dtype == "float" else texts
-                found = columns.lists(raw.column, convert, raw.separator)
-                lengths[raw.name] = found.lengths
-                column = found.last(raw.max_length).array()
-                if raw.dtype == "float":
-                    # Before lists are cut, for then a lacking weight would go unseen.
-                    columns.left |= lengths[raw.name.removesuffix("_weights")] != found.lengths
-            elif raw.since is not None:
-                column = self._ages(columns, raw, seconds)
-            else:
-                convert = numbers if raw.dtype == "float" else texts
-                column = pc.fill_null(columns.optional(raw.column, convert), raw.default)
-            made[event_column(raw)] = column
+            if raw.type.weighs is not None:
+                # Before lists are cut, for then a lacking weight would go unseen.
+                columns.left |= _lengths(read[raw.type.weighs]) != _lengths(read[raw.name])
+            made[raw.event_column] = raw.type.at(raw.type.cut_column(read[raw.name]), seconds)
         return made
 
-    def _ages(self, columns: UsualColumns, raw: RawFeature, seconds: np.ndarray) -> pa.Array:
-        time = since_time(raw.since, self._config.source.events)
-        since = columns.optional(raw.since, partial(times, time=time))
-        missing = since.is_null().to_numpy(zero_copy_only=False)
-        since = pc.fill_null(since, 0).to_numpy(zero_copy_only=False)
-        ages = np.maximum(0, seconds - since) / SECONDS_PER_DAY
-        ages[missing] = raw.default
-        return pa.array(ages)
+
+def _lengths(lists: pa.ListArray) -> np.ndarray:
+    return pc.list_value_length(lists).to_numpy()
 
 
 def _schema(config: Config, features: list[RawFeature]) -> pa.Schema:
@@ -113,12 +101,7 @@ def _schema(config: Config, features: list[RawFeature]) -> pa.Schema:
     ]
     if config.source.events.columns.history is not None:
         fields.append(("history", pa.list_(pa.string())))
-    return pa.schema(fields + [(event_column(raw), arrow_type(raw)) for raw in features])
-
-
-def _value(raw: RawFeature, event: Event):
-    value = event.values[raw.name]
-    return value if raw.since is None else age_in_days(event.timestamp, value, raw.default)
+    return pa.schema(fields + [(raw.event_column, raw.type.arrow_type) for raw in features])
 
 
 def _numbers(columns: UsualColumns, name: str | None, take: Callable) -> pa.Array:

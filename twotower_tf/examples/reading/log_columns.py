@@ -16,9 +16,14 @@ import pyarrow.compute as pc
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.record_batches import Record, RecordBatch
 from twotower_tf.examples.reading.column_times import times
-from twotower_tf.examples.reading.column_values import Converted, ConvertedLists, lists
+from twotower_tf.examples.reading.column_values import (
+    Converted,
+    lists,
+    numbers,
+    texts,
+)
 from twotower_tf.examples.records import LogParser
-from twotower_tf.examples.values import RejectedRecord
+from twotower_tf.examples.values import RejectedRecord, Time
 
 # A row of a batch, and why its record can't be used.
 Reason = tuple[int, str]
@@ -62,11 +67,31 @@ class UsualColumns:
 
     def lists(
         self, name: str, convert: Callable[[pa.Array], Converted], separator: str | None
-    ) -> ConvertedLists:
-        """Returns a converted column of lists."""
+    ) -> pa.ListArray:
+        """Returns a converted column of lists, none of them null."""
         found = lists(self._column(name), convert, separator)
         self.left |= found.left
-        return found
+        return found.array()
+
+    def texts(self, name: str) -> pa.Array:
+        """Returns a column as text, null where there is none."""
+        return self.optional(name, texts)
+
+    def numbers(self, name: str) -> pa.Array:
+        """Returns a column as float64, null where there is none."""
+        return self.optional(name, numbers)
+
+    def times(self, name: str, time: Time) -> pa.Array:
+        """Returns a column of times as Unix seconds, int64, null where there is none."""
+        return self.optional(name, partial(times, time=time))
+
+    def text_lists(self, name: str, separator: str | None) -> pa.ListArray:
+        """Returns a column as lists of text, none of them null."""
+        return self.lists(name, texts, separator)
+
+    def number_lists(self, name: str, separator: str | None) -> pa.ListArray:
+        """Returns a column as lists of float64, none of them null."""
+        return self.lists(name, numbers, separator)
 
 
 class LogColumns(ABC):
@@ -92,7 +117,7 @@ class LogColumns(ABC):
         """Returns the table's columns but ``row``; ``columns.left`` says where they are wrong."""
 
     @abstractmethod
-    def _values(self, records: Sequence) -> dict[str, list]:
+    def _values(self, records: Sequence) -> dict[str, list | pa.Array]:
         """Returns the same columns of parsed records."""
 
     def timestamps(self, batch: RecordBatch) -> tuple[np.ndarray, list[Reason]]:

@@ -9,8 +9,7 @@ import pyarrow.compute as pc
 from twotower_tf.config import Config
 from twotower_tf.examples.encoding.list_columns import ListColumn, Ranges, TextLists
 from twotower_tf.examples.encoding.wire_format import FeatureColumns
-from twotower_tf.examples.event_table import arrow_type, event_column
-from twotower_tf.examples.items.item_lookup import ItemLookup, add_column, ages_in_days, each_alone
+from twotower_tf.examples.items.item_lookup import ItemLookup
 from twotower_tf.examples.schema import HISTORY, SEARCHES, SEED_ITEM_ID, RawFeature, raw_features
 
 
@@ -28,7 +27,7 @@ class ExampleEncoder:
 
     def __init__(self, config: Config, items: ItemLookup):
         self._items = items
-        self._features = [(f"query/{raw.name}", raw) for raw in raw_features(config, "query")]
+        self._features = raw_features(config, "query")
         users = config.source.users
         self._user_id_column = users.columns.user_id if users is not None else None
         self._histories = TextLists()
@@ -47,6 +46,7 @@ class ExampleEncoder:
         histories: ListColumn | None,
         profiles: pa.Table | None,
         searches: ListColumn | None = None,
+        more: pa.LargeBinaryArray | None = None,
     ) -> pa.LargeBinaryArray:
         """Returns an example for each event, serialised.
 
@@ -60,6 +60,7 @@ class ExampleEncoder:
                 [n]. None if no user has one.
             searches: The queries strictly before each event, oldest first, as the histories.
                 None if there is no log of them.
+            more: Features of each event that are encoded already, [n]; None: there are none.
         """
         columns = FeatureColumns(len(events))
         item_ids, user_ids = _column(events, "item_id"), _column(events, "user_id")
@@ -74,69 +75,47 @@ class ExampleEncoder:
         columns.add_floats("reward", events["reward"].to_numpy())
         if histories is None and "history" in events.column_names:
             histories = _column(events, "history")
-        for key, raw in self._features:
-            if raw.of == "user":
-                self._add_of_user(columns, key, raw, user_ids, timestamps, profiles)
-            elif raw.since is None and raw.column == HISTORY:
-                self._add_history(columns, key, raw, Ranges.of(histories))
-            elif raw.since is None and raw.column == SEARCHES:
-                queries = Ranges.of(searches).last(raw.max_length)
-                columns.add_text_lists(key, self._searches.encoded(queries))
-            elif raw.since is None and raw.column == SEED_ITEM_ID:
-                self._add_seed(columns, key, raw, _column(events, "seed_item_id"))
-            elif raw.since is not None:
-                columns.add_floats(key, events[event_column(raw)].to_numpy())
+        past = {
+            HISTORY: (histories, self._histories),
+            SEARCHES: (searches, self._searches),
+        }
+        for raw in self._features:
+            if raw.filled_in in past:
+                lists, encoder = past[raw.filled_in]
+                raw.type.add_past(columns, raw.key, Ranges.of(lists), encoder)
+            elif raw.of == "user":
+                values = self._of_users(raw, user_ids, timestamps, profiles)
+                raw.type.add(columns, raw.key, values, self._lists)
             else:
-                add_column(columns, key, raw, _column(events, event_column(raw)), self._lists)
+                raw.type.add(columns, raw.key, _of_events(raw, events), self._lists)
+        if more is not None:
+            columns.add_encoded(more)
         return columns.examples()
 
-    def _add_history(
-        self, columns: FeatureColumns, key: str, raw: RawFeature, histories: Ranges
-    ) -> None:
-        if raw.is_list:
-            lists = self._histories.encoded(histories.last(raw.max_length))
-            columns.add_text_lists(key, lists)
-        else:
-            columns.add_texts(key, histories.last_values(raw.default))
-
-    def _add_seed(
-        self, columns: FeatureColumns, key: str, raw: RawFeature, seeds: pa.Array
-    ) -> None:
-        if not raw.is_list:
-            # The default of an id is the "" that stands for no seed.
-            columns.add_texts(key, seeds)
-            return
-        starts = np.arange(len(seeds), dtype=np.int64)
-        ends = starts + pc.not_equal(seeds, "").to_numpy(zero_copy_only=False)
-        columns.add_text_lists(key, self._lists.encoded(Ranges(seeds, starts, ends)))
-
-    def _add_of_user(
+    def _of_users(
         self,
-        columns: FeatureColumns,
-        key: str,
         raw: RawFeature,
         user_ids: pa.Array,
         timestamps: np.ndarray,
         profiles: pa.Table | None,
-    ) -> None:
-        if raw.since is not None:
-            since = _profile_column(profiles, raw, pa.int64(), len(user_ids))
-            columns.add_floats(key, ages_in_days(timestamps, since, raw.default))
-            return
-        values = _profile_column(profiles, raw, arrow_type(raw), len(user_ids))
-        if raw.column == self._user_id_column and raw.dtype == "bytes":
+    ) -> pa.Array:
+        """Returns the values of a raw feature of the users' profiles, null without one."""
+        if profiles is None:
+            stored = pa.nulls(len(user_ids), raw.type.stored_type)
+        else:
+            stored = _column(profiles, raw.name)
+        if raw.is_id(self._user_id_column):
             # A user's id is known without a profile.
-            values = pc.coalesce(values, each_alone(user_ids) if raw.is_list else user_ids)
-        add_column(columns, key, raw, values, self._lists)
+            stored = pc.coalesce(stored, raw.type.each(user_ids))
+        return raw.type.at(stored, timestamps)
+
+
+def _of_events(raw: RawFeature, events: pa.Table) -> pa.Array:
+    """Returns the values of a raw feature that the events have themselves."""
+    if raw.filled_in == SEED_ITEM_ID:
+        return raw.type.each(_column(events, "seed_item_id"))
+    return _column(events, raw.event_column)
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
     return table[name].combine_chunks()
-
-
-def _profile_column(
-    profiles: pa.Table | None, raw: RawFeature, column_type: pa.DataType, rows: int
-) -> pa.Array:
-    if profiles is None:
-        return pa.nulls(rows, column_type)
-    return _column(profiles, raw.name)

@@ -13,6 +13,7 @@ from twotower_tf.examples.outcome import Report, written
 from twotower_tf.examples.plan import SPLITS, Plan, example_shard_name, shard_path
 from twotower_tf.examples.shards import choice
 from twotower_tf.examples.shards.example_encoder import ExampleEncoder
+from twotower_tf.examples.shards.own_features import OwnFeatures
 from twotower_tf.examples.shards.shard_joins import JoinedDays, OrderedExamples, joined_days
 from twotower_tf.examples.shards.timeline import group_starts
 from twotower_tf.examples.statistics_sources import StatisticsMaker
@@ -20,6 +21,8 @@ from twotower_tf.storage.whole_files import whole_file
 
 # So many examples are encoded at once: enough for whole columns to pay, few enough for the memory.
 _EXAMPLES_TOGETHER = 1 << 13
+# A day, a split, and examples of them, encoded.
+Piece = tuple[int, int, pa.LargeBinaryArray]
 
 
 class ExampleFiles:
@@ -37,18 +40,16 @@ class ExampleFiles:
     def write(self, shard: int, examples: OrderedExamples) -> Iterator[Report]:
         """Writes a shard's files of each day and split that has examples; reports them."""
         encoder: ExampleEncoder | None = None
+        own = OwnFeatures(examples.own) if examples.own is not None else None
         for joined in joined_days(self._plan, shard, examples):
             items = self._plan.items_of(int(joined.examples.days[0]))
             config = self._plan.config
             encoder = encoder.with_items(items) if encoder else ExampleEncoder(config, items)
-            yield from self._write_examples(shard, joined, encoder)
+            yield from self._write_examples(shard, _pieces(joined, encoder, own))
             if self._statistics is not None:
                 yield from self._write_statistics(shard, joined)
 
-    def _write_examples(
-        self, shard: int, joined: JoinedDays, encoder: ExampleEncoder
-    ) -> Iterator[Report]:
-        pieces = _pieces(joined, encoder)
+    def _write_examples(self, shard: int, pieces: Iterator[Piece]) -> Iterator[Report]:
         for (day, split), of_file in itertools.groupby(pieces, key=lambda piece: piece[:2]):
             name = example_shard_name(SPLITS[split], shard, self._plan.config.examples.shards)
             path = shard_path("examples", day, name)
@@ -79,13 +80,17 @@ class ExampleFiles:
 
 
 def _pieces(
-    joined: JoinedDays, encoder: ExampleEncoder
-) -> Iterator[tuple[int, int, pa.LargeBinaryArray]]:
+    joined: JoinedDays, encoder: ExampleEncoder, own: OwnFeatures | None
+) -> Iterator[Piece]:
     """Yields encoded examples in order, each piece with its day and split."""
     for start in range(0, len(joined.examples), _EXAMPLES_TOGETHER):
         some = joined.examples[start : start + _EXAMPLES_TOGETHER]
         encoded = encoder.encode(
-            some.table(), some.histories, joined.profiles.of(some), some.searches
+            some.table(),
+            some.histories,
+            joined.profiles.of(some),
+            some.searches,
+            own.of(some) if own is not None else None,
         )
         build_progress.advance("made", len(some))
         bounds = [*group_starts(some.days, some.splits).tolist(), len(some)]

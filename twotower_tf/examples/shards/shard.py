@@ -14,6 +14,7 @@ from twotower_tf.examples.plan import Plan, shard_path
 from twotower_tf.examples.shards import choice
 from twotower_tf.examples.shards.event_chunks import Place, joined
 from twotower_tf.examples.shards.example_files import ExampleFiles
+from twotower_tf.examples.shards.own_items import OwnItems, OwnWalk, make_own_items
 from twotower_tf.examples.shards.sequences import Sequence, active_users, make_sequence
 from twotower_tf.examples.shards.shard_events import (
     ShardEvents,
@@ -51,21 +52,25 @@ class ShardMaker:
         if not self._plan.carries:
             items = without_past(events)
             timeline = make_timeline(items.events, events.day, events.delivery, items.carried, 0)
-            yield from self._write_examples(shard, events, items.events, timeline, [])
+            yield from self._write_examples(shard, events, items.events, timeline, [], None)
             return
-        every, length = self._section.full_histories_every_days, self._section.history_length
-        schema = histories.SCHEMA_WITH_SEARCHES if searches else histories.SCHEMA
-        past = ShardHistories(shard, every, self._plan.chain_of(shard), schema)
-        carried, *searched = past.lookup(events.user_ids)
-        items = number_items(events, "item_id", carried)
-        sequences = [make_sequence(events, items, length)]
-        for log, before in zip(searches, searched, strict=True):
-            queries = number_items(log, "query", before)
-            sequences.append(make_sequence(log, queries, self._section.search_length))
+        section = self._section
+        schema = histories.schema_of(bool(searches), bool(section.own_length))
+        chain = self._plan.chain_of(shard)
+        past = ShardHistories(shard, section.full_histories_every_days, chain, schema)
+        carried = past.lookup(events.user_ids)
+        items = number_items(events, "item_id", carried.items)
+        sequences = [make_sequence(events, items, section.history_length)]
+        for log in searches:
+            queries = number_items(log, "query", carried.searches)
+            sequences.append(make_sequence(log, queries, section.search_length))
             yield from _count_searches(log, sequences[-1].timeline)
         timeline = sequences[0].timeline
-        yield from self._write_examples(shard, events, items.events, timeline, sequences)
-        yield from self._write_histories(shard, past, events.user_ids, sequences)
+        own = None
+        if carried.own is not None:
+            own = make_own_items(events, items, timeline.rows, carried.own, section.own_length)
+        yield from self._write_examples(shard, events, items.events, timeline, sequences, own)
+        yield from self._write_histories(shard, past, events.user_ids, sequences, own)
 
     def _logs(self, chunks: list[Place]) -> list[pa.Table]:
         """Returns the shard's events; then, if the configuration has them, its searches."""
@@ -82,6 +87,7 @@ class ShardMaker:
         actions: Actions,
         timeline: Timeline,
         sequences: list[Sequence],
+        own: OwnItems | None,
     ) -> Iterator[Report]:
         """Writes the examples; ``sequences``: of items, then of searches, as far as there are."""
         valid = valid_events(events, actions.order, timeline.rows)
@@ -101,6 +107,7 @@ class ShardMaker:
             splits=splits[order],
             histories=sequences[0].before_own(places) if sequences else None,
             searches=_searches_before(sequences, events, timeline.rows[places]),
+            own=own,
         )
         yield from self._files.write(shard, ordered)
 
@@ -110,8 +117,10 @@ class ShardMaker:
         past: ShardHistories,
         user_ids: pa.Array,
         sequences: list[Sequence],
+        own: OwnItems | None,
     ) -> Iterator[Report]:
         """Writes the shard's history file of every day."""
+        walk = OwnWalk(own) if own is not None else None
         users, days = active_users([sequence.timeline for sequence in sequences])
         bounds = np.searchsorted(days, [*self._plan.days, np.inf])
         name = histories.file_name(shard, self._section.shards)
@@ -121,6 +130,8 @@ class ShardMaker:
             columns = [user_ids.take(pa.array(users[active]))]
             for sequence in sequences:
                 columns += sequence.states(users[active], days[active])
+            if walk is not None:
+                columns += walk.at_end(day, users[active])
             path = shard_path(histories.KIND, day, name)
             target = os.path.join(self._plan.scratch, path)
             table = pa.Table.from_arrays(columns, schema=past.schema)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from twotower_tf.examples.plan import CatalogueSnapshot, Plan, ProfilesSnapshot
+from twotower_tf.examples.shards.own_items import OwnItems
 from twotower_tf.examples.shards.shard_events import ShardEvents
 from twotower_tf.examples.shards.timeline import group_starts
 from twotower_tf.examples.users import profiles
@@ -25,6 +26,7 @@ class OrderedExamples:
         splits: int64 [n], ascending within a day.
         histories: [n], as ranges of one array; None if the log gives them.
         searches: [n], as ranges of one array; None if there is no log of them.
+        own: What the users' own items are counted from; None if they are not.
     """
 
     events: ShardEvents
@@ -34,6 +36,7 @@ class OrderedExamples:
     splits: np.ndarray
     histories: pa.LargeListViewArray | None
     searches: pa.LargeListViewArray | None
+    own: OwnItems | None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -47,6 +50,7 @@ class OrderedExamples:
             self.splits[piece],
             None if self.histories is None else self.histories[piece],
             None if self.searches is None else self.searches[piece],
+            self.own,
         )
 
     def table(self) -> pa.Table:

@@ -13,7 +13,9 @@ removed (``oldest_day_needed``).
 A row: ``user_id``, ``item_ids`` and ``timestamps`` (Unix seconds), oldest first, at most
 ``examples.history_length`` of each. Every valid event counts as acted on, whatever its reward.
 Where the source has searches also ``searches`` and ``search_timestamps``, at most
-``examples.search_length`` of each; then who searched was active too.
+``examples.search_length`` of each; then who searched was active too. With
+``examples.own_length`` also ``own_item_ids`` (ascending), ``own_counts`` and ``own_times`` (Unix
+seconds): the distinct items of all the past, how often each was acted on, and when last.
 """
 
 import datetime
@@ -38,13 +40,22 @@ SCHEMA = pa.schema(
         ("timestamps", pa.list_(pa.int64())),
     ]
 )
-SCHEMA_WITH_SEARCHES = pa.schema(
-    [
-        *SCHEMA,
-        ("searches", pa.list_(pa.string())),
-        ("search_timestamps", pa.list_(pa.int64())),
-    ]
+_SEARCHES = (
+    ("searches", pa.list_(pa.string())),
+    ("search_timestamps", pa.list_(pa.int64())),
 )
+# Times lie between 1990 and 2100, which takes 32 bits.
+_OWN = (
+    ("own_item_ids", pa.list_(pa.string())),
+    ("own_counts", pa.list_(pa.uint32())),
+    ("own_times", pa.list_(pa.uint32())),
+)
+
+
+def schema_of(has_searches: bool = False, has_own: bool = False) -> pa.Schema:
+    """Returns the schema of rows: with searches or not, with own items or not."""
+    searches, own = _SEARCHES if has_searches else (), _OWN if has_own else ()
+    return pa.schema([*SCHEMA, *searches, *own])
 
 
 class Link(NamedTuple):
@@ -69,6 +80,48 @@ class Carried(NamedTuple):
 
     values: pa.ListArray
     timestamps: pa.ListArray
+
+
+class CarriedOwn(NamedTuple):
+    """The own items of users.
+
+    Attributes:
+        item_ids: list<string> [n], ascending; empty for a new user.
+        counts: list<uint32> [n], how often each was acted on.
+        times: list<uint32> [n], when last, in Unix seconds.
+    """
+
+    item_ids: pa.ListArray
+    counts: pa.ListArray
+    times: pa.ListArray
+
+
+class OwnItem(NamedTuple):
+    """An item a user acted on.
+
+    Attributes:
+        item_id: Which.
+        count: How often.
+        last: When last, in Unix seconds.
+    """
+
+    item_id: str
+    count: int
+    last: int
+
+
+class Past(NamedTuple):
+    """What users did up to the last day written, as far as the schema has it.
+
+    Attributes:
+        items: The items acted on.
+        searches: The queries, None without.
+        own: The own items, None without.
+    """
+
+    items: Carried
+    searches: Carried | None
+    own: CarriedOwn | None
 
 
 def _file_schema(schema: pa.Schema) -> pa.Schema:
@@ -119,7 +172,7 @@ class ShardHistories:
         shard: Its number.
         every: ``examples.full_histories_every_days``.
         chain: Where the histories up to now are, newest first (``chains_of``).
-        schema: ``SCHEMA`` or ``SCHEMA_WITH_SEARCHES``.
+        schema: Of the rows (``schema_of``).
     """
 
     def __init__(
@@ -132,21 +185,26 @@ class ShardHistories:
         self.chain = tuple(chain)
         self.rows_read = 0
 
-    def lookup(self, user_ids: pa.Array) -> list[Carried]:
+    def lookup(self, user_ids: pa.Array) -> Past:
         """Returns what users (no user twice) did up to the last day written.
-
-        Returns:
-            The items acted on; then, if the schema has them, the searches.
 
         Raises:
             InputError: If a file of the chain is gone.
         """
         found = user_files.lookup([link.path for link in self.chain], user_ids, self._file_schema)
-        columns = [
-            _spread(found.rows[name], found.asked, len(user_ids)) for name in self.schema.names[1:]
-        ]
+        columns = {
+            name: _spread(found.rows[name], found.asked, len(user_ids))
+            for name in self.schema.names[1:]
+        }
         self.rows_read += found.rows_read
-        return [Carried(*pair) for pair in zip(columns[::2], columns[1::2], strict=True)]
+        searches, own = (
+            [columns[name] for name, _ in group if name in columns] for group in (_SEARCHES, _OWN)
+        )
+        return Past(
+            Carried(columns["item_ids"], columns["timestamps"]),
+            Carried(*searches) if searches else None,
+            CarriedOwn(*own) if own else None,
+        )
 
     def write(self, day: datetime.date, path: str, active: pa.Table) -> int:
         """Writes the shard's file of a day, and goes on from it.
@@ -225,7 +283,8 @@ def find_history(workdir: Workdir, partition: Partition, user_id: str) -> list[s
     Raises:
         InputError: If the day's histories were not published, or a file of a chain is gone.
     """
-    return _find(workdir, partition, user_id, SCHEMA, "item_ids")
+    row = _find(workdir, partition, user_id, SCHEMA)
+    return row["item_ids"] if row else []
 
 
 def find_searches(workdir: Workdir, partition: Partition, user_id: str) -> list[str]:
@@ -236,20 +295,34 @@ def find_searches(workdir: Workdir, partition: Partition, user_id: str) -> list[
     Raises:
         InputError: If the day's histories were not published, or a file of a chain is gone.
     """
-    return _find(workdir, partition, user_id, SCHEMA_WITH_SEARCHES, "searches")
+    row = _find(workdir, partition, user_id, schema_of(has_searches=True))
+    return row["searches"] if row else []
 
 
-def _find(
-    workdir: Workdir, partition: Partition, user_id: str, schema: pa.Schema, column: str
-) -> list[str]:
+def find_own_items(workdir: Workdir, partition: Partition, user_id: str) -> list[OwnItem]:
+    """Returns a user's own items at the end of a day, empty if there are none.
+
+    They are in the order in which examples have them: by count, then the latest, then by id. The
+    histories must have them (``examples.own_length``).
+
+    Raises:
+        InputError: If the day's histories were not published, or a file of a chain is gone.
+    """
+    row = _find(workdir, partition, user_id, schema_of(has_own=True))
+    items = map(OwnItem, *(row[name] for name, _ in _OWN)) if row else ()
+    return sorted(items, key=lambda item: (-item.count, -item.last, item.item_id.encode()))
+
+
+def _find(workdir: Workdir, partition: Partition, user_id: str, schema: pa.Schema) -> dict | None:
+    """Returns the row of a user, None if there is none."""
     chains = chains_of(workdir, partition)
     if not chains:
-        return []
+        return None
     user_ids = pa.array([user_id], pa.string())
     (shard,) = shards(text_hashes(user_ids), len(chains))
     paths = [link.path for link in chains[shard]]
     rows = user_files.lookup(paths, user_ids, _file_schema(schema)).rows
-    return rows[column][0].as_py() if len(rows) else []
+    return rows.to_pylist()[0] if len(rows) else None
 
 
 def some_users(workdir: Workdir, partition: Partition, count: int) -> list[str]:

@@ -25,7 +25,6 @@ from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import read_records
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.errors import InputError
-from twotower_tf.examples.event_table import arrow_type
 from twotower_tf.examples.hashes import shards, text_hashes
 from twotower_tf.examples.records import User, UserParser
 from twotower_tf.examples.rejects import rejected_line, too_many
@@ -35,7 +34,6 @@ from twotower_tf.examples.values import RejectedRecord
 
 KIND = "profiles"
 REJECTED_FILE = "users.jsonl"
-_PREFIX = "query/"
 # Profiles are sorted a bucket of their hashes at a time: memory is one bucket's, whatever comes.
 _BUCKETS = 64
 _HASHES_A_BUCKET = np.uint64(2**64 // _BUCKETS)
@@ -82,10 +80,7 @@ def user_features(config: Config) -> list[RawFeature]:
 
 def _file_schema(config: Config) -> pa.Schema:
     # Prefixed, for features may have any name, "user_id" too.
-    values = [
-        pa.field(f"{_PREFIX}{raw.name}", pa.int64() if raw.since is not None else arrow_type(raw))
-        for raw in user_features(config)
-    ]
+    values = [pa.field(raw.key, raw.type.stored_type) for raw in user_features(config)]
     return pa.schema([*user_files.KEYS, *values])
 
 
@@ -110,7 +105,8 @@ def stage_profiles(
     records = _Records(config, root)
     with tempfile.TemporaryDirectory(prefix="buckets-", dir=folder) as buckets:
         with open(rejected_path, "w", encoding="utf-8") as rejected_file:
-            _fill_buckets(_tables(records.users(files, rejected_file), schema), schema, buckets)
+            tables = _tables(records.users(files, rejected_file), config)
+            _fill_buckets(tables, schema, buckets)
         _check_rejected(config, day, records, rejected_path)
         users = _write_shards(config.examples.shards, schema, buckets, folder)
     duplicates = records.read - records.rejected - sum(users)
@@ -154,14 +150,15 @@ def _check_rejected(config: Config, day: datetime.date, records: _Records, path:
         raise InputError(too_many(f"user profiles of {day}", lines, records.read, most))
 
 
-def _tables(users: Iterator[User], schema: pa.Schema) -> Iterator[pa.Table]:
+def _tables(users: Iterator[User], config: Config) -> Iterator[pa.Table]:
     """Yields profiles as tables of the file's schema, in the order of delivery."""
+    schema, features = _file_schema(config), user_features(config)
     while some := list(itertools.islice(users, _ROWS_AT_ONCE)):
         user_ids = pa.array([user.user_id for user in some], pa.string())
         columns = [pa.array(text_hashes(user_ids), pa.uint64()), user_ids]
-        for field in list(schema)[len(columns) :]:
-            name = field.name.removeprefix(_PREFIX)
-            columns.append(pa.array([user.values[name] for user in some], field.type))
+        for raw in features:
+            values = [user.values[raw.name] for user in some]
+            columns.append(pa.array(values, raw.type.stored_type))
         yield pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -223,7 +220,7 @@ def lookup(path: str, user_ids: pa.Array, config: Config) -> pa.Table:
     row_of = np.full(len(user_ids), -1)
     row_of[found.asked] = np.arange(len(found.rows))
     values = found.rows.drop_columns([key.name for key in user_files.KEYS])
-    names = [name.removeprefix(_PREFIX) for name in values.column_names]
+    names = [raw.name for raw in user_features(config)]
     return values.rename_columns(names).take(pa.array(row_of, mask=row_of < 0))
 
 
@@ -239,14 +236,14 @@ def find_profile(partition: storage.Partition, user_id: str, config: Config) -> 
     path = partition.file(file_name(shard, count))
     rows = user_files.lookup([path], user_ids, _file_schema(config)).rows
     (row,) = rows.to_pylist() or [None]
-    return row and {raw.name: row[f"{_PREFIX}{raw.name}"] for raw in user_features(config)}
+    return row and {raw.name: row[raw.key] for raw in user_features(config)}
 
 
 def values_without(user_id: str, config: Config) -> dict:
     """Returns the values, by feature name, of a user without a profile: only the id is known."""
     users = config.source.users
     return {
-        raw.name: [user_id] if raw.is_list else user_id
+        raw.name: raw.type.of_past([user_id])
         for raw in user_features(config)
-        if raw.since is None and raw.dtype == "bytes" and raw.column == users.columns.user_id
+        if raw.is_id(users.columns.user_id)
     }

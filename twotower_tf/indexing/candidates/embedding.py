@@ -151,7 +151,7 @@ def _versions(plan: ShardPlan, shards: list[Shard]) -> np.ndarray:
 def _publish(plan: ShardPlan, partition: Partition, selected: Selected, made: list) -> None:
     manifest = {
         "version": plan.version,
-        "dim": plan.config.candidate.layers[-1],
+        "dim": plan.config.candidate.dimension,
         "catalogue": selected.catalogue.day.isoformat(),
         "configuration": model_fingerprint(plan.config),
         "broken": sum(one["broken"] for one in made),

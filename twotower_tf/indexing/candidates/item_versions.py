@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from twotower_tf.errors import JobError
 from twotower_tf.examples.hashes import mixed, text_hash, text_hashes
-from twotower_tf.examples.items.catalogue_reader import Catalogue, Lists
+from twotower_tf.examples.items.catalogue_reader import Catalogue
+from twotower_tf.examples.value_types.lists import Lists
 
 # The folder that TensorFlow leaves to the users of a SavedModel.
 EXTRA = "assets.extra"

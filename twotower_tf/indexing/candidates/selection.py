@@ -24,6 +24,7 @@ from twotower_tf.examples.items.catalogue_reader import (
     read_columns,
 )
 from twotower_tf.examples.items.item_counts import count_items
+from twotower_tf.examples.schema import raw_features
 from twotower_tf.examples.values import SECONDS_PER_DAY
 from twotower_tf.storage import Partition, Workdir
 from twotower_tf.storage.files import read_ids
@@ -102,7 +103,8 @@ class _Choice:
         self._rules = config.selection
         self._workdir, self._day, self._end = workdir, day, end_of(day)
         named = [self._rules.channel] if self._rules.channel is not None else []
-        features = dict.fromkeys(f"candidate/{one}" for one in [*named, *self._rules.required])
+        self._keys = {raw.name: raw.key for raw in raw_features(config, "candidate")}
+        features = dict.fromkeys(self._keys[one] for one in [*named, *self._rules.required])
         self._table = read_columns(catalogue, ["item_id", "published_at", *features])
         published = self._table["published_at"]
         self._published = pc.fill_null(published, int(_UNKNOWN)).to_numpy()
@@ -125,7 +127,7 @@ class _Choice:
             self._keep("allow", self._listed("allow", rules.allow))
         self._apply_ages()
         for name in rules.required:
-            self._keep(f"required: {name}", _is_given(self._table[f"candidate/{name}"]))
+            self._keep(f"required: {name}", _is_given(self._table[self._keys[name]]))
         if rules.min_examples:
             self._keep("min_examples", self._engagement >= rules.min_examples, spare=True)
         if rules.max_per_channel is not None:
@@ -178,7 +180,7 @@ class _Choice:
 
     def _within_channel(self) -> np.ndarray:
         rules = self._rules
-        column = self._table[f"candidate/{rules.channel}"]
+        column = self._table[self._keys[rules.channel]]
         limited = self.kept & _is_given(column)
         rows = np.flatnonzero(limited)
         channel = _codes(column.filter(pa.array(limited)))

@@ -6,6 +6,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from twotower_tf.config.index import IndexSection
+
 # How the steps of a ladder grow: what is chosen costs at most so much more than the best between.
 _PARTITION_STEP = 1.15
 _REORDER_STEP = 1.3
@@ -57,6 +59,11 @@ class ApproximateIndex(tf.Module):
         self._reordered = tf.Variable(0, trainable=False, name="reordered")
         guess = math.ceil(share * partitions), _DEFAULT_REORDERED_PER_RESULT * self.at
         self.look(Extent(min(partitions, guess[0]), min(items, guess[1])))
+
+    @classmethod
+    def from_section(cls, section: IndexSection, embeddings: np.ndarray) -> "ApproximateIndex":
+        """Makes the index of embeddings, float32 [N, d], for ``recall_at`` results."""
+        return cls(embeddings, section.recall_at)
 
     @property
     def extent(self) -> Extent:

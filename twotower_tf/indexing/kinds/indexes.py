@@ -1,18 +1,14 @@
 """What an index is, the exact one, and which kind a catalogue gets."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from twotower_tf.config.index import Index as IndexConfig
-from twotower_tf.indexing.kinds.portable_index import PortableIndex
+from twotower_tf.config.index import IndexSection
+from twotower_tf.config.registries import INDEX_KINDS
 from twotower_tf.indexing.kinds.query_blocks import Search, in_blocks
 
-# ScaNN learns 16 code words per block of dimensions and crashes the process with fewer items; with
-# fewer than these, `portable` has not enough partitions to leave any out.
-_FEWEST = {"brute_force": 0, "scann": 16, "portable": 256}
 # Bounds the memory of brute force at 256 MB, whatever the number of queries.
 _SCORES_AT_A_TIME = 1 << 26
 
@@ -48,6 +44,11 @@ class BruteForceIndex(tf.Module):
         # A variable, not a constant: a graph may not be larger than 2 GB.
         self._embeddings = tf.Variable(embeddings, trainable=False, name="embeddings")
 
+    @classmethod
+    def from_section(cls, section: IndexSection, embeddings: np.ndarray) -> "BruteForceIndex":
+        """Makes the index of embeddings; nothing is configured."""
+        return cls(embeddings)
+
     def searcher(self) -> Search:
         """See ``Index.searcher``."""
         items = int(self._embeddings.shape[0])
@@ -64,29 +65,24 @@ class BruteForceIndex(tf.Module):
         return search
 
 
-def _scann(embeddings: np.ndarray, config: IndexConfig) -> Index:
-    # Only those who build one need the package.
-    from twotower_tf.indexing.kinds.scann_index import ScannIndex
+def chosen_section(index: IndexSection, items: int) -> IndexSection:
+    """Returns the section of the index that a catalogue of so many items gets, of any kind.
 
-    return ScannIndex(embeddings, config.recall_at)
-
-
-# How to build each kind from embeddings, float32 [N, d].
-INDEX_KINDS: dict[str, Callable[[np.ndarray, IndexConfig], Index]] = {
-    "brute_force": lambda embeddings, _: BruteForceIndex(embeddings),
-    "scann": _scann,
-    "portable": lambda embeddings, config: PortableIndex(embeddings, config.recall_at),
-}
-
-
-def choose_kind(index: IndexConfig, items: int) -> str:
-    """Returns the kind of index for a catalogue of so many items.
-
-    ``auto`` is brute force below ``brute_force_below`` items, where it is as fast and exact, and
-    ScaNN, the fastest, from there. Fewer items than a kind can learn from get brute force whatever
-    the configuration says: nothing is lost by it.
+    Fewer items than a kind can learn from get the exact index whatever the configuration says:
+    nothing is lost by it.
     """
-    kind = index.kind
-    if kind == "auto":
-        kind = "brute_force" if items < index.brute_force_below else "scann"
-    return kind if items >= _FEWEST[kind] else "brute_force"
+    section = _as_kind(index, index.chosen_for(items))
+    return section if items >= section.fewest_items else _as_kind(index, "brute_force")
+
+
+def chosen_index(section: IndexSection, embeddings: np.ndarray) -> Index:
+    """Makes the index that a section of ``kind: auto`` chooses for embeddings, float32 [N, d]."""
+    return INDEX_KINDS.make(chosen_section(section, len(embeddings)), embeddings)
+
+
+def _as_kind(index: IndexSection, kind: str) -> IndexSection:
+    """Returns a section of another kind that says the same of what all kinds are told."""
+    if kind == index.kind:
+        return index
+    told = {key: getattr(index, key) for key in IndexSection.model_fields}
+    return INDEX_KINDS.parse({**told, "kind": kind})

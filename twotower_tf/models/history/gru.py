@@ -25,8 +25,8 @@ class Gru(tf.keras.layers.Layer):
         )
 
     @classmethod
-    def from_config(cls, section, dim: int, length: int, seed: int, name: str) -> "Gru":
-        """Builds the encoder; see `recency.Recency.from_config`."""
+    def from_section(cls, section, dim: int, length: int, seed: int, name: str) -> "Gru":
+        """Builds the encoder; see `recency.Recency.from_section`."""
         return cls(dim, length, seed, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:

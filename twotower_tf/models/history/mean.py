@@ -17,8 +17,8 @@ class Mean(tf.keras.layers.Layer):
     _combine = staticmethod(tf.sparse.segment_mean)
 
     @classmethod
-    def from_config(cls, section, dim: int, length: int, seed: int, name: str) -> "Mean":
-        """Builds the encoder; see `recency.Recency.from_config`."""
+    def from_section(cls, section, dim: int, length: int, seed: int, name: str) -> "Mean":
+        """Builds the encoder; see `recency.Recency.from_section`."""
         return cls(name=name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:

@@ -25,7 +25,7 @@ class Recency(tf.keras.layers.Layer):
         self.log_weights = self.add_weight(name="log_weights", shape=(length,), initializer="zeros")
 
     @classmethod
-    def from_config(cls, section, dim: int, length: int, seed: int, name: str) -> "Recency":
+    def from_section(cls, section, dim: int, length: int, seed: int, name: str) -> "Recency":
         """Builds the encoder.
 
         Args:

@@ -7,21 +7,22 @@ from pydantic import Field
 from twotower_tf.config.registries import HISTORY_ENCODERS
 from twotower_tf.config.section import Positive, Section
 
-_HERE = "twotower_tf.models.history"
 
-
+@HISTORY_ENCODERS.made_by("twotower_tf.models.history.mean:Mean")
 class MeanHistory(Section):
     """The mean of the items: taste as a whole. The cheapest; order plays no part."""
 
     kind: Literal["mean"]
 
 
+@HISTORY_ENCODERS.made_by("twotower_tf.models.history.mean:Sum")
 class SumHistory(Section):
     """The sum of the items: as the mean, but longer histories weigh more beside the rest."""
 
     kind: Literal["sum"]
 
 
+@HISTORY_ENCODERS.made_by("twotower_tf.models.history.recency:Recency")
 class RecencyHistory(Section):
     """The mean with a learnt weight for each place from the end: the default.
 
@@ -31,6 +32,7 @@ class RecencyHistory(Section):
     kind: Literal["recency"]
 
 
+@HISTORY_ENCODERS.made_by("twotower_tf.models.history.attention:Attention")
 class AttentionHistory(Section):
     """The mean with weights that the items themselves decide, beside their places.
 
@@ -38,9 +40,11 @@ class AttentionHistory(Section):
     """
 
     kind: Literal["attention"]
-    hidden: Positive = Field(64, description="Width of the layer that scores an item.")
+    hidden: Positive = 64
+    """Width of the layer that scores an item."""
 
 
+@HISTORY_ENCODERS.made_by("twotower_tf.models.history.gru:Gru")
 class GruHistory(Section):
     """A gated recurrent unit over the items in order: when the order itself tells.
 
@@ -50,6 +54,7 @@ class GruHistory(Section):
     kind: Literal["gru"]
 
 
+@HISTORY_ENCODERS.made_by("twotower_tf.models.history.transformer:Transformer")
 class TransformerHistory(Section):
     """Causal self-attention over the items and their places, read at the last one (SASRec).
 
@@ -57,16 +62,9 @@ class TransformerHistory(Section):
     """
 
     kind: Literal["transformer"]
-    blocks: Positive = Field(1, description="How many blocks of attention and a dense layer.")
-    heads: Positive = Field(1, description="Heads of each attention; they divide the width.")
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.2, description="Share of a block's outputs dropped while training."
-    )
-
-
-HISTORY_ENCODERS.add(MeanHistory, f"{_HERE}.mean:Mean")
-HISTORY_ENCODERS.add(SumHistory, f"{_HERE}.mean:Sum")
-HISTORY_ENCODERS.add(RecencyHistory, f"{_HERE}.recency:Recency")
-HISTORY_ENCODERS.add(AttentionHistory, f"{_HERE}.attention:Attention")
-HISTORY_ENCODERS.add(GruHistory, f"{_HERE}.gru:Gru")
-HISTORY_ENCODERS.add(TransformerHistory, f"{_HERE}.transformer:Transformer")
+    blocks: Positive = 1
+    """How many blocks, each of attention and a dense layer."""
+    heads: Positive = 1
+    """Heads of each attention; they divide the length of an item's vector."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    """Share of a block's outputs dropped while training."""

@@ -53,8 +53,8 @@ class Transformer(tf.keras.layers.Layer):
         ]
 
     @classmethod
-    def from_config(cls, section, dim: int, length: int, seed: int, name: str) -> "Transformer":
-        """Builds the encoder; see `recency.Recency.from_config`."""
+    def from_section(cls, section, dim: int, length: int, seed: int, name: str) -> "Transformer":
+        """Builds the encoder; see `recency.Recency.from_section`."""
         return cls(dim, length, section.blocks, section.heads, section.dropout, seed, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:

@@ -1,6 +1,6 @@
 """What all losses are: a function of a batch's embeddings, whole or in parts."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -32,6 +32,28 @@ class WholeBatch(NamedTuple):
         return cls(tf.size(positives), tf.constant(0), counts)
 
 
+class EmbeddedBatch(NamedTuple):
+    """What a loss is computed from: a batch's embeddings, or those of a part of one.
+
+    Attributes:
+        query_embeddings: [n, d], u, of the examples given: n = B unless `whole` is larger.
+        candidate_embeddings: [D, d], v, each distinct item once: those of the whole batch.
+        positives: int [n] in [0, D), the index of each example's item.
+        rewards: [n], r >= 0.
+        probabilities: [D] in (0, 1], of being a candidate; None if the loss does not need them.
+        whole: The batch the examples are of.
+        training: Whether a step is being made, from which a loss with a state learns.
+    """
+
+    query_embeddings: tf.Tensor
+    candidate_embeddings: tf.Tensor
+    positives: tf.Tensor
+    rewards: tf.Tensor
+    probabilities: tf.Tensor | None
+    whole: WholeBatch
+    training: bool
+
+
 class BatchLoss:
     """Base of the losses: all are built, called and differentiated alike.
 
@@ -39,22 +61,37 @@ class BatchLoss:
     the examples, and the `whole` they are of, it returns that part of the mean: the parts of all
     replicas add up to the loss of the whole batch, values and gradients.
 
+    A subclass defines `from_section` and `of`, and says what it needs.
+
     Attributes:
-        needs_probabilities: Whether the loss uses `probabilities`; if not, pass None and save the
-            work of estimating them.
-        needs_negatives: Whether the candidates must include uniform draws from the catalogue.
+        needs_probabilities: Whether the loss uses `probabilities`.
+        needs_negatives: How many uniform draws from the catalogue the candidates of each batch
+            must include.
+        temperature: What divides the inner products; None if nothing does.
     """
 
-    needs_probabilities: ClassVar[bool] = False
-    needs_negatives: ClassVar[bool] = False
+    needs_probabilities: bool = False
+    needs_negatives: int = 0
+    temperature: float | None = None
 
     @classmethod
-    def from_config(cls, settings: Any, dimension: int) -> "BatchLoss":
-        """Builds the loss of a section of `config.losses`.
+    def from_section(cls, section: Any, dimension: int) -> "BatchLoss":
+        """Builds the loss that a section of the configuration describes.
 
         Args:
-            settings: The section of the loss's own kind.
+            section: Of the loss's own kind.
             dimension: d, the length of the embeddings.
+        """
+        raise NotImplementedError
+
+    def of(self, batch: EmbeddedBatch) -> tf.Tensor:
+        """The loss of a batch, or of a part of one.
+
+        Returns:
+            Scalar of the embeddings' type; 0 for an empty batch.
+
+        Raises:
+            ValueError: If the shapes do not fit.
         """
         raise NotImplementedError
 
@@ -68,24 +105,19 @@ class BatchLoss:
         whole: WholeBatch | None = None,
         training: bool = False,
     ) -> tf.Tensor:
-        """The loss of a batch, or of a part of one.
-
-        Args:
-            query_embeddings: [n, d], u, of the examples given: n = B unless `whole` is.
-            candidate_embeddings: [D, d], v, each distinct item once: those of the whole batch.
-            positives: int [n] in [0, D), the index of each example's item.
-            rewards: [n], r >= 0.
-            probabilities: [D] in (0, 1], of being a candidate; not used if not needed.
-            whole: The batch the examples are of; None: they are all of it.
-            training: Whether a step is being made, from which a loss with a state learns.
-
-        Returns:
-            Scalar of the embeddings' type; 0 for an empty batch.
-
-        Raises:
-            ValueError: If the shapes do not fit.
-        """
-        raise NotImplementedError
+        """The loss `of` an `EmbeddedBatch`; without `whole` it is all of its batch."""
+        whole = whole or WholeBatch.of(positives, candidate_embeddings)
+        return self.of(
+            EmbeddedBatch(
+                query_embeddings,
+                candidate_embeddings,
+                positives,
+                rewards,
+                probabilities,
+                whole,
+                training,
+            )
+        )
 
 
 def mean_over_examples(

@@ -1,132 +1,41 @@
-"""What the softmax losses over a batch's own items share.
+"""The softmax losses over a batch's own items: one class, told apart by the weight of each term.
 
 A batch of B examples holds D <= B distinct items. Each is embedded once and has one column of
 logits, whatever number of examples it is the positive of.
 """
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import tensorflow as tf
 
 from twotower_tf.models.losses.batch_loss import (
     BatchLoss,
-    WholeBatch,
+    EmbeddedBatch,
     mean_over_examples,
     shares_of_mean,
 )
 from twotower_tf.models.losses.blockwise import softmax_losses
 
 
-def distinct_items(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The distinct items of a batch, in the order of their first occurrence.
-
-    Gather the candidate features at `first` and run the candidate tower on those D rows only;
-    the row of example i's item is then `positives[i]`.
-
-    Args:
-        ids: [B], the item id of every example; strings or integers.
-
-    Returns:
-        positives: int32 [B], the index of every example's item among the distinct ones.
-        first: int32 [D], the position in the batch at which each distinct item first occurs.
-
-    Raises:
-        ValueError: If `ids` are not a vector.
-
-    >>> import twotower_tf
-    >>> positives, first = distinct_items(tf.constant(["b", "a", "b", "c"]))
-    >>> positives.numpy().tolist(), first.numpy().tolist()
-    ([0, 1, 0, 2], [0, 1, 3])
-    """
-    ids = tf.convert_to_tensor(ids)
-    if ids.shape.rank != 1:
-        raise ValueError(f"ids must be a vector, one id an example, got shape {ids.shape}")
-    distinct, positives = tf.unique(ids)
-    positions = tf.range(tf.size(ids))
-    return positives, tf.math.unsorted_segment_min(positions, positives, tf.size(distinct))
-
-
-def weighted_softmax_loss(
-    queries: tf.Tensor,
-    candidates: tf.Tensor,
-    log_weights: tf.Tensor,
-    positives: tf.Tensor,
-    rewards: tf.Tensor,
-    examples: tf.Tensor | None = None,
-    own_log_weights: tf.Tensor | None = None,
-) -> tf.Tensor:
-    """Reward-weighted mean of `blockwise.softmax_losses`.
-
-    -(1/B) sum_i r_i log softmax_i(<queries, candidates> + log_weights)[positive_i]
-
-    An example of reward 0 adds exactly 0 to the loss and to every gradient, but counts in B.
-
-    Args:
-        queries: [n, d] floating point, divided by the temperature.
-        candidates: [D, d].
-        log_weights: [D], the logarithm of each item's weight in the softmax, a constant.
-        positives: int [n] in [0, D), the item of each example.
-        rewards: [n], the weight of each example in the loss, a constant.
-        examples: int scalar, B; None: n.
-        own_log_weights: [n], in place of `log_weights` for each example's own item.
-
-    Returns:
-        Scalar of the queries' type; 0 for an empty batch.
-
-    Raises:
-        ValueError: If the shapes do not fit.
-    """
-    shares = shares_of_mean(rewards, positives, queries.dtype, examples)
-    return softmax_losses(queries, candidates, log_weights, positives, shares, own_log_weights)[0]
-
-
-def weighted_softmax_loss_by_example(
-    queries: tf.Tensor,
-    candidates: tf.Tensor,
-    log_weights: tf.Tensor,
-    positives: tf.Tensor,
-    rewards: tf.Tensor,
-    whole: WholeBatch | None = None,
-) -> tf.Tensor:
-    """`weighted_softmax_loss` with a candidate for every example instead of every distinct item.
-
-    An item that occurs c times in the batch is c candidates of equal logits, of which an example's
-    positive is its own one:
-
-    -(1/B) sum_i r_i log (exp(z_i,positive_i) / sum_j c_j exp(z_ij)),    z = logits + log_weights
-
-    which equals the loss over the B x B matrix in which item j has c_j columns.
-
-    Args:
-        queries: [n, d] floating point, divided by the temperature.
-        candidates: [D, d].
-        log_weights: [D], the logarithm of the weight of one occurrence of each item.
-        positives: int [n] in [0, D), the item of each example.
-        rewards: [n], the weight of each example in the loss.
-        whole: The batch the examples are of; None: they are all of it.
-
-    Returns:
-        Scalar of the queries' type; 0 for an empty batch.
-
-    Raises:
-        ValueError: If the shapes do not fit.
-    """
-    whole = whole or WholeBatch.of(positives, log_weights)
-    log_counts = tf.math.log(tf.cast(whole.counts, queries.dtype))
-    weights = tf.cast(log_weights, queries.dtype) + log_counts
-    loss = weighted_softmax_loss(queries, candidates, weights, positives, rewards, whole.examples)
-    # Only the example's own column is its positive, not all c of its item: a constant which
-    # changes the value, not the gradient.
-    own = mean_over_examples(tf.gather(log_counts, positives), rewards, whole.examples)
-    return loss + own
-
-
 class InBatchSoftmax(BatchLoss):
-    """Base of the losses whose logits are s(x, y) = <u(x), v(y)> / temperature.
+    """-(1/B) sum_i r_i log (w_i exp(s_ii) / sum_j w_j exp(s_ij)),  s = <u, v> / temperature.
+
+    What differs from loss to loss is which candidates j there are and what they weigh:
+
+    - 1 / p_j if the loss ``needs_probabilities``, which corrects for the sampling; else 1. No
+      gradient flows to p.
+    - ``copies`` says how an item counts that c examples have: ``"once"``; ``"each"``, c times, of
+      which an example's positive is its own one; ``"others"``, c times, but an example's own item
+      once (its other copies, "accidental hits", are no negatives).
+
+    The last two equal losses over B x B logits, and are computed from the [B, D] ones.
 
     Attributes:
+        copies: See above.
         temperature: tau.
     """
+
+    copies: ClassVar[Literal["once", "each", "others"]] = "once"
 
     def __init__(self, temperature: float):
         """Fixes the temperature.
@@ -142,22 +51,215 @@ class InBatchSoftmax(BatchLoss):
         self.temperature = float(temperature)
 
     @classmethod
-    def from_config(cls, settings: Any, dimension: int) -> "InBatchSoftmax":
-        """Builds the loss with the temperature of its section."""
-        return cls(settings.temperature)
+    def from_section(cls, section: Any, dimension: int) -> "InBatchSoftmax":
+        """See `BatchLoss.from_section`."""
+        return cls(section.temperature)
+
+    def of(self, batch: EmbeddedBatch) -> tf.Tensor:
+        """See `BatchLoss.of`."""
+        queries = self.scaled(batch.query_embeddings)
+        weights = self._log_weights(batch)
+        own_weights = None
+        if self.copies != "once":
+            weights = tf.cast(weights, queries.dtype)
+            if self.copies == "others":
+                own_weights = tf.gather(weights, batch.positives)
+            log_counts = tf.math.log(tf.cast(batch.whole.counts, queries.dtype))
+            weights = weights + log_counts
+        examples = batch.whole.examples
+        shares = shares_of_mean(batch.rewards, batch.positives, queries.dtype, examples)
+        loss, _ = softmax_losses(
+            queries, batch.candidate_embeddings, weights, batch.positives, shares, own_weights
+        )
+        if self.copies == "each":
+            # Only the example's own column is its positive, not all c of its item: a constant
+            # which changes the value, not the gradient.
+            own_counts = tf.gather(log_counts, batch.positives)
+            loss += mean_over_examples(own_counts, batch.rewards, examples)
+        return loss
 
     def scaled(self, query_embeddings: tf.Tensor) -> tf.Tensor:
         """u / temperature, [n, d]: their inner products with candidates are the logits."""
         return query_embeddings / self.temperature
 
+    def _log_weights(self, batch: EmbeddedBatch) -> tf.Tensor:
+        """The logarithm of what one copy of each item weighs: [D], a constant."""
+        if not self.needs_probabilities:
+            return tf.zeros_like(batch.candidate_embeddings[:, 0])
+        return -tf.math.log(tf.stop_gradient(batch.probabilities))
 
-def log_correction(probabilities: tf.Tensor) -> tf.Tensor:
-    """-log p, the correction for the sampling of in-batch items, through which nothing is trained.
+
+class CorrectedSoftmax(InBatchSoftmax):
+    """Corrected in-batch softmax in which every distinct item counts once. The default loss.
+
+    -(1/B) sum_i r_i log (exp(s_c(x_i, y_i)) / sum_j exp(s_c(x_i, y_j))),  s_c = s - log p,
+
+    where j runs over the D distinct items of the batch. As p_j is the probability that item j
+    is in the batch at all, weighting it 1 / p_j makes the sum the Horvitz-Thompson estimate of
+    the softmax's denominator over the whole catalogue: unbiased. Positives and negatives are
+    corrected alike; no gradient flows to p.
+
+    Source: Yi et al., RecSys 2019, equations 4 and 5, with each distinct item taken once; see
+    `CorrectedSoftmaxByExample` for the equations to the letter.
+
+    >>> import twotower_tf
+    >>> loss = CorrectedSoftmax(temperature=0.5)
+    >>> value = loss(
+    ...     query_embeddings=tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
+    ...     candidate_embeddings=tf.constant([[1.0, 0.0], [0.0, 1.0]]),
+    ...     positives=tf.constant([0, 1, 1]),
+    ...     rewards=tf.constant([1.0, 1.0, 0.5]),
+    ...     probabilities=tf.constant([0.9, 0.1]),
+    ... )
+    >>> print(f"{value.numpy():.4f}")
+    0.3704
+    """
+
+    needs_probabilities = True
+
+
+class CorrectedSoftmaxByExample(InBatchSoftmax):
+    """Corrected in-batch softmax in which every example is a candidate, duplicates counted.
+
+    -(1/B) sum_i r_i log (exp(s_c(x_i, y_i)) / sum_j exp(s_c(x_i, y_j))),  s_c = s - log p,
+
+    where j runs over all B examples. An item that occurs c times weighs c / p, which is biased
+    for popular items, where p nears 1 however large c is: prefer `CorrectedSoftmax`, unless the
+    published form is what you want to reproduce.
+
+    Source: Yi et al., RecSys 2019, equations 4 and 5.
+
+    >>> import twotower_tf
+    >>> loss = CorrectedSoftmaxByExample(temperature=0.5)
+    >>> value = loss(
+    ...     query_embeddings=tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
+    ...     candidate_embeddings=tf.constant([[1.0, 0.0], [0.0, 1.0]]),
+    ...     positives=tf.constant([0, 1, 1]),
+    ...     rewards=tf.constant([1.0, 1.0, 0.5]),
+    ...     probabilities=tf.constant([0.9, 0.1]),
+    ... )
+    >>> print(f"{value.numpy():.4f}")
+    0.8178
+    """
+
+    needs_probabilities = True
+    copies = "each"
+
+
+class CorrectedSoftmaxByExampleMasked(InBatchSoftmax):
+    """Corrected in-batch softmax over all examples, an example's other copies of its item masked.
+
+    -(1/B) sum_i r_i log (exp(s_c(x_i, y_i)) / (exp(s_c(x_i, y_i)) + sum_j exp(s_c(x_i, y_j)))),
+
+    with s_c = s - log p, where j runs over the examples whose item is not y_i: the same item in
+    another column (an "accidental hit") is no negative. Negatives are counted as often as they
+    occur, with the bias that `CorrectedSoftmaxByExample` tells of.
+
+    Source: Yi et al., RecSys 2019, equations 4 and 5; the masking as in `tfrs.tasks.Retrieval`
+    with `remove_accidental_hits`.
+
+    >>> import twotower_tf
+    >>> loss = CorrectedSoftmaxByExampleMasked(temperature=0.5)
+    >>> value = loss(
+    ...     query_embeddings=tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
+    ...     candidate_embeddings=tf.constant([[1.0, 0.0], [0.0, 1.0]]),
+    ...     positives=tf.constant([0, 1, 1]),
+    ...     rewards=tf.constant([1.0, 1.0, 0.5]),
+    ...     probabilities=tf.constant([0.9, 0.1]),
+    ... )
+    >>> print(f"{value.numpy():.4f}")
+    0.5163
+    """
+
+    needs_probabilities = True
+    copies = "others"
+
+
+class PlainSoftmax(InBatchSoftmax):
+    """The usual in-batch softmax: every example is a candidate, nothing is corrected.
+
+    -(1/B) sum_i r_i log (exp(s(x_i, y_i)) / sum_j exp(s(x_i, y_j))),
+
+    where j runs over all B examples, so that an item that occurs c times counts c times. Popular
+    items are negatives more often than others and are pushed down for it: the baseline against
+    which Yi et al., RecSys 2019, measure the correction.
+
+    >>> import twotower_tf
+    >>> loss = PlainSoftmax(temperature=0.5)
+    >>> value = loss(
+    ...     query_embeddings=tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
+    ...     candidate_embeddings=tf.constant([[1.0, 0.0], [0.0, 1.0]]),
+    ...     positives=tf.constant([0, 1, 1]),
+    ...     rewards=tf.constant([1.0, 1.0, 0.5]),
+    ... )
+    >>> print(f"{value.numpy():.4f}")
+    0.7060
+    """
+
+    copies = "each"
+
+
+class MixedSoftmax(InBatchSoftmax):
+    """Corrected softmax whose candidates are the batch's distinct items and uniform negatives.
+
+    -(1/B) sum_i r_i log (exp(s_c(x_i, y_i)) / sum_j exp(s_c(x_i, y_j))),  s_c = s - log pi,
+
+    where j runs over the distinct items that are in the batch, or among N' uniform draws from a
+    catalogue of N items, or both, and pi_j = 1 - (1 - p_j) (1 - 1/N)^N' is the probability of
+    either (`probability_by_either_route`), given as `probabilities`.
+
+    Items that nobody acts on are never in-batch negatives, so nothing keeps the model from
+    recommending them (selection bias), and an item that is rarely in a batch has the weight 1 / p
+    of many when it is. Uniform draws reach every item, and bound the weight by about N / N'.
+
+    Source: Yang et al., "Mixed negative sampling for learning two-tower neural networks in
+    recommendations", WWW 2020, section 4, with each distinct item taken once.
+
+    >>> import twotower_tf
+    >>> loss = MixedSoftmax(temperature=0.5)
+    >>> value = loss(
+    ...     query_embeddings=tf.constant([[1.0, 0.0]]),
+    ...     candidate_embeddings=tf.constant([[1.0, 0.0], [0.0, 1.0]]),
+    ...     positives=tf.constant([0]),
+    ...     rewards=tf.constant([1.0]),
+    ...     probabilities=probability_by_either_route(
+    ...         tf.constant([0.9, 0.01]), draws=50, catalogue_size=100
+    ...     ),
+    ... )
+    >>> print(f"{value.numpy():.4f}")
+    0.2754
+    """
+
+    needs_probabilities = True
+
+    def __init__(self, temperature: float, negatives: int = 1024):
+        """Fixes the temperature and the number N' of draws that each batch needs."""
+        super().__init__(temperature)
+        self.needs_negatives = negatives
+
+    @classmethod
+    def from_section(cls, section: Any, dimension: int) -> "MixedSoftmax":
+        """See `BatchLoss.from_section`."""
+        return cls(section.temperature, section.negatives)
+
+
+def probability_by_either_route(
+    probabilities: tf.Tensor, draws: tf.Tensor | int, catalogue_size: tf.Tensor | int
+) -> tf.Tensor:
+    """The probability that an item is in the batch, or among the uniform draws, or both.
+
+    1 - (1 - p) (1 - 1/N)^N'
 
     Args:
-        probabilities: [D] in (0, 1], the probability that each item is in the batch.
+        probabilities: [D] floating point in (0, 1], p, of being in the batch.
+        draws: int scalar, N' >= 0, with replacement.
+        catalogue_size: int scalar, N >= 1, the items drawn from.
 
     Returns:
-        [D] of the same type.
+        [D] of the same type, in (0, 1].
     """
-    return -tf.math.log(tf.stop_gradient(probabilities))
+    draws = tf.cast(draws, probabilities.dtype)
+    share = 1.0 / tf.cast(catalogue_size, probabilities.dtype)
+    # Logarithms near 0, not powers near 1, which float32 would round to 1 for large catalogues.
+    not_drawn = tf.math.multiply_no_nan(tf.math.log1p(-share), draws)
+    return -tf.math.expm1(tf.math.log1p(-probabilities) + not_drawn)

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from twotower_tf.graph.replicas import sum_over_replicas
-from twotower_tf.models.losses.batch_loss import BatchLoss, WholeBatch, mean_over_examples
+from twotower_tf.models.losses.batch_loss import BatchLoss, EmbeddedBatch, mean_over_examples
 
 
 class MseGramian(tf.Module, BatchLoss):
@@ -78,24 +78,15 @@ class MseGramian(tf.Module, BatchLoss):
         self.candidate_gramian = variable(tf.zeros([dimension, dimension]), "candidate_gramian")
 
     @classmethod
-    def from_config(cls, settings: Any, dimension: int) -> "MseGramian":
-        """Builds the loss with the gravity and rate of its section."""
-        return cls(dimension, settings.gravity, settings.rate)
+    def from_section(cls, section: Any, dimension: int) -> "MseGramian":
+        """See `BatchLoss.from_section`."""
+        return cls(dimension, section.gravity, section.rate)
 
-    def __call__(
-        self,
-        query_embeddings: tf.Tensor,
-        candidate_embeddings: tf.Tensor,
-        positives: tf.Tensor,
-        rewards: tf.Tensor,
-        probabilities: tf.Tensor | None = None,
-        whole: WholeBatch | None = None,
-        training: bool = False,
-    ) -> tf.Tensor:
-        """The loss of a batch, or of a part of one: see `BatchLoss.__call__`."""
-        examples = tf.size(positives) if whole is None else whole.examples
-        own = tf.gather(candidate_embeddings, positives)
-        if training:
+    def of(self, batch: EmbeddedBatch) -> tf.Tensor:
+        """See `BatchLoss.of`."""
+        query_embeddings, examples = batch.query_embeddings, batch.whole.examples
+        own = tf.gather(batch.candidate_embeddings, batch.positives)
+        if batch.training:
             self._average_in(query_embeddings, own, examples)
         dtype = query_embeddings.dtype
         query_gramian = tf.cast(self.query_gramian.read_value(), dtype)
@@ -104,7 +95,7 @@ class MseGramian(tf.Module, BatchLoss):
         pull = _quadratic(query_embeddings, candidate_gramian) + _quadratic(own, query_gramian)
         all_pairs = tf.reduce_sum(query_gramian * candidate_gramian)
         gravity = all_pairs + pull - tf.stop_gradient(pull)
-        errors = tf.reduce_sum(query_embeddings * own, axis=1) - tf.cast(rewards, dtype)
+        errors = tf.reduce_sum(query_embeddings * own, axis=1) - tf.cast(batch.rewards, dtype)
         losses = tf.square(errors) + self.gravity * gravity
         return mean_over_examples(losses, tf.ones_like(losses), examples)
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from twotower_tf.models.losses.batch_loss import WholeBatch, shares_of_mean
+from twotower_tf.models.losses.batch_loss import EmbeddedBatch, shares_of_mean
 from twotower_tf.models.losses.blockwise import softmax_losses
 from twotower_tf.models.losses.in_batch import InBatchSoftmax
 
@@ -58,25 +58,16 @@ class RefinedSoftmax(InBatchSoftmax):
 
     needs_probabilities = True
 
-    def __call__(
-        self,
-        query_embeddings: tf.Tensor,
-        candidate_embeddings: tf.Tensor,
-        positives: tf.Tensor,
-        rewards: tf.Tensor,
-        probabilities: tf.Tensor | None = None,
-        whole: WholeBatch | None = None,
-        training: bool = False,
-    ) -> tf.Tensor:
-        """The loss of a batch, or of a part of one: see `BatchLoss.__call__`."""
-        examples = tf.size(positives) if whole is None else whole.examples
-        queries = self.scaled(query_embeddings)
-        inclusion = probability_beside(tf.cast(probabilities, queries.dtype), examples)
+    def of(self, batch: EmbeddedBatch) -> tf.Tensor:
+        """See `BatchLoss.of`."""
+        queries = self.scaled(batch.query_embeddings)
+        examples = batch.whole.examples
+        inclusion = probability_beside(tf.cast(batch.probabilities, queries.dtype), examples)
         log_weights = -tf.math.log(tf.stop_gradient(inclusion))
-        certain = tf.zeros_like(positives, queries.dtype)
-        shares = shares_of_mean(rewards, positives, queries.dtype, examples)
+        certain = tf.zeros_like(batch.positives, queries.dtype)
+        shares = shares_of_mean(batch.rewards, batch.positives, queries.dtype, examples)
         total, cross_entropy = softmax_losses(
-            queries, candidate_embeddings, log_weights, positives, shares, certain
+            queries, batch.candidate_embeddings, log_weights, batch.positives, shares, certain
         )
         # log(P / (1 - P)) is the logarithm of the ratio of the published form. Where P rounds to
         # 1 the product is 0, its limit, instead of 0 times infinity.

@@ -1,104 +1,94 @@
-"""What the configuration says of each loss: a section a ``kind``, which refuses what isn't its own.
+"""What the configuration says of each loss, and which class computes it.
 
-What each computes is told in ``docs/losses.md`` and in the file of its name in ``models/losses``.
+What each computes is told in ``docs/losses.md`` and in the docstring of its class.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from twotower_tf.config.registries import LOSSES
-from twotower_tf.config.section import Positive, Section
+from twotower_tf.config.section import NotNegative, Positive, Section
 
-Temperature = Annotated[float, Field(gt=0.0)]
-
-
-class SoftmaxLoss(Section):
-    """A softmax loss: ``temperature``, tau, divides the cosine."""
-
-    temperature: Temperature = 0.05
+_IN_BATCH = "twotower_tf.models.losses.in_batch"
+_COSINE = "twotower_tf.models.losses.cosine"
 
 
-class CosineLoss(Section):
-    """A loss of the cosine itself: nothing divides it, so ``temperature`` is None, and no key."""
+class SoftmaxSection(Section):
+    """Base of the softmax losses' sections."""
 
-    temperature: ClassVar[None] = None
+    temperature: Annotated[float, Field(gt=0.0)] = 0.05
+    """Divides the cosine."""
 
 
-class CorrectedSoftmaxLoss(SoftmaxLoss):
+@LOSSES.made_by(f"{_IN_BATCH}:CorrectedSoftmax")
+class CorrectedSoftmaxSection(SoftmaxSection):
     """Sampling-bias-corrected, over the distinct items of a batch."""
 
     kind: Literal["corrected_softmax"] = "corrected_softmax"
 
 
-class CorrectedSoftmaxByExampleLoss(SoftmaxLoss):
+@LOSSES.made_by(f"{_IN_BATCH}:CorrectedSoftmaxByExample")
+class CorrectedSoftmaxByExampleSection(SoftmaxSection):
     """Sampling-bias-corrected, every example a candidate, as published."""
 
-    kind: Literal["corrected_softmax_by_example"]
+    kind: Literal["corrected_softmax_by_example"] = "corrected_softmax_by_example"
 
 
-class CorrectedSoftmaxByExampleMaskedLoss(SoftmaxLoss):
+@LOSSES.made_by(f"{_IN_BATCH}:CorrectedSoftmaxByExampleMasked")
+class CorrectedSoftmaxByExampleMaskedSection(SoftmaxSection):
     """The same without accidental hits: copies of an example's item are not its negatives."""
 
-    kind: Literal["corrected_softmax_by_example_masked"]
+    kind: Literal["corrected_softmax_by_example_masked"] = "corrected_softmax_by_example_masked"
 
 
-class PlainSoftmaxLoss(SoftmaxLoss):
+@LOSSES.made_by(f"{_IN_BATCH}:PlainSoftmax")
+class PlainSoftmaxSection(SoftmaxSection):
     """Not corrected: every example a candidate."""
 
-    kind: Literal["plain_softmax"]
+    kind: Literal["plain_softmax"] = "plain_softmax"
 
 
-class RefinedSoftmaxLoss(SoftmaxLoss):
+@LOSSES.made_by("twotower_tf.models.losses.refined_softmax:RefinedSoftmax")
+class RefinedSoftmaxSection(SoftmaxSection):
     """Corrected, with the positive counted as certain instead of sampled."""
 
-    kind: Literal["refined_softmax"]
+    kind: Literal["refined_softmax"] = "refined_softmax"
 
 
-class MixedSoftmaxLoss(SoftmaxLoss):
-    """Corrected, over the batch's items and ``negatives`` uniform draws from the catalogue."""
+@LOSSES.made_by(f"{_IN_BATCH}:MixedSoftmax")
+class MixedSoftmaxSection(SoftmaxSection):
+    """Corrected, over the batch's items and uniform draws from the catalogue."""
 
-    kind: Literal["mixed_softmax"]
+    kind: Literal["mixed_softmax"] = "mixed_softmax"
     negatives: Positive = 1024
+    """Items drawn uniformly from the day's catalogue, per batch."""
 
 
-class MseGramianLoss(CosineLoss):
-    """Squared error of <u, v> against the reward, plus ``gravity`` times <G_u, G_v>.
+@LOSSES.made_by("twotower_tf.models.losses.mse_gramian:MseGramian")
+class MseGramianSection(Section):
+    """Squared error of <u, v> against the reward, and <u, v> near 0 for all other pairs."""
 
-    ``rate`` is the weight of the newest batch in the moving averages of the Gramians.
-    """
-
-    kind: Literal["mse_gramian"]
-    gravity: Annotated[float, Field(ge=0.0)] = 1.0
+    kind: Literal["mse_gramian"] = "mse_gramian"
+    gravity: NotNegative = 1.0
+    """The weight of the mean square over all pairs."""
     rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
+    """The weight of the newest batch in the moving averages."""
 
 
-class PointwiseLoss(CosineLoss):
-    """Cosine towards +1 for positives, towards -1 for ``negatives`` other items of the batch."""
+@LOSSES.made_by(f"{_COSINE}:Pointwise")
+class PointwiseSection(Section):
+    """Cosine towards +1 for positives, towards -1 for other items of the batch."""
 
-    kind: Literal["pointwise"]
+    kind: Literal["pointwise"] = "pointwise"
     negatives: Literal[2, 3] = 2
+    """Other items of the batch per example."""
 
 
-class PairwiseHingeLoss(CosineLoss):
-    """The positive's cosine above every other's by at least ``margin``."""
+@LOSSES.made_by(f"{_COSINE}:PairwiseHinge")
+class PairwiseHingeSection(Section):
+    """The positive's cosine above every other's."""
 
-    kind: Literal["pairwise_hinge"]
+    kind: Literal["pairwise_hinge"] = "pairwise_hinge"
     margin: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
-
-
-LOSSES.add(CorrectedSoftmaxLoss, "twotower_tf.models.losses.corrected_softmax:CorrectedSoftmax")
-LOSSES.add(
-    CorrectedSoftmaxByExampleLoss,
-    "twotower_tf.models.losses.corrected_softmax_by_example:CorrectedSoftmaxByExample",
-)
-LOSSES.add(
-    CorrectedSoftmaxByExampleMaskedLoss,
-    "twotower_tf.models.losses.corrected_softmax_by_example_masked:CorrectedSoftmaxByExampleMasked",
-)
-LOSSES.add(PlainSoftmaxLoss, "twotower_tf.models.losses.plain_softmax:PlainSoftmax")
-LOSSES.add(RefinedSoftmaxLoss, "twotower_tf.models.losses.refined_softmax:RefinedSoftmax")
-LOSSES.add(MixedSoftmaxLoss, "twotower_tf.models.losses.mixed_softmax:MixedSoftmax")
-LOSSES.add(MseGramianLoss, "twotower_tf.models.losses.mse_gramian:MseGramian")
-LOSSES.add(PointwiseLoss, "twotower_tf.models.losses.pointwise:Pointwise")
-LOSSES.add(PairwiseHingeLoss, "twotower_tf.models.losses.pairwise_hinge:PairwiseHinge")
+    """By at least so much."""

@@ -1,0 +1,21 @@
+"""An age in days."""
+
+import tensorflow as tf
+
+from twotower_tf.models.features.encoder import FeatureEncoder, RawFeatures
+
+
+class AgeEncoder(FeatureEncoder):
+    """An age in days: log(1 + days)."""
+
+    def __init__(self, feature: str):
+        super().__init__(name=feature)
+        self._feature = feature
+
+    @classmethod
+    def from_section(cls, section, tables, seed):
+        """See ``FeatureEncoder``."""
+        return cls(section.name)
+
+    def call(self, raw: RawFeatures) -> tf.Tensor:
+        return tf.math.log1p(raw[self._feature])[:, tf.newaxis]

@@ -1,0 +1,92 @@
+"""A number, normalised by statistics."""
+
+import numpy as np
+import tensorflow as tf
+
+from twotower_tf.models.features.encoder import FeatureEncoder, RawFeatures
+
+_QUANTILES = 101
+
+
+class DenseEncoder(FeatureEncoder):
+    """A number, normalised by statistics that ``adapt`` sets once and that are saved with it.
+
+    Args:
+        feature: Its name.
+        normalise: ``none``; ``z``: (x - mean) / standard deviation; ``quantile``: its cumulative
+            distribution, linear between 101 quantiles, in [0, 1] (Covington et al. 2016, 4.1).
+        powers: Whether x^2 and sqrt(x) stand beside x (the same section).
+        buckets: If given, the quantile's bucket is looked up as an embedding of ``dim`` instead.
+        dim: Of that embedding.
+        seed: Of its initial values.
+    """
+
+    def __init__(
+        self,
+        feature: str,
+        normalise: str = "quantile",
+        powers: bool = False,
+        buckets: int | None = None,
+        dim: int = 8,
+        seed: int = 0,
+    ):
+        super().__init__(name=feature)
+        self._feature = feature
+        self._normalise, self._powers, self._buckets = normalise, powers, buckets
+        statistics = {"none": 0, "z": 2, "quantile": _QUANTILES}[normalise]
+        self.statistics = self.add_weight(
+            name="statistics", shape=(statistics,), initializer="zeros", trainable=False
+        )
+        if buckets:
+            self._embeddings = self.add_weight(
+                name="embeddings",
+                shape=(buckets, dim),
+                initializer=tf.keras.initializers.RandomNormal(stddev=dim**-0.5, seed=seed),
+            )
+
+    @classmethod
+    def from_section(cls, section, tables, seed):
+        """See ``FeatureEncoder``."""
+        return cls(
+            section.name,
+            section.normalise,
+            section.powers,
+            section.buckets,
+            section.dim,
+            seed,
+        )
+
+    @property
+    def has_statistics(self) -> bool:
+        """See ``FeatureEncoder``."""
+        return self._normalise != "none"
+
+    def adapt(self, values: np.ndarray) -> None:
+        """Sets the statistics from a sample of values, float [n], n >= 1."""
+        values = np.asarray(values, np.float64)
+        if self._normalise == "z":
+            self.statistics.assign([values.mean(), max(values.std(), 1e-6)])
+        elif self._normalise == "quantile":
+            self.statistics.assign(np.quantile(values, np.linspace(0, 1, _QUANTILES)))
+
+    def call(self, raw: RawFeatures) -> tf.Tensor:
+        x = raw[self._feature]
+        if self._normalise == "z":
+            x = (x - self.statistics[0]) / self.statistics[1]
+        elif self._normalise == "quantile":
+            x = self._cumulative(x)
+        if self._buckets:
+            bucket = tf.cast(x * float(self._buckets), tf.int32)
+            return tf.gather(self._embeddings, tf.minimum(bucket, self._buckets - 1))
+        columns = [x, tf.square(x), tf.sqrt(x)] if self._powers else [x]
+        return tf.stack(columns, axis=-1)
+
+    def _cumulative(self, x: tf.Tensor) -> tf.Tensor:
+        quantiles = self.statistics.read_value()
+        right = tf.searchsorted(quantiles, x, side="right")
+        upper = tf.clip_by_value(right, 1, _QUANTILES - 1)
+        low, high = tf.gather(quantiles, upper - 1), tf.gather(quantiles, upper)
+        within = tf.clip_by_value(tf.math.divide_no_nan(x - low, high - low), 0.0, 1.0)
+        share = (tf.cast(upper - 1, tf.float32) + within) / (_QUANTILES - 1)
+        # At and past the last quantile the steps above may be empty (many equal values).
+        return tf.where(right >= _QUANTILES, 1.0, share)

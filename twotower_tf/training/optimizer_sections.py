@@ -1,0 +1,42 @@
+"""What the configuration says of each optimiser."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from twotower_tf.config.registries import OPTIMIZERS
+from twotower_tf.config.section import NotNegative, Section
+
+_MAKERS = "twotower_tf.training.optimizers"
+
+
+class OptimizerSection(Section):
+    """Base of the optimisers' sections."""
+
+    learning_rate: Annotated[float, Field(gt=0.0)] = 0.05
+    """How far a step goes."""
+
+
+@OPTIMIZERS.made_by(f"{_MAKERS}:adagrad")
+class AdagradSection(OptimizerSection):
+    """Keras' Adagrad: each weight's rate falls with the squared gradients it has had."""
+
+    kind: Literal["adagrad"] = "adagrad"
+    initial_accumulator: NotNegative = 1e-6
+    """Where the sums of squared gradients start. The loss is a mean over the batch, so an
+    embedding's gradients are of the order of 1 / batch: from the usual 0.1, rows that are seen a
+    few times hardly move."""
+
+
+@OPTIMIZERS.made_by(f"{_MAKERS}:adam")
+class AdamSection(OptimizerSection):
+    """Keras' Adam, with its own momenta."""
+
+    kind: Literal["adam"] = "adam"
+
+
+@OPTIMIZERS.made_by(f"{_MAKERS}:sgd")
+class SgdSection(OptimizerSection):
+    """Plain gradient descent."""
+
+    kind: Literal["sgd"] = "sgd"
