@@ -15,7 +15,7 @@ from twotower_tf.models.features.bag import BagEncoder
 from twotower_tf.models.features.dense import DenseEncoder
 from twotower_tf.models.features.id import IdEncoder
 from twotower_tf.models.features.text import TextEncoder
-from twotower_tf.models.towers import MlpTower
+from twotower_tf.models.mlp_tower import MlpTower
 
 
 def _row(table: EmbeddingTable, word: str) -> np.ndarray:
@@ -90,7 +90,7 @@ def test_bag_gradients_touch_only_the_rows_of_the_batch_and_equal_numpy():
     table = EmbeddingTable(buckets=100, dim=2, seed=1)
     bags = tf.ragged.constant([["a", "b"], ["a"]])
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(table.combine(bags, "mean") * [[1.0, 2.0], [10.0, 20.0]])
+        loss = tf.reduce_sum(table.combine(table.bags(bags), "mean") * [[1.0, 2.0], [10.0, 20.0]])
     gradient = tape.gradient(loss, table.embeddings)
     assert isinstance(gradient, tf.IndexedSlices)
     dense = tf.convert_to_tensor(gradient).numpy()
@@ -203,4 +203,4 @@ def test_padded_lists_become_ragged_and_bags_are_numbered_as_tensorflow_does_it(
     table = EmbeddingTable(buckets=50, dim=2)
     table(tf.constant(["any"]))
     table.embeddings.assign(tf.ones_like(table.embeddings))
-    np.testing.assert_array_equal(table.combine(made, "sum")[:, 0], lengths)
+    np.testing.assert_array_equal(table.combine(table.bags(made), "sum")[:, 0], lengths)

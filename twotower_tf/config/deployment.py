@@ -21,6 +21,7 @@ from twotower_tf.config.section import Name, Natural, Section
 from twotower_tf.config.selection import Embedding, Selection, check_selection
 from twotower_tf.config.source import Source
 from twotower_tf.config.training import Evaluation, Training
+from twotower_tf.config.usual_tables import with_usual_tables
 
 # What a release takes beside the query's features.
 _OTHER_INPUTS = ("k", "exclude_ids")
@@ -105,7 +106,7 @@ class Config(Section):
                 import_modules(names)
             except ValueError as error:
                 raise ValueError(f"extensions: {error}") from error
-        return values
+        return with_usual_tables(values)
 
     def __setstate__(self, state):
         # A Beam worker gets its configuration pickled, and nothing else says what to import.

@@ -19,12 +19,28 @@ class BuiltVocabulary(Section):
     """How many. Rows are kept for as many, even where there are fewer."""
 
 
+class CatalogueVocabulary(Section):
+    """The items of the catalogue get a row each, as it is at the model's start.
+
+    Items that come later share the buckets.
+    """
+
+    catalogue: Literal[True]
+    """Says that it is the catalogue's items."""
+    rows: Positive | None = None
+    """How many rows are kept for them: as many as there are items, if it isn't given."""
+
+
 def _kind_of_vocabulary(value) -> str:
+    if isinstance(value, CatalogueVocabulary) or (isinstance(value, dict) and "catalogue" in value):
+        return "catalogue"
     return "built" if isinstance(value, dict | BuiltVocabulary) else "file"
 
 
 Vocabulary = Annotated[
-    Annotated[str, Tag("file")] | Annotated[BuiltVocabulary, Tag("built")],
+    Annotated[str, Tag("file")]
+    | Annotated[BuiltVocabulary, Tag("built")]
+    | Annotated[CatalogueVocabulary, Tag("catalogue")],
     Discriminator(_kind_of_vocabulary),
 ]
 
@@ -46,14 +62,15 @@ class Table(Section):
     ```
     """
 
-    buckets: Positive
-    """Rows for hashed ids. A few times the number of ids, so that few collide."""
-    dim: Positive
-    """Numbers per row."""
+    buckets: Positive | None = None
+    """Rows for hashed ids. A few times the number of ids, so that few collide; without it, so many
+    by the catalogue at the model's start."""
+    dim: Positive | None = None
+    """Numbers per row; without it, as many as an item's vector has."""
     vocabulary: Annotated[Vocabulary | None, Field(title="path or section")] = None
     """Ids with a row each, before the buckets. A text file, an id a line: a relative path starts
     where the job is run; leave the file as it is for the life of a work directory. Or
-    ``{built: 50000}``, see below."""
+    ``{built: 50000}`` or ``{catalogue: true}``, see below."""
 
 
 class BaseFeature(Section):

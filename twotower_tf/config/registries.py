@@ -18,4 +18,6 @@ ESTIMATORS = Registry("estimator", "twotower_tf.frequency.sections", default="ad
 OPTIMIZERS = Registry("optimizer", "twotower_tf.training.optimizer_sections", default="adagrad")
 INDEX_KINDS = Registry("index", "twotower_tf.indexing.kinds.sections", default="auto")
 FEATURE_KINDS = Registry("feature kind", "twotower_tf.models.features.sections")
-HISTORY_ENCODERS = Registry("history encoder", "twotower_tf.models.history.sections")
+HISTORY_ENCODERS = Registry(
+    "history encoder", "twotower_tf.models.history.sections", default="recency"
+)

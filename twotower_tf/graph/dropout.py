@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from twotower_tf.graph.untracked import Untracked
+
 
 class Dropout(tf.keras.layers.Layer):
     """Sets a share of the values to 0 while training, and scales the others up to keep the mean.
@@ -21,11 +23,11 @@ class Dropout(tf.keras.layers.Layer):
     def __init__(self, rate: float, seed: int, name: str | None = None):
         super().__init__(name=name)
         self._rate, self._seed = rate, seed
-        self._step = _Untracked(None)
+        self._step = Untracked(None)
 
     def follow(self, step: tf.Variable) -> None:
         """Gives the layer the number of the step, which belongs to the optimiser."""
-        self._step = _Untracked(step)
+        self._step = Untracked(step)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns x, or x with values dropped."""
@@ -35,10 +37,3 @@ class Dropout(tf.keras.layers.Layer):
         number = tf.zeros([], tf.int64) if step is None else tf.cast(step, tf.int64)
         seed = tf.stack([tf.constant(self._seed, tf.int64), number])
         return tf.nn.experimental.stateless_dropout(x, self._rate, seed)
-
-
-class _Untracked:
-    """Keeps a variable of somebody else's out of a layer's own, and so out of its checkpoints."""
-
-    def __init__(self, value):
-        self.value = value

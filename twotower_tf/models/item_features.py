@@ -94,15 +94,21 @@ class ItemFeatures(tf.Module):
         return rows
 
     def _rows_of(self, raw: dict) -> dict[str, Any]:
-        return {
+        rows = {
             name: encoder.rows(raw)
             for name, encoder in self._encoders.items()
             if name not in self._ids
         }
+        return tf.nest.map_structure(_smallest, rows)
 
 
 def _gathered(rows: Any, place: tf.Tensor) -> Any:
     return tf.nest.map_structure(lambda part: tf.gather(part, place), rows)
+
+
+def _smallest(part: tf.Tensor | tf.RaggedTensor) -> tf.Tensor | tf.RaggedTensor:
+    # No table has 2^31 rows.
+    return tf.cast(part, tf.int32) if part.dtype == tf.int64 else part
 
 
 def _parts(rows: Any) -> list[tf.Tensor]:

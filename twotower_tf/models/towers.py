@@ -7,32 +7,49 @@ import numpy as np
 import tensorflow as tf
 
 from twotower_tf.config import Config
-from twotower_tf.config.features import BuiltVocabulary
+from twotower_tf.config.features import BuiltVocabulary, CatalogueVocabulary
 from twotower_tf.config.registries import FEATURE_KINDS, TOWERS
+from twotower_tf.config.section import Section
 from twotower_tf.config.tower import TowerSection
+from twotower_tf.graph.hashing import fingerprint
 from twotower_tf.models.embeddings import EmbeddingTable
 from twotower_tf.models.features.encoder import FeatureEncoder, RawFeatures
+from twotower_tf.models.features.items import ItemsEncoder
+from twotower_tf.models.history.item_sequence import ItemSequence
+from twotower_tf.models.item_features import ItemFeatures
 from twotower_tf.storage import open_input
 
 
 class Tower(tf.keras.layers.Layer):
     """Base of the towers: raw features to a vector of length 1 (Yi et al. 2019, figure 1).
 
-    A subclass says in ``transform`` what comes of the features' vectors.
+    A subclass says in ``transform`` what comes of the features' vectors side by side, or in
+    ``combine`` what comes of each.
 
     Args:
-        feature_encoders: What turns the raw features into vectors; these are concatenated.
+        feature_encoders: What turns the raw features into vectors.
         name: ``query_tower`` or ``candidate_tower``.
+        items: Of a query tower, what encodes the items that its features name.
 
     Raises:
-        ValueError: Without an encoder.
+        ValueError: Without an encoder; if features name items and there are no ``items``.
     """
 
-    def __init__(self, feature_encoders: Sequence[tf.keras.layers.Layer], name: str | None = None):
+    def __init__(
+        self,
+        feature_encoders: Sequence[tf.keras.layers.Layer],
+        name: str | None = None,
+        items: "ItemEncoder | None" = None,
+    ):
         super().__init__(name=name)
         if not feature_encoders:
             raise ValueError(f"{name} needs at least one feature")
         self._encoders = list(feature_encoders)
+        self._items = items
+        for encoder in self._of_items:
+            if items is None:
+                raise ValueError(f"{name}: {encoder.name} names items, and nothing encodes them")
+            encoder.build_for(items.dimension)
 
     @classmethod
     def from_section(
@@ -41,6 +58,7 @@ class Tower(tf.keras.layers.Layer):
         feature_encoders: Sequence[tf.keras.layers.Layer],
         seed: int,
         name: str,
+        items: "ItemEncoder | None" = None,
     ) -> "Tower":
         """Builds the tower that a section of the configuration describes.
 
@@ -49,6 +67,7 @@ class Tower(tf.keras.layers.Layer):
             feature_encoders: Of the section's features, in their order.
             seed: Of the initial weights.
             name: ``query_tower`` or ``candidate_tower``.
+            items: Of a query tower, what encodes the items that its features name.
         """
         raise NotImplementedError
 
@@ -56,10 +75,30 @@ class Tower(tf.keras.layers.Layer):
         """Maps the features' vectors, float32 [batch, all their lengths], to [batch, d]."""
         raise NotImplementedError
 
-    def call(self, raw: RawFeatures) -> tf.Tensor:
+    def combine(self, vectors: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Maps the features' vectors by name, float32 [batch, ...] each, to [batch, d]."""
+        return self.transform(tf.concat(list(vectors.values()), axis=-1))
+
+    def call(self, raw: RawFeatures, training: bool = False) -> tf.Tensor:
         """Returns float32 [batch, d] with rows of length 1."""
-        x = tf.concat([encode(raw) for encode in self._encoders], axis=-1)
-        return tf.math.l2_normalize(self.transform(x), axis=-1)
+        sequences = self._sequences(raw, training)
+        vectors = {
+            encoder.name: encoder(sequences[encoder.name], training=training)
+            if encoder.name in sequences
+            else encoder(raw)
+            for encoder in self._encoders
+        }
+        return tf.math.l2_normalize(self.combine(vectors, training), axis=-1)
+
+    def of_rows(self, rows: Mapping, training: bool = False) -> tf.Tensor:
+        """Returns float32 [batch, d], not normalised, of what the encoders' ``rows`` returned."""
+        vectors = {encoder.name: encoder.embed(rows[encoder.name]) for encoder in self._encoders}
+        return self.combine(vectors, training)
+
+    @property
+    def encoders(self) -> list[tf.keras.layers.Layer]:
+        """What turns the raw features into vectors, in their order."""
+        return list(self._encoders)
 
     @property
     def adaptable(self) -> list[FeatureEncoder]:
@@ -72,56 +111,44 @@ class Tower(tf.keras.layers.Layer):
         for encoder in self.adaptable:
             encoder.adapt(raw[encoder.name])
 
+    @property
+    def _of_items(self) -> list[ItemsEncoder]:
+        return [encoder for encoder in self._encoders if isinstance(encoder, ItemsEncoder)]
 
-class MlpTower(Tower):
-    """Fully connected layers.
+    def _sequences(self, raw: RawFeatures, training: bool) -> dict[str, ItemSequence]:
+        """Returns the items of each feature that names some; each distinct one is encoded once."""
+        lists = [encoder.ids(raw) for encoder in self._of_items]
+        if not lists:
+            return {}
+        every = fingerprint(tf.concat([ids.flat_values for ids in lists], axis=0))
+        distinct, places = tf.unique(every)
+        vectors = self._items(distinct, training)
+        sizes = [tf.size(ids.flat_values) for ids in lists]
+        return {
+            encoder.name: ItemSequence(vectors, of_feature, ids.row_splits)
+            for encoder, ids, of_feature in zip(
+                self._of_items, lists, tf.split(places, sizes), strict=True
+            )
+        }
+
+
+class ItemEncoder:
+    """Encodes items by their ids alone, as the candidate tower does by their features.
+
+    It is no layer, so that the query tower, which uses it, does not own the candidate tower.
 
     Args:
-        feature_encoders: See ``Tower``.
-        layers: Widths of the layers; ReLU after all but the last.
-        seed: Of the initial weights.
-        name: See ``Tower``.
-
-    Raises:
-        ValueError: Without an encoder or a layer.
+        tower: The candidate tower.
+        features: The features of the catalogue's items.
+        dimension: d, the length of the tower's vectors.
     """
 
-    def __init__(
-        self,
-        feature_encoders: Sequence[tf.keras.layers.Layer],
-        layers: Sequence[int],
-        seed: int = 0,
-        name: str | None = None,
-    ):
-        super().__init__(feature_encoders, name=name)
-        if not layers:
-            raise ValueError(f"{name} needs at least one layer")
-        self._layers = [
-            tf.keras.layers.Dense(
-                width,
-                activation=None if number == len(layers) - 1 else "relu",
-                kernel_initializer=tf.keras.initializers.GlorotUniform(seed=seed + number),
-                name=f"dense_{number}",
-            )
-            for number, width in enumerate(layers)
-        ]
+    def __init__(self, tower: Tower, features: ItemFeatures, dimension: int):
+        self._tower, self.features, self.dimension = tower, features, dimension
 
-    @classmethod
-    def from_section(
-        cls,
-        section: TowerSection,
-        feature_encoders: Sequence[tf.keras.layers.Layer],
-        seed: int,
-        name: str,
-    ) -> "MlpTower":
-        """See ``Tower.from_section``."""
-        return cls(feature_encoders, section.layers, seed, name)
-
-    def transform(self, x: tf.Tensor) -> tf.Tensor:
-        """See ``Tower.transform``."""
-        for layer in self._layers:
-            x = layer(x)
-        return x
+    def __call__(self, prints: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns float32 [n, d], not normalised, of items by their ids' fingerprints."""
+        return self._tower.of_rows(self.features(prints), training)
 
 
 def build_tables(config: Config) -> dict[str, EmbeddingTable]:
@@ -139,21 +166,27 @@ def build_tables(config: Config) -> dict[str, EmbeddingTable]:
 
 
 def build_tower(
-    section: TowerSection, tables: Mapping[str, EmbeddingTable], seed: int, name: str
+    section: TowerSection,
+    tables: Mapping[str, EmbeddingTable],
+    seed: int,
+    name: str,
+    items: ItemEncoder | None = None,
 ) -> Tower:
     """Returns the tower a configuration describes, on the tables given."""
     made = [
         FEATURE_KINDS.make(feature, tables, seed + 100 + number)
         for number, feature in enumerate(section.features)
     ]
-    return TOWERS.make(section, made, seed, name)
+    return TOWERS.make(section, made, seed, name, items)
 
 
-def _vocabulary(given: str | BuiltVocabulary | None) -> list[str] | int:
-    """Returns the ids of a file, or how many the build will give."""
+def _vocabulary(given: str | Section | None) -> list[str] | int:
+    """Returns the ids of a file, or how many the build or the catalogue will give."""
     if given is None:
         return []
     if isinstance(given, BuiltVocabulary):
         return given.built
+    if isinstance(given, CatalogueVocabulary):
+        return given.rows
     with io.TextIOWrapper(open_input(given), encoding="utf-8") as file:
         return [line.rstrip("\n") for line in file if line.strip()]

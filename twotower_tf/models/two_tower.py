@@ -1,5 +1,6 @@
 """The two-tower retrieval model of Yi et al. (RecSys 2019) as a TFRS model."""
 
+import inspect
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -7,9 +8,12 @@ import tensorflow_recommenders as tfrs
 
 from twotower_tf.config import Config
 from twotower_tf.config.registries import ESTIMATORS, LOSSES, OPTIMIZERS
+from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.frequency.base import FrequencyEstimator
+from twotower_tf.graph.dropout import Dropout
 from twotower_tf.graph.replicas import sum_over_replicas
+from twotower_tf.graph.untracked import Untracked
 from twotower_tf.models.candidates import (
     Candidates,
     RawCandidates,
@@ -17,9 +21,10 @@ from twotower_tf.models.candidates import (
     raw_candidates,
 )
 from twotower_tf.models.embeddings import EmbeddingTable
+from twotower_tf.models.item_features import ItemFeatures
 from twotower_tf.models.losses.batch_loss import BatchLoss
 from twotower_tf.models.losses.in_batch import probability_by_either_route
-from twotower_tf.models.towers import build_tables, build_tower
+from twotower_tf.models.towers import ItemEncoder, Tower, build_tables, build_tower
 
 
 class TwoTowerModel(tfrs.Model):
@@ -58,6 +63,7 @@ class TwoTowerModel(tfrs.Model):
         self.candidate_tower = candidate_tower
         self.estimator = estimator
         self.tables: dict[str, EmbeddingTable] = {}
+        self._item_features = Untracked(None)
         self._loss = loss
         self.mean_loss = tf.keras.metrics.Mean("mean_loss")
         self.distinct_share = tf.keras.metrics.Mean("distinct_share")
@@ -66,18 +72,34 @@ class TwoTowerModel(tfrs.Model):
     def from_config(cls, config: Config) -> "TwoTowerModel":
         """Builds the model a configuration describes, compiled with its optimiser, and built."""
         tables = build_tables(config)
+        candidate = build_tower(config.candidate, tables, config.seed + 3000, "candidate_tower")
+        candidate(blank_features(config, "candidate"))
+        items = _item_encoder(config, candidate)
         model = cls(
-            build_tower(config.query, tables, config.seed + 2000, "query_tower"),
-            build_tower(config.candidate, tables, config.seed + 3000, "candidate_tower"),
+            build_tower(config.query, tables, config.seed + 2000, "query_tower", items),
+            candidate,
             LOSSES.make(config.loss, config.candidate.dimension),
             ESTIMATORS.make(config.estimator, config.seed),
         )
-        for tower in ("query", "candidate"):
-            getattr(model, f"{tower}_tower")(blank_features(config, tower))
+        model.query_tower(blank_features(config, "query"))
         model.tables = tables
+        model._item_features = Untracked(items and items.features)
         model.compile(optimizer=OPTIMIZERS.make(config.optimizer))
+        for layer in model.submodules:
+            if isinstance(layer, Dropout):
+                layer.follow(model.optimizer.iterations)
         model.optimizer.build(model.trainable_variables)
         return model
+
+    @property
+    def item_features(self) -> ItemFeatures | None:
+        """The features of the items that queries may name; None where queries name none."""
+        return self._item_features.value
+
+    def set_catalogue(self, catalogue: Catalogue) -> None:
+        """Takes the features of the items that queries name from a catalogue: of the day."""
+        if self.item_features is not None:
+            self.item_features.set_catalogue(catalogue)
 
     @property
     def batch_loss(self) -> BatchLoss:
@@ -103,11 +125,13 @@ class TwoTowerModel(tfrs.Model):
             )
         raw = raw_candidates(batch, bool(self._loss.needs_negatives))
         probabilities = self._probabilities(raw, training)
-        candidates = of_all_replicas(raw, self.candidate_tower(raw.features), probabilities)
+        candidates = of_all_replicas(
+            raw, _run(self.candidate_tower, raw.features, training), probabilities
+        )
         if self._loss.needs_negatives:
             candidates = self._either_route(candidates, batch["negatives"])
         loss = self._loss(
-            self.query_tower(batch["query"]),
+            _run(self.query_tower, batch["query"], training),
             candidates.embeddings,
             candidates.positives,
             batch["reward"],
@@ -142,6 +166,24 @@ class TwoTowerModel(tfrs.Model):
         self.mean_loss.update_state(tf.math.divide_no_nan(loss, share), sample_weight=own)
         distinct = tf.reduce_sum(tf.cast(whole.counts > 0, tf.float32))
         self.distinct_share.update_state(tf.math.divide_no_nan(distinct, examples), own)
+
+
+def _run(tower: tf.keras.layers.Layer, raw: Mapping, training: bool) -> tf.Tensor:
+    """Returns a tower's vectors; one that is the same in training need not be told."""
+    if "training" in inspect.signature(tower.call).parameters:
+        return tower(raw, training=training)
+    return tower(raw)
+
+
+def _item_encoder(config: Config, candidate: Tower) -> ItemEncoder | None:
+    """Returns what encodes the items that queries name, if features of theirs do."""
+    if not any(getattr(feature, "is_item", False) for feature in config.query.features):
+        return None
+    item_id = config.source.items.columns.item_id
+    of_id = {one.name for one in config.candidate.features if one.column == item_id}
+    ids = [one.name for one in candidate.encoders if one.name in of_id and hasattr(one, "rows_of")]
+    features = ItemFeatures(candidate.encoders, blank_features(config, "candidate"), ids)
+    return ItemEncoder(candidate, features, config.candidate.dimension)
 
 
 def blank_features(config: Config, tower: str) -> dict[str, tf.Tensor]:

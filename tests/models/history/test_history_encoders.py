@@ -25,8 +25,9 @@ def _sequence(histories=HISTORIES, vectors=VECTORS) -> ItemSequence:
 
 
 def _encoder(kind: str):
-    section = HISTORY_ENCODERS.parse({"kind": kind})
-    encoder = HISTORY_ENCODERS.make(section, DIM, LENGTH, seed=3, name="history")
+    has_length = "length" in HISTORY_ENCODERS.sections[kind].model_fields
+    section = HISTORY_ENCODERS.parse({"kind": kind, **({"length": LENGTH} if has_length else {})})
+    encoder = HISTORY_ENCODERS.make(section, DIM, seed=3, name="history")
     encoder(_sequence())
     rng = np.random.default_rng(5)
     for variable in encoder.trainable_variables:

@@ -17,5 +17,8 @@ class AgeEncoder(FeatureEncoder):
         """See ``FeatureEncoder``."""
         return cls(section.name)
 
-    def call(self, raw: RawFeatures) -> tf.Tensor:
-        return tf.math.log1p(raw[self._feature])[:, tf.newaxis]
+    def rows(self, raw: RawFeatures) -> tf.Tensor:
+        return raw[self._feature]
+
+    def embed(self, rows: tf.Tensor) -> tf.Tensor:
+        return tf.math.log1p(rows)[:, tf.newaxis]

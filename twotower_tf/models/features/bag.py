@@ -5,6 +5,7 @@ import tensorflow as tf
 from twotower_tf.graph.ragged import as_ragged
 from twotower_tf.models.embeddings import EmbeddingTable
 from twotower_tf.models.features.encoder import FeatureEncoder, RawFeatures
+from twotower_tf.models.features.items import ItemsEncoder
 
 
 class BagEncoder(FeatureEncoder):
@@ -18,13 +19,20 @@ class BagEncoder(FeatureEncoder):
     @classmethod
     def from_section(cls, section, tables, seed):
         """See ``FeatureEncoder``."""
+        if section.is_item:
+            return ItemsEncoder.from_section(section, tables, seed)
         return cls(section.name, tables[section.table], section.combiner, section.weighted)
 
-    def call(self, raw: RawFeatures) -> tf.Tensor:
+    def rows(self, raw: RawFeatures) -> tuple[tf.RaggedTensor, ...]:
         bags = as_ragged(raw[self._feature])
+        rows = self._table.bags(bags)
         if self._weights is None:
-            return self._table.combine(bags, self._combiner)
+            return (rows,)
         weights = raw[self._weights]
         if not isinstance(weights, tf.RaggedTensor):
             weights = tf.RaggedTensor.from_tensor(weights, lengths=bags.row_lengths())
-        return self._table.combine(bags, self._combiner, weights)
+        return rows, weights
+
+    def embed(self, rows: tuple[tf.RaggedTensor, ...]) -> tf.Tensor:
+        bags, *weights = rows
+        return self._table.combine(bags, self._combiner, *weights)

@@ -69,8 +69,11 @@ class DenseEncoder(FeatureEncoder):
         elif self._normalise == "quantile":
             self.statistics.assign(np.quantile(values, np.linspace(0, 1, _QUANTILES)))
 
-    def call(self, raw: RawFeatures) -> tf.Tensor:
-        x = raw[self._feature]
+    def rows(self, raw: RawFeatures) -> tf.Tensor:
+        return raw[self._feature]
+
+    def embed(self, rows: tf.Tensor) -> tf.Tensor:
+        x = rows
         if self._normalise == "z":
             x = (x - self.statistics[0]) / self.statistics[1]
         elif self._normalise == "quantile":

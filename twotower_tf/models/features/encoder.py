@@ -1,6 +1,7 @@
 """What every kind of feature does: from raw values to vectors, inside the TensorFlow graph."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +18,11 @@ class FeatureEncoder(tf.keras.layers.Layer):
 
     It takes those that its section of the configuration names (``BaseFeature.raw_features``).
     Lists come ragged (from TFRecords) or padded with ``""`` (from serving).
+
+    It does so in two steps: ``rows`` turns what came, mostly text, into numbers that need no
+    weights, ``embed`` turns those into vectors. Of the items that a query names only the ``rows``
+    are kept in the graph (``models.item_features``). A kind that gives ``call`` alone works too,
+    but not as a feature of items that a query encodes (``encode: item``).
 
     Attributes:
         name: The feature's.
@@ -43,6 +49,14 @@ class FeatureEncoder(tf.keras.layers.Layer):
     def adapt(self, values: np.ndarray) -> None:
         """Sets the statistics from a sample of the feature's values, float [n], n >= 1."""
 
+    def rows(self, raw: RawFeatures) -> Any:
+        """Returns what ``embed`` takes: a tensor, dense or ragged, or a nest, [batch, ...]."""
+        raise NotImplementedError(f"features of {type(self).__name__} can't be kept as rows")
+
+    def embed(self, rows: Any) -> tf.Tensor:
+        """Returns float32 [batch, width] of what ``rows`` returned."""
+        raise NotImplementedError
+
     def call(self, raw: RawFeatures) -> tf.Tensor:
         """Returns float32 [batch, width]."""
-        raise NotImplementedError
+        return self.embed(self.rows(raw))

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from twotower_tf.models.embeddings import EmbeddingTable
 from twotower_tf.models.features.encoder import FeatureEncoder, RawFeatures
+from twotower_tf.models.features.items import ItemsEncoder
 
 
 class IdEncoder(FeatureEncoder):
@@ -16,7 +17,16 @@ class IdEncoder(FeatureEncoder):
     @classmethod
     def from_section(cls, section, tables, seed):
         """See ``FeatureEncoder``."""
+        if section.is_item:
+            return ItemsEncoder.from_section(section, tables, seed)
         return cls(section.name, tables[section.table])
 
-    def call(self, raw: RawFeatures) -> tf.Tensor:
-        return self._table(raw[self._feature])
+    def rows(self, raw: RawFeatures) -> tf.Tensor:
+        return self._table.rows(raw[self._feature])
+
+    def rows_of(self, prints: tf.Tensor) -> tf.Tensor:
+        """Returns ``rows`` of ids by their fingerprints, int64 [n]."""
+        return self._table.rows_of(prints)
+
+    def embed(self, rows: tf.Tensor) -> tf.Tensor:
+        return self._table.gather(rows)

@@ -5,48 +5,102 @@ How each is encoded is told in the file of its name in ``models/features``.
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from twotower_tf.config.features import BaseFeature, BuiltVocabulary, TableName
-from twotower_tf.config.registries import FEATURE_KINDS
-from twotower_tf.config.section import Column, NotNegative, Positive, Separator, nearest
+from twotower_tf.config.registries import FEATURE_KINDS, HISTORY_ENCODERS
+from twotower_tf.config.section import Column, NotNegative, Positive, Section, Separator, nearest
 from twotower_tf.examples import value_types
 from twotower_tf.examples.schema import HISTORY, SEARCHES, RawFeature
 
 
-class TableFeature(BaseFeature):
-    """A feature that is looked up in one of ``tables``."""
+def _by_name(value):
+    return {"kind": value} if isinstance(value, str) else value
 
-    table: TableName
-    """Of [tables](#tables)."""
+
+class TableFeature(BaseFeature):
+    """A feature that is looked up in one of ``tables``.
+
+    Attributes:
+        usual_table: The table that it is looked up in if none is named; None: its column's.
+    """
+
+    usual_table: ClassVar[str | None] = None
+
+    table: TableName | None = None
+    """Of [tables](#tables). Without it: ``items`` for the item's id, ``words`` for text, for all
+    else a table of the column's name; one that is not among them is made, with sizes by the
+    data."""
+
+    @property
+    def is_item(self) -> bool:
+        """Whether the feature names items, and the item encoder encodes them."""
+        return False
 
     def check(self, tower, config) -> None:
         """See ``BaseFeature``."""
+        if self.is_item:
+            return
         if self.table not in config.tables:
             known = ", ".join(sorted(config.tables)) or "none"
             hint = nearest(self.table, config.tables)
             raise ValueError(f"table '{self.table}' is not one of tables: {known}{hint}")
 
 
+class ItemFeature(TableFeature):
+    """A feature of ids, which may be those of items."""
+
+    encode: Literal["id", "item"] = "id"
+    """In the query: ``id`` looks ids up in the table. ``item`` is for ids of items: the candidate
+    tower encodes them, by their ids and their features in the catalogue, so that what it learns of
+    an item serves both; the default of ``history`` and ``seed_item_id`` without a ``table``."""
+
+    @property
+    def is_item(self) -> bool:
+        """See ``TableFeature``."""
+        return self.encode == "item"
+
+    @property
+    def history_encoder(self) -> Section:
+        """The section of what makes one vector of the items' vectors."""
+        raise NotImplementedError
+
+    def check(self, tower, config) -> None:
+        """See ``BaseFeature``."""
+        super().check(tower, config)
+        if not self.is_item:
+            return
+        if tower != "query":
+            raise ValueError("encode: item is for features of the query")
+        if self.table is not None:
+            raise ValueError("encode: item takes no table: the candidate tower encodes the items")
+
+
 @FEATURE_KINDS.made_by("twotower_tf.models.features.id:IdEncoder")
-class IdFeature(TableFeature):
+class IdFeature(ItemFeature):
     """One id, its row of the table.
 
     Where it is missing: the id ``""``, which has a row of its own.
 
     ```yaml
     - {name: seed, column: seed_item_id, kind: id, table: items}
+    - {name: seed, column: seed_item_id, kind: id, encode: item}
     ```
     """
 
     kind: Literal["id"]
+
+    @property
+    def history_encoder(self) -> Section:
+        """See ``ItemFeature``: a history of one."""
+        return HISTORY_ENCODERS.parse({"kind": "sum"})
 
     def raw_features(self, of, config) -> list[RawFeature]:
         """See ``BaseFeature``."""
         return [RawFeature(self.name, self.column, of, value_types.Text())]
 
 
-class BagFeature(TableFeature):
+class BagFeature(ItemFeature):
     """Ids of which there may be many: the last ``max_length``, of text by ``separator``.
 
     Attributes:
@@ -80,12 +134,23 @@ class IdBagFeature(BagFeature):
     ```yaml
     - {name: history, kind: id_bag, table: items}
     - {name: genres, kind: id_bag, table: words, separator: "|"}
+    - {name: history, kind: id_bag, encode: item, encoder: recency}
     ```
     """
 
     kind: Literal["id_bag"]
     combiner: Literal["mean", "sum", "sqrtn"] = "mean"
     """Sum of the embeddings, divided by their number (mean) or its root (sqrtn)."""
+    encoder: Annotated[HISTORY_ENCODERS.section, BeforeValidator(_by_name)] = Field(
+        default_factory=dict, validate_default=True
+    )
+    """With ``encode: item``: what makes one vector of the items' vectors. A section, or the name
+    of a kind alone; [model.md](model.md#history-encoders) compares them."""
+
+    @property
+    def history_encoder(self) -> Section:
+        """See ``ItemFeature``."""
+        return self.encoder
 
 
 @FEATURE_KINDS.made_by("twotower_tf.models.features.bag:BagEncoder")
@@ -120,6 +185,8 @@ class WeightedIdBagFeature(BagFeature):
     def check(self, tower, config) -> None:
         """See ``BaseFeature``."""
         super().check(tower, config)
+        if self.is_item:
+            raise ValueError("encode: item takes no weights; use kind: id_bag")
         if self.column == HISTORY and self.owner(tower) == "event":
             raise ValueError("a history has no weights; use kind: id_bag")
 
@@ -163,6 +230,7 @@ class TextFeature(TableFeature):
     """
 
     reads_searches: ClassVar[bool] = True
+    usual_table: ClassVar[str] = "words"
 
     kind: Literal["text"]
     ngrams: Annotated[int, Field(ge=1, le=3)] = 2

@@ -24,13 +24,15 @@ class TextEncoder(FeatureEncoder):
         """See ``FeatureEncoder``."""
         return cls(section.name, tables[section.table], section.ngrams)
 
-    def call(self, raw: RawFeatures) -> tf.Tensor:
+    def rows(self, raw: RawFeatures) -> tf.RaggedTensor:
         texts = raw[self._feature]
         if texts.shape.rank == 1:
-            return self._table.combine(self._grams(texts), "mean")
+            return self._table.bags(self._grams(texts))
         lists = as_ragged(texts)
-        grams = lists.with_values(self._grams(lists.values)).merge_dims(1, 2)
-        return self._table.combine(grams, "mean")
+        return self._table.bags(lists.with_values(self._grams(lists.values)).merge_dims(1, 2))
+
+    def embed(self, rows: tf.RaggedTensor) -> tf.Tensor:
+        return self._table.combine(rows, "mean")
 
     def _grams(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Returns the words and n-grams of texts: [texts] to [texts, (grams)]."""

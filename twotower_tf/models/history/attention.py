@@ -37,9 +37,9 @@ class Attention(tf.keras.layers.Layer):
         self.log_weights = self.add_weight(name="log_weights", shape=(length,), initializer="zeros")
 
     @classmethod
-    def from_section(cls, section, dim: int, length: int, seed: int, name: str) -> "Attention":
+    def from_section(cls, section, dim: int, seed: int, name: str) -> "Attention":
         """Builds the encoder; see `recency.Recency.from_section`."""
-        return cls(section.hidden, length, seed, name)
+        return cls(section.hidden, section.length, seed, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
         """Returns float32 [batch, d]."""

@@ -25,9 +25,9 @@ class Gru(tf.keras.layers.Layer):
         )
 
     @classmethod
-    def from_section(cls, section, dim: int, length: int, seed: int, name: str) -> "Gru":
+    def from_section(cls, section, dim: int, seed: int, name: str) -> "Gru":
         """Builds the encoder; see `recency.Recency.from_section`."""
-        return cls(dim, length, seed, name)
+        return cls(dim, section.length, seed, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
         """Returns float32 [batch, d]."""

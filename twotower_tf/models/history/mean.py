@@ -17,7 +17,7 @@ class Mean(tf.keras.layers.Layer):
     _combine = staticmethod(tf.sparse.segment_mean)
 
     @classmethod
-    def from_section(cls, section, dim: int, length: int, seed: int, name: str) -> "Mean":
+    def from_section(cls, section, dim: int, seed: int, name: str) -> "Mean":
         """Builds the encoder; see `recency.Recency.from_section`."""
         return cls(name=name)
 

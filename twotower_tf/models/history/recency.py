@@ -25,17 +25,16 @@ class Recency(tf.keras.layers.Layer):
         self.log_weights = self.add_weight(name="log_weights", shape=(length,), initializer="zeros")
 
     @classmethod
-    def from_section(cls, section, dim: int, length: int, seed: int, name: str) -> "Recency":
+    def from_section(cls, section, dim: int, seed: int, name: str) -> "Recency":
         """Builds the encoder.
 
         Args:
             section: Of the encoder's kind.
             dim: d, the length of an item's vector.
-            length: The most items a history holds.
             seed: Of initial values.
             name: Of the layer.
         """
-        return cls(length, name)
+        return cls(section.length, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
         """Returns float32 [batch, d]."""

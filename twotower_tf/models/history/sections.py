@@ -30,6 +30,8 @@ class RecencyHistory(Section):
     """
 
     kind: Literal["recency"]
+    length: Positive = 50
+    """So many places from the end have a weight of their own, all before them share one."""
 
 
 @HISTORY_ENCODERS.made_by("twotower_tf.models.history.attention:Attention")
@@ -40,6 +42,8 @@ class AttentionHistory(Section):
     """
 
     kind: Literal["attention"]
+    length: Positive = 50
+    """So many places from the end have a weight of their own, all before them share one."""
     hidden: Positive = 64
     """Width of the layer that scores an item."""
 
@@ -52,6 +56,8 @@ class GruHistory(Section):
     """
 
     kind: Literal["gru"]
+    length: Positive = 50
+    """It reads the newest so many items."""
 
 
 @HISTORY_ENCODERS.made_by("twotower_tf.models.history.transformer:Transformer")
@@ -62,6 +68,8 @@ class TransformerHistory(Section):
     """
 
     kind: Literal["transformer"]
+    length: Positive = 50
+    """It reads the newest so many items."""
     blocks: Positive = 1
     """How many blocks, each of attention and a dense layer."""
     heads: Positive = 1

@@ -53,9 +53,9 @@ class Transformer(tf.keras.layers.Layer):
         ]
 
     @classmethod
-    def from_section(cls, section, dim: int, length: int, seed: int, name: str) -> "Transformer":
+    def from_section(cls, section, dim: int, seed: int, name: str) -> "Transformer":
         """Builds the encoder; see `recency.Recency.from_section`."""
-        return cls(dim, length, section.blocks, section.heads, section.dropout, seed, name)
+        return cls(dim, section.length, section.blocks, section.heads, section.dropout, seed, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
         """Returns float32 [batch, d]."""
