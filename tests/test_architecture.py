@@ -236,6 +236,12 @@ def test_the_light_modules_and_every_pipeline_import_without_the_heavy_libraries
         "    importlib.import_module(module)\n"
         f"    loaded = [name for name in {HEAVY} if name in sys.modules]\n"
         "    if loaded: sys.exit(f'importing {module} loads {loaded}')\n"
+        "from twotower_tf.config.reference import reference\n"
+        "from twotower_tf.config_loader import load_config\n"
+        # The one reads a configuration, the other asks every registry for its sections.
+        "load_config('configs/demo.yaml'), reference()\n"
+        f"loaded = [name for name in {HEAVY} if name in sys.modules]\n"
+        "if loaded: sys.exit(f'reading a configuration loads {loaded}')\n"
     )
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
