@@ -123,6 +123,20 @@ class TwoTowerModel(tfrs.Model):
         self._measure(loss, candidates)
         return loss
 
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, batch: Mapping) -> dict[str, tf.Tensor]:
+        """Trains on a batch, see Keras; returns its metrics.
+
+        AutoGraph leaves alone what it calls: no loss, layer or optimiser needs its Python code
+        rewritten, which takes longer than a small day's training.
+        """
+        return super().train_step(batch)
+
+    @tf.autograph.experimental.do_not_convert
+    def test_step(self, batch: Mapping) -> dict[str, tf.Tensor]:
+        """Evaluates the loss of a batch, see Keras; as ``train_step`` without AutoGraph."""
+        return super().test_step(batch)
+
     def _probabilities(self, raw: RawCandidates, training: bool) -> tf.Tensor | None:
         if self.estimator is None:
             return None
