@@ -86,6 +86,9 @@ class TwoTowerModel(tfrs.Model):
             getattr(model, f"{tower}_tower")(blank_features(config, tower))
         model.tables = tables
         model.compile(optimizer=_build_optimizer(config))
+        # Nor does Keras' own loop around the step need AutoGraph, as long as it is of one step.
+        loop = model.make_train_function().python_function
+        model.train_function = tf.function(loop, reduce_retracing=True, autograph=False)
         model.optimizer.build(model.trainable_variables)
         return model
 

@@ -52,6 +52,7 @@ class Trainer:
         """The days the model was trained on, oldest first."""
         return list(self._checkpoints.days_trained)
 
+    @tf.autograph.experimental.do_not_convert
     def train_day(self, day: datetime.date) -> dict:
         """Trains on a day's examples, once, and saves the checkpoint.
 
