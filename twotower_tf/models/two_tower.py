@@ -88,7 +88,8 @@ class TwoTowerModel(tfrs.Model):
         model.compile(optimizer=_build_optimizer(config))
         # Nor does Keras' own loop around the step need AutoGraph, as long as it is of one step.
         loop = model.make_train_function().python_function
-        model.train_function = tf.function(loop, reduce_retracing=True, autograph=False)
+        model.train_tf_function = tf.function(loop, reduce_retracing=True, autograph=False)
+        model.train_function = model.train_tf_function
         model.optimizer.build(model.trainable_variables)
         return model
 

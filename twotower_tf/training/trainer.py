@@ -16,6 +16,7 @@ from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.models.inference import as_tensors
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.progress import progress
+from twotower_tf.training.batch_counts import BatchCounts
 from twotower_tf.training.callbacks import ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
 from twotower_tf.training.uniform_negatives import with_uniform_negatives
@@ -46,6 +47,7 @@ class Trainer:
         )
         self.last_day = self._checkpoints.restore(at_or_before)
         self._scalars: WriteScalars | None = None
+        self._counted: tuple[datetime.date, BatchCounts] | None = None
 
     @property
     def days_trained(self) -> list[datetime.date]:
@@ -89,6 +91,20 @@ class Trainer:
         self.last_day = day
         return metrics
 
+    def batch_probabilities(self, day: datetime.date) -> dict[str, float]:
+        """Returns in which share of a day's batches each item is, in (0, 1], as counted.
+
+        Of the last day trained here that was counted in passing; of others it is counted now.
+        """
+        if self._counted is None or self._counted[0] != day:
+            counts = BatchCounts()
+            partition = self._workdir.partition("examples", day)
+            batches = self._reader.read(partition, "train", self._config.training.batch_size)
+            for batch in batches:
+                counts.add(batch["item_id"].numpy())
+            self._counted = (day, counts)
+        return self._counted[1].probabilities()
+
     def _freeze_statistics(self, day: datetime.date) -> None:
         """Sets what the model takes from the examples as a whole: before its first step only.
 
@@ -124,6 +140,9 @@ class Trainer:
 
     def _batches(self, partition: storage.Partition, day: datetime.date) -> tf.data.Dataset:
         batches = self._reader.read(partition, "train", self._config.training.batch_size)
+        counts = BatchCounts()
+        self._counted = (day, counts)
+        batches = counts.counting(batches)
         if self._config.loss.kind != "mixed_softmax":
             return batches
         catalogue = load_catalogue(self._workdir, self._config, day)

@@ -96,12 +96,25 @@ def load_catalogue(workdir: Workdir, config: Config, day: datetime.date) -> Cata
     """
     partition = latest_catalogue(workdir, day)
     rows = read_columns(partition, ["item_id", "published_at", *_stored_columns(config)])
-    current = last_of_each_id(rows["item_id"]) & published_by(rows["published_at"], day)
-    if not current.any():
-        raise JobError(
-            f"the catalogue of {day} has no item published by then: there is nothing to recommend"
-        )
-    return _catalogue(rows.filter(pa.array(current)), config)
+    current = _current(rows, day)
+    if not len(current):
+        raise nothing_published(day)
+    return _catalogue(rows.take(pa.array(current)), config)
+
+
+def current_rows(partition: Partition, day: datetime.date) -> np.ndarray:
+    """Returns the positions, int64, of a catalogue's items that are published by the end of a day.
+
+    Of several rows with the same id the last one holds.
+    """
+    return _current(read_columns(partition, ["item_id", "published_at"]), day)
+
+
+def nothing_published(day: datetime.date) -> JobError:
+    """Returns the error for a catalogue none of whose items is published by the end of a day."""
+    return JobError(
+        f"the catalogue of {day} has no item published by then: there is nothing to recommend"
+    )
 
 
 def read_catalogue(partition: Partition, config: Config) -> Catalogue:
@@ -171,6 +184,11 @@ def load_titles(partition: Partition) -> dict[str, str]:
     rows = read_columns(partition, ["item_id", "title"])
     ids, titles = rows["item_id"].to_pylist(), rows["title"].to_pylist()
     return {item_id: title for item_id, title in zip(ids, titles, strict=True) if title}
+
+
+def _current(rows: pa.Table, day: datetime.date) -> np.ndarray:
+    current = last_of_each_id(rows["item_id"]) & published_by(rows["published_at"], day)
+    return np.flatnonzero(current)
 
 
 def _stored(raw: RawFeature) -> str:
