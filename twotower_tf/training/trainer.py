@@ -13,7 +13,6 @@ from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples import statistics
 from twotower_tf.examples.items.catalogue_reader import load_catalogue
 from twotower_tf.examples.reader import ExampleReader
-from twotower_tf.models.inference import as_tensors
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.progress import progress
 from twotower_tf.training.batch_counts import BatchCounts
@@ -148,8 +147,7 @@ class Trainer:
         catalogue = load_catalogue(self._workdir, self._config, day)
         return with_uniform_negatives(
             batches,
-            as_tensors(catalogue),
-            tf.constant(catalogue.item_ids),
+            catalogue,
             self._config.loss.negatives,
             self._config.seed,
             first_step=int(self.model.optimizer.iterations),

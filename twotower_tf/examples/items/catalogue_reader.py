@@ -50,12 +50,15 @@ class Catalogue:
 
     Attributes:
         item_ids: [N] objects (str), each once.
-        features: The candidate tower's raw features by name: [N] objects (str) or float32, or
-            ``Lists`` of N.
+        features: The candidate tower's raw features by name, as they are served: [N] objects (str)
+            or float32, or ``Lists`` of N. Of an age it is the serving value, the same for all.
+        since: When each item's age began, by the name of the age: float64 [N], Unix seconds, NaN
+            where it is not known, and the age always its serving value.
     """
 
     item_ids: np.ndarray
     features: dict[str, np.ndarray | Lists]
+    since: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -66,7 +69,8 @@ class Catalogue:
             name: values.take(rows) if isinstance(values, Lists) else values[rows]
             for name, values in self.features.items()
         }
-        return Catalogue(self.item_ids[rows], features)
+        since = {name: times[rows] for name, times in self.since.items()}
+        return Catalogue(self.item_ids[rows], features, since)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +200,7 @@ def _stored(raw: RawFeature) -> str:
 
 
 def _stored_columns(config: Config) -> list[str]:
-    return [_stored(raw) for raw in raw_features(config, "candidate") if raw.since is None]
+    return [_stored(raw) for raw in raw_features(config, "candidate")]
 
 
 def _paths(partition: Partition) -> list[str]:
@@ -207,6 +211,11 @@ def _catalogue(rows: pa.Table, config: Config) -> Catalogue:
     return Catalogue(
         item_ids=_values(rows["item_id"]),
         features={raw.name: _feature(rows, raw) for raw in raw_features(config, "candidate")},
+        since={
+            raw.name: pc.fill_null(rows[_stored(raw)].cast(pa.float64()), np.nan).to_numpy()
+            for raw in raw_features(config, "candidate")
+            if raw.since is not None
+        },
     )
 
 
