@@ -16,7 +16,7 @@ from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.progress import progress
 from twotower_tf.training.batch_counts import BatchCounts
-from twotower_tf.training.callbacks import ShowProgress, WriteScalars, sketch_health
+from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
 from twotower_tf.training.uniform_negatives import with_uniform_negatives
 
@@ -75,10 +75,11 @@ class Trainer:
         partition = self._workdir.partition("examples", day)
         examples = partition.manifest()["counts"]["examples"]
         start = time.monotonic()
+        speed = None
         if examples:
             self._freeze_statistics(day)
-            self._fit(partition, day, examples)
-        metrics = self._measure(examples, time.monotonic() - start)
+            speed = self._fit(partition, day, examples)
+        metrics = self._measure(examples, time.monotonic() - start, speed)
         if examples and not math.isfinite(metrics["loss"]):
             raise JobError(
                 f"the loss of {day} is {metrics['loss']}: the day was not trained; "
@@ -121,10 +122,12 @@ class Trainer:
         for name, size in statistics.built_vocabularies(config).items():
             self.model.tables[name].set_vocabulary(window.vocabulary(name, size))
 
-    def _fit(self, partition: storage.Partition, day: datetime.date, examples: int) -> None:
+    def _fit(self, partition: storage.Partition, day: datetime.date, examples: int) -> float | None:
+        """Trains on a day; returns the examples a second after the first step, if there are any."""
         batch_size = self._config.training.batch_size
+        speed = MeasureSpeed(batch_size, examples)
         with progress(f"training on {day}", examples, "examples") as shown:
-            callbacks = [ShowProgress(shown, batch_size, examples)]
+            callbacks = [ShowProgress(shown, batch_size, examples), speed]
             if self._config.training.tensorboard:
                 if self._scalars is None:
                     folder = storage.for_tensorflow(self._workdir.path("tensorboard"))
@@ -136,6 +139,7 @@ class Trainer:
                 verbose=0,
                 callbacks=callbacks,
             )
+        return speed.examples_per_second
 
     def _batches(self, partition: storage.Partition, day: datetime.date) -> tf.data.Dataset:
         batches = self._reader.read(partition, "train", self._config.training.batch_size)
@@ -153,7 +157,7 @@ class Trainer:
             first_step=int(self.model.optimizer.iterations),
         )
 
-    def _measure(self, examples: int, seconds: float) -> dict:
+    def _measure(self, examples: int, seconds: float, speed: float | None) -> dict:
         metrics = {
             "examples": examples,
             "batches": -(-examples // self._config.training.batch_size),
@@ -161,7 +165,7 @@ class Trainer:
             "temperature": self._config.loss.temperature,
             "last_step": int(self.model.optimizer.iterations),
             "seconds": seconds,
-            "examples_per_second": examples / seconds if examples else None,
+            "examples_per_second": speed,
         }
         health = sketch_health(self.model)
         distinct_share = health.pop("distinct_share")
