@@ -27,11 +27,11 @@ def _job(values, _) -> None:
     for day, metrics in trained:
         if metrics["examples"]:
             logging.info(
-                "%s: %s examples, loss %.4f, %s examples/s",
+                "%s: %s examples, loss %.4f, %.1f s",
                 day,
                 f"{metrics['examples']:,}",
                 metrics["loss"],
-                f"{metrics['examples_per_second']:,.0f}",
+                metrics["seconds"],
             )
         else:
             logging.info("%s: no examples", day)

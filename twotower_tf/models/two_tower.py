@@ -76,6 +76,10 @@ class TwoTowerModel(tfrs.Model):
             getattr(model, f"{tower}_tower")(blank_features(config, tower))
         model.tables = tables
         model.compile(optimizer=OPTIMIZERS.make(config.optimizer))
+        # Nor does Keras' own loop around the step need AutoGraph, as long as it is of one step.
+        loop = model.make_train_function().python_function
+        model.train_tf_function = tf.function(loop, reduce_retracing=True, autograph=False)
+        model.train_function = model.train_tf_function
         model.optimizer.build(model.trainable_variables)
         return model
 
@@ -117,6 +121,20 @@ class TwoTowerModel(tfrs.Model):
         )
         self._measure(loss, candidates)
         return loss
+
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, batch: Mapping) -> dict[str, tf.Tensor]:
+        """Trains on a batch, see Keras; returns its metrics.
+
+        AutoGraph leaves alone what it calls: no loss, layer or optimiser needs its Python code
+        rewritten, which takes longer than a small day's training.
+        """
+        return super().train_step(batch)
+
+    @tf.autograph.experimental.do_not_convert
+    def test_step(self, batch: Mapping) -> dict[str, tf.Tensor]:
+        """Evaluates the loss of a batch, see Keras; as ``train_step`` without AutoGraph."""
+        return super().test_step(batch)
 
     def _probabilities(self, raw: RawCandidates, training: bool) -> tf.Tensor | None:
         if self.estimator is None:

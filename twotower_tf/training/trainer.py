@@ -13,10 +13,10 @@ from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples import statistics
 from twotower_tf.examples.items.catalogue_reader import load_catalogue
 from twotower_tf.examples.reader import ExampleReader
-from twotower_tf.models.inference import as_tensors
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.progress import progress
-from twotower_tf.training.callbacks import ShowProgress, WriteScalars, sketch_health
+from twotower_tf.training.batch_counts import BatchCounts
+from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
 from twotower_tf.training.uniform_negatives import with_uniform_negatives
 
@@ -46,12 +46,14 @@ class Trainer:
         )
         self.last_day = self._checkpoints.restore(at_or_before)
         self._scalars: WriteScalars | None = None
+        self._counted: tuple[datetime.date, BatchCounts] | None = None
 
     @property
     def days_trained(self) -> list[datetime.date]:
         """The days the model was trained on, oldest first."""
         return list(self._checkpoints.days_trained)
 
+    @tf.autograph.experimental.do_not_convert
     def train_day(self, day: datetime.date) -> dict:
         """Trains on a day's examples, once, and saves the checkpoint.
 
@@ -73,10 +75,11 @@ class Trainer:
         partition = self._workdir.partition("examples", day)
         examples = partition.manifest()["counts"]["examples"]
         start = time.monotonic()
+        speed = None
         if examples:
             self._freeze_statistics(day)
-            self._fit(partition, day, examples)
-        metrics = self._measure(examples, time.monotonic() - start)
+            speed = self._fit(partition, day, examples)
+        metrics = self._measure(examples, time.monotonic() - start, speed)
         if examples and not math.isfinite(metrics["loss"]):
             raise JobError(
                 f"the loss of {day} is {metrics['loss']}: the day was not trained; "
@@ -87,6 +90,20 @@ class Trainer:
         self._checkpoints.save(day, metrics["last_step"])
         self.last_day = day
         return metrics
+
+    def batch_probabilities(self, day: datetime.date) -> dict[str, float]:
+        """Returns in which share of a day's batches each item is, in (0, 1], as counted.
+
+        Of the last day trained here that was counted in passing; of others it is counted now.
+        """
+        if self._counted is None or self._counted[0] != day:
+            counts = BatchCounts()
+            partition = self._workdir.partition("examples", day)
+            batches = self._reader.read(partition, "train", self._config.training.batch_size)
+            for batch in batches:
+                counts.add(batch["item_id"].numpy())
+            self._counted = (day, counts)
+        return self._counted[1].probabilities()
 
     def _freeze_statistics(self, day: datetime.date) -> None:
         """Sets what the model takes from the examples as a whole: before its first step only.
@@ -105,10 +122,12 @@ class Trainer:
         for name, size in statistics.built_vocabularies(config).items():
             self.model.tables[name].set_vocabulary(window.vocabulary(name, size))
 
-    def _fit(self, partition: storage.Partition, day: datetime.date, examples: int) -> None:
+    def _fit(self, partition: storage.Partition, day: datetime.date, examples: int) -> float | None:
+        """Trains on a day; returns the examples a second after the first step, if there are any."""
         batch_size = self._config.training.batch_size
+        speed = MeasureSpeed(batch_size, examples)
         with progress(f"training on {day}", examples, "examples") as shown:
-            callbacks = [ShowProgress(shown, batch_size, examples)]
+            callbacks = [ShowProgress(shown, batch_size, examples), speed]
             if self._config.training.tensorboard:
                 if self._scalars is None:
                     folder = storage.for_tensorflow(self._workdir.path("tensorboard"))
@@ -120,23 +139,26 @@ class Trainer:
                 verbose=0,
                 callbacks=callbacks,
             )
+        return speed.examples_per_second
 
     def _batches(self, partition: storage.Partition, day: datetime.date) -> tf.data.Dataset:
         batches = self._reader.read(partition, "train", self._config.training.batch_size)
+        counts = BatchCounts()
+        self._counted = (day, counts)
+        batches = counts.counting(batches)
         negatives = self.model.batch_loss.needs_negatives
         if not negatives:
             return batches
         catalogue = load_catalogue(self._workdir, self._config, day)
         return with_uniform_negatives(
             batches,
-            as_tensors(catalogue),
-            tf.constant(catalogue.item_ids),
+            catalogue,
             negatives,
             self._config.seed,
             first_step=int(self.model.optimizer.iterations),
         )
 
-    def _measure(self, examples: int, seconds: float) -> dict:
+    def _measure(self, examples: int, seconds: float, speed: float | None) -> dict:
         metrics = {
             "examples": examples,
             "batches": -(-examples // self._config.training.batch_size),
@@ -144,7 +166,7 @@ class Trainer:
             "temperature": self.model.batch_loss.temperature,
             "last_step": int(self.model.optimizer.iterations),
             "seconds": seconds,
-            "examples_per_second": examples / seconds if examples else None,
+            "examples_per_second": speed,
         }
         health = sketch_health(self.model)
         distinct_share = health.pop("distinct_share")
