@@ -73,10 +73,9 @@ def command_of(name: str, source: pathlib.Path, out: pathlib.Path, flags) -> lis
     if name != "ours":
         module = [sys.executable, "-m", "benchmarks.build_examples", f"--worker={name}"]
         return [*module, f"--source={source}", f"--folder={out}", f"--shards={flags.shards}"]
-    form = "parquet" if flags.format == "parquet" else "jsonl"
     overrides = {
         "examples.shards": flags.shards,
-        "source.events.path": f"events/dt={{date}}/*.{form}",
+        "source.events.path": f"events/dt={{date}}/*.{flags.format}",
     }
     module = [sys.executable, "-m", "pipelines.build_examples", "--config=configs/youtube.yaml"]
     given = [f"--set={key}={value}" for key, value in overrides.items()]
@@ -195,7 +194,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--events", type=int, default=500_000, help="events of the day")
-    parser.add_argument("--format", choices=["parquet", "jsonl"], default="parquet")
+    parser.add_argument("--format", choices=["parquet", "jsonl", "csv"], default="parquet")
     parser.add_argument("--shards", type=int, default=8, help="shards of a split")
     parser.add_argument("--rounds", type=int, default=3, help="times each contender runs")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))

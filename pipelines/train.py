@@ -17,21 +17,22 @@ def _job(values, _) -> None:
     if values.wait == bool(values.date or values.start or values.end):
         raise InputError("give either the days (--date, or --start and --end) or --wait")
     days = None if values.wait else command.days_of(values)
+    from twotower_tf.evaluation.protocol import recall_of
     from twotower_tf.training.sequence import follow_days, train_days
 
     workdir = command.open_workdir(values, config)
     if days is None:
-        trained = follow_days(config, workdir, values.poll_seconds)
+        trained = follow_days(config, workdir, values.poll_seconds, recall_of)
     else:
-        trained = train_days(config, workdir, days)
+        trained = train_days(config, workdir, days, recall_of)
     for day, metrics in trained:
         if metrics["examples"]:
             logging.info(
-                "%s: %s examples, loss %.4f, %s examples/s",
+                "%s: %s examples, loss %.4f, %.1f s",
                 day,
                 f"{metrics['examples']:,}",
                 metrics["loss"],
-                f"{metrics['examples_per_second']:,.0f}",
+                metrics["seconds"],
             )
         else:
             logging.info("%s: no examples", day)

@@ -40,7 +40,8 @@ class Disk:
     def _move(self, move, old, new) -> None:
         if os.path.isdir(old) and not str(new).endswith(".outgoing"):
             self.named.append(str(new))
-            self.lost += [path for path in below(old) if self.may_lose(path)]
+            below = [old, *pathlib.Path(old).rglob("*")]
+            self.lost += [str(path) for path in below if self.may_lose(path)]
         elif ".json" in str(new) and self.may_lose(old):
             self.lost.append(str(new))
         move(old, new)
@@ -56,8 +57,3 @@ def _content(found: os.stat_result) -> tuple:
     """Returns what changes when a file is written, or when a name in a folder comes or goes."""
     size = None if stat.S_ISDIR(found.st_mode) else found.st_size
     return size, found.st_mtime_ns
-
-
-def below(folder) -> list[str]:
-    """Returns a folder and all that is below it."""
-    return [str(folder), *map(str, pathlib.Path(folder).rglob("*"))]

@@ -29,8 +29,8 @@ LAYERS = [
     "frequency",
     "models",
     "training",
-    "evaluation",
     "indexing",
+    "evaluation",
     "serving",
     "releases",
     "daily",
@@ -54,6 +54,7 @@ FLOORS = {
         "build_progress",
         "plan",
         "reading",
+        "counts",
         "statistics",
         "statistics_sources",
         "shards",
@@ -73,7 +74,7 @@ FLOORS = {
         "tower_sections",
         "two_tower",
     ],
-    "indexing": ["candidates", "kinds"],
+    "indexing": ["candidates", "ranking", "kinds"],
     "serving": [
         "serving_description",
         "asking",
@@ -91,6 +92,7 @@ FLOORS = {
         "gates",
         "model_card",
         "releases",
+        "release_day",
         "release_changes",
         "refresh",
         "recommendation",
@@ -239,6 +241,12 @@ def test_the_light_modules_and_every_pipeline_import_without_the_heavy_libraries
         "    importlib.import_module(module)\n"
         f"    loaded = [name for name in {HEAVY} if name in sys.modules]\n"
         "    if loaded: sys.exit(f'importing {module} loads {loaded}')\n"
+        "from twotower_tf.config.reference import reference\n"
+        "from twotower_tf.config_loader import load_config\n"
+        # The one reads a configuration, the other asks every registry for its sections.
+        "load_config('configs/demo.yaml'), reference()\n"
+        f"loaded = [name for name in {HEAVY} if name in sys.modules]\n"
+        "if loaded: sys.exit(f'reading a configuration loads {loaded}')\n"
     )
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

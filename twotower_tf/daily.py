@@ -7,21 +7,15 @@ through them in order, and the release is of the last one, for it would replace 
 
 import dataclasses
 import datetime
-import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from absl import logging
 
 from twotower_tf import storage
 from twotower_tf.config import Config
-from twotower_tf.config_loader import model_fingerprint
-from twotower_tf.errors import InputError, JobError
+from twotower_tf.errors import InputError
 from twotower_tf.storage import Workdir
-
-if TYPE_CHECKING:
-    from twotower_tf.releases.gates import Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +55,10 @@ def run_days(
         logging.info("nothing to do: %s is done", last)
         return _outcome(workdir, last, [])
     build_examples(config, workdir, source, days, beam_args)
-    session = _Session(config, workdir)
+    session = _Session(config, workdir, beam_args)
     trained = session.train_and_evaluate(days)
     if session.trainer.last_day == last:
-        session.release(last, beam_args)
+        session.release(last)
     return _outcome(workdir, last, trained)
 
 
@@ -97,117 +91,82 @@ def release_day(
         InputError: If the newest checkpoint up to the day is not the day's own.
         JobError: If a gate held the release back; says which and why.
     """
-    session = _Session(config, workdir, day)
+    session = _Session(config, workdir, beam_args, day)
     if session.trainer.last_day != day:
         raise InputError(
             f"there is no checkpoint of {day}: "
             f"the newest up to it is of {session.trainer.last_day}; train on {day} first"
         )
     session.train_and_evaluate([day])
-    session.release(day, beam_args)
+    session.release(day)
     return _outcome(workdir, day, [])
 
 
 class _Session:
     """One start of TensorFlow: the model, its trainer and its evaluator."""
 
-    def __init__(self, config: Config, workdir: Workdir, at_or_before: datetime.date | None = None):
+    def __init__(
+        self,
+        config: Config,
+        workdir: Workdir,
+        beam_args: Sequence[str],
+        at_or_before: datetime.date | None = None,
+    ):
         from twotower_tf.evaluation.protocol import Evaluator
+        from twotower_tf.examples.counts import Counts
+        from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
         from twotower_tf.training.trainer import Trainer
 
         self._config = config
         self._workdir = workdir
         self._clear_away()
         self.trainer = Trainer(config, workdir, at_or_before)
-        self._evaluator = Evaluator(config, workdir, self.trainer.model)
+        model = self.trainer.model
+        # Evaluation and index share these: each file is read, and each item embedded, once.
+        self._counts = Counts(workdir)
+        sized = self.trainer.config
+        self._embedder = CatalogueEmbedder(sized, workdir, model, beam_args)
+        self._evaluator = Evaluator(sized, workdir, model, self._counts, self._embedder)
 
     def train_and_evaluate(self, days: Sequence[datetime.date]) -> list[datetime.date]:
-        from twotower_tf.training.sequence import days_left
+        from twotower_tf.training.sequence import train_together, trainings
 
-        left = days_left(self.trainer, days)
+        left = trainings(self._config, self._workdir, self.trainer, days)
         last = self.trainer.last_day
-        if last is not None and not self._is_evaluated(last):
+        if last is not None and not self._evaluated_at(last):
             # A run that died between the checkpoint of this day and its evaluation.
             self._evaluate_after(last)
         start = time.monotonic()
-        for number, day in enumerate(left, start=1):
+        for number, together in enumerate(left, start=1):
+            day = together[-1]
             self._evaluate_before(day)
-            self.trainer.train_day(day)
+            train_together(self.trainer, together, self._evaluator.mean_recall)
             self._evaluate_after(day)
             if len(left) > 1:
                 seconds = time.monotonic() - start
                 to_go = seconds / number * (len(left) - number)
                 logging.info("%s done, %d of %d days, %.0f s left", day, number, len(left), to_go)
-        return left
+        return [day for together in left for day in together]
 
-    def release(self, day: datetime.date, beam_args: Sequence[str]) -> None:
-        """Builds the index of a day; publishes it if every gate lets it through.
+    def release(self, day: datetime.date) -> None:
+        """Releases the day that the model was last trained on.
 
         Raises:
-            JobError: If a gate held it back.
+            JobError: If a gate held it back; says which and why.
         """
-        from twotower_tf.evaluation.report import write_report
-        from twotower_tf.releases.build import build_index
-        from twotower_tf.releases.gates import check_gates
-        from twotower_tf.releases.model_card import write_model_card
-        from twotower_tf.releases.releases import publish
+        from twotower_tf.releases.release_day import Candidate, recall_at, release
 
-        queries = self._evaluator.embed_held_out(day)[: self._config.index.recall_queries]
-        built = build_index(
-            self._config, self._workdir, self.trainer.model, day, queries, beam_args
+        if recall_at(self._config) not in self._evaluated_at(day):
+            # It was evaluated by a configuration with another ``evaluation.at``.
+            self._evaluate_after(day)
+        candidate = Candidate(
+            self.trainer.model,
+            self.trainer.days_trained,
+            self._evaluator.embed_held_out(day),
+            self._counts,
+            self._embedder,
         )
-        storage.write_json(self._workdir.metrics_path("build_index", day), built.metrics)
-        measured = self._measured(day, built.metrics)
-        gates = check_gates(self._config.gates, measured)
-        held = [gate for gate in gates if not gate.passed]
-        record = {
-            "day": day.isoformat(),
-            "status": "held" if held else "released",
-            "gates": [dataclasses.asdict(gate) for gate in gates],
-            "release": None,
-        }
-        if not held:
-            metadata = {
-                "configuration": model_fingerprint(self._config),
-                "days_trained": [one.isoformat() for one in self.trainer.days_trained],
-                "gates": record["gates"],
-                "metrics": dataclasses.asdict(measured) | {"index": built.metrics},
-            }
-
-            def save(folder: str) -> None:
-                built.save(folder)
-                write_model_card(folder, self._config, metadata)
-
-            published = publish(self._workdir, self._config.name, day, save, metadata)
-            record["release"] = os.path.relpath(published.path, self._workdir.root)
-        self._record(day, record)
-        record["report"] = os.path.relpath(write_report(self._workdir, day), self._workdir.root)
-        self._record(day, record)
-        if held:
-            reasons = "; ".join(gate.message for gate in held)
-            raise JobError(f"the release of {day} was held back by a gate: {reasons}")
-
-    def _measured(self, day: datetime.date, index: dict) -> "Measured":
-        from twotower_tf.releases.gates import Measured
-        from twotower_tf.releases.releases import current
-
-        trained = storage.read_json(self._workdir.metrics_path("train", day))
-        evaluated = storage.read_json(self._workdir.metrics_path("evaluate", day))
-        last = current(self._workdir, self._config.name)
-        k = self._config.gates.recall_at or self._config.evaluation.at[-1]
-        comparable = last is not None and last.metadata["metrics"]["recall_at"] == k
-        return Measured(
-            examples=trained["examples"],
-            loss=trained["loss"],
-            recall_at=k,
-            recall=evaluated["after"]["methods"]["model"]["recall"][str(k)],
-            last_recall=last.metadata["metrics"]["recall"] if comparable else None,
-            index_recall=index["index_recall"],
-            coverage=index["coverage"],
-        )
-
-    def _record(self, day: datetime.date, record: dict) -> None:
-        storage.write_json(self._workdir.metrics_path("run_daily", day), record)
+        release(self._config, self._workdir, day, candidate)
 
     def _clear_away(self) -> None:
         """Removes what killed runs were writing of metrics and reports."""
@@ -215,9 +174,12 @@ class _Session:
             storage.remove_temporary(self._workdir.path("metrics", job))
         storage.remove_temporary(self._workdir.path("reports"))
 
-    def _is_evaluated(self, day: datetime.date) -> bool:
-        record = storage.read_json(self._workdir.metrics_path("evaluate", day))
-        return record is not None and record.get("after") is not None
+    def _evaluated_at(self, day: datetime.date) -> list[int]:
+        """Returns the K at which a day was evaluated after training on it, none if it was not."""
+        record = storage.read_json(self._workdir.metrics_path("evaluate", day)) or {}
+        if record.get("after") is None:
+            return []
+        return [int(k) for k in record["after"]["methods"]["model"]["recall"]]
 
     def _evaluate_before(self, day: datetime.date) -> None:
         if self.trainer.last_day is not None:
@@ -225,9 +187,10 @@ class _Session:
             self._record_evaluation(day, {"before": self._evaluator.evaluate(day, yesterday)})
 
     def _evaluate_after(self, day: datetime.date) -> None:
+        counted = self.trainer.batch_probabilities(day)
         measured = {
             "after": self._evaluator.evaluate(day, day),
-            "frequencies": self._evaluator.frequencies(day),
+            "frequencies": self._evaluator.frequencies(counted),
         }
         self._record_evaluation(day, measured)
 

@@ -4,6 +4,7 @@ Read, parse, group by user, join with a dictionary of items, encode with TensorF
 group by shard, sort, write with Beam's own TFRecord sink.
 """
 
+import csv
 import glob
 import json
 import os
@@ -59,6 +60,15 @@ class WriteShard(beam.DoFn):
         yield path
 
 
+def _csv_record(line: str, header: list[str]) -> dict:
+    """Parses a line of the simulator's CSV, in which only numbers of two columns are no text."""
+    (fields,) = csv.reader([line])
+    record = {name: field or None for name, field in zip(header, fields, strict=True)}
+    record["timestamp"] = int(record["timestamp"])
+    record["watched_seconds"] = float(record["watched_seconds"])
+    return record
+
+
 def build(source: str, out: str, shards: int, beam_args: Sequence[str]) -> None:
     """Builds all days of a source whose catalogue is one snapshot."""
     events = sorted(glob.glob(os.path.join(source, "events", "*", "*")))
@@ -67,8 +77,13 @@ def build(source: str, out: str, shards: int, beam_args: Sequence[str]) -> None:
         files = pipeline | "Files" >> beam.Create(events)
         if events[0].endswith(".parquet"):
             records = files | beam.io.ReadAllFromParquet()
-        else:
+        elif events[0].endswith(".jsonl"):
             records = files | beam.io.ReadAllFromText() | beam.Map(json.loads)
+        else:
+            with open(events[0], encoding="utf-8") as file:
+                header = file.readline().strip().split(",")
+            lines = files | beam.io.ReadAllFromText(skip_header_lines=1)
+            records = lines | beam.Map(_csv_record, header)
         profiles = (
             pipeline
             | beam.io.ReadFromText(os.path.join(source, "users.jsonl"))

@@ -24,6 +24,8 @@ from benchmarks.builds.definition import (
 )
 from benchmarks.builds.encoding import encode
 
+_READERS = {".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson, ".csv": pl.read_csv}
+
 
 def build(source: str, out: str, shards: int) -> None:
     """Builds all days of a source whose catalogue is one snapshot."""
@@ -35,7 +37,7 @@ def build(source: str, out: str, shards: int) -> None:
 
 def _joined(source: str) -> pl.DataFrame:
     paths = sorted(glob.glob(os.path.join(source, "events", "*", "*")))
-    read = pl.read_parquet if paths[0].endswith(".parquet") else pl.read_ndjson
+    read = _READERS[os.path.splitext(paths[0])[1]]
     events = pl.concat([read(path) for path in paths], how="vertical_relaxed")
     events = events.unique(["user_id", "item_id", "timestamp"], keep="first", maintain_order=True)
     (items,) = glob.glob(os.path.join(source, "items", "*", "*"))

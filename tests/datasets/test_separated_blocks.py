@@ -100,6 +100,7 @@ def sizes(request, monkeypatch):
 @given(
     content=TEXTS | tables(), format=st.sampled_from(["csv", "tsv"]), split_bytes=st.integers(1, 90)
 )
+@example(content=b'\n\n"a"\n"x"\n', format="csv", split_bytes=1)
 @example(content=b"a\n\xef\xbb\xbf1\n", format="csv", split_bytes=9)
 @example(content=b'a\n""\n \n\r\n\n"\n', format="csv", split_bytes=1)
 def test_blocks_and_splits_hold_what_is_read_row_by_row(
@@ -128,7 +129,7 @@ def test_only_lines_that_are_not_clean_are_parsed_one_by_one(tmp_path, monkeypat
         parsed.append(line)
         return row_at(line, following, delimiter)
 
-    clean = [b"1,2", b"", b'"1",2\r', b'"a,""b""",', b"NA,1e5", "é,ü".encode(), b"\r"]
+    clean = [b"1,2", b"", b'"1","2"\r', b'"a,""b""",', b"NA,1e5", "é,ü".encode(), b"\r"]
     odd = [b"1", b"1,2,3", b"\xff,2", b'"1"2,3', b'"1,2', b"a\rb,2", b"1,2\0", b" "]
     path = tmp_path / "x.csv"
     path.write_bytes(b"\n".join([b"a,b", *clean, *odd]))
@@ -197,6 +198,16 @@ def test_a_file_whose_quotes_do_not_tell_where_rows_start_is_one_split(tmp_path)
     content = (tmp_path / "x.csv").read_bytes().replace(b",\n", b',""\n')
     (tmp_path / "x.csv").write_bytes(content)
     assert splits_of(file, MIB) == [SourceSplit(file)]
+
+
+def test_a_field_of_a_megabyte_without_quotes_is_not_entered(tmp_path):
+    text = f"{'x' * 99}\n" * 9000
+    file = write(tmp_path / "x.csv", ((n, text) for n in range(6)))
+    splits = splits_of(file, MIB // 4)
+    batches = [batch for split in splits for batch in read_batches(split, ["id", "text"])]
+    assert [text for batch in batches for text in batch.column("text", None)[0].to_pylist()] == (
+        [text] * 6
+    )
 
 
 def test_the_reason_of_a_row_at_the_end_of_a_split_is_found_behind_it(tmp_path):

@@ -1,4 +1,4 @@
-"""Counted probabilities, against sets of batches; the comparison, against loops."""
+"""The comparison of estimated with counted probabilities, against loops."""
 
 import json
 import math
@@ -6,31 +6,18 @@ import math
 import numpy as np
 import pytest
 
-from twotower_tf.evaluation.frequencies import compare, counted_probabilities
+from twotower_tf.evaluation.frequencies import compare
 
 
-def zipf_items(examples, seed=0):
-    return [f"i{n}" for n in np.random.default_rng(seed).zipf(1.3, examples) % 500]
-
-
-@pytest.mark.parametrize("batch_size", [1, 7, 100, 5000])
-def test_probability_is_the_share_of_batches_that_contain_the_item(batch_size):
-    items = zipf_items(1000)
-    batches = [set(items[at : at + batch_size]) for at in range(0, len(items), batch_size)]
-    expected = {item: sum(item in batch for batch in batches) / len(batches) for item in items}
-    assert counted_probabilities(items, batch_size) == expected
-
-
-def test_an_item_counts_once_however_often_it_is_in_a_batch():
-    assert counted_probabilities(["a", "a", "a", "b", "b", "b"], 4) == {"a": 0.5, "b": 1.0}
-
-
-def test_nothing_counted_is_empty():
-    assert counted_probabilities([], 8) == {}
+def counted_probabilities(examples, batch_size):
+    """The share of batches that items of uneven popularity are in."""
+    items = [f"i{n}" for n in np.random.default_rng(0).zipf(1.3, examples) % 500]
+    batches = [set(items[at : at + batch_size]) for at in range(0, examples, batch_size)]
+    return {item: sum(item in batch for batch in batches) / len(batches) for item in items}
 
 
 def test_summary_equals_loops():
-    counted = counted_probabilities(zipf_items(3000), 50)
+    counted = counted_probabilities(3000, 50)
     rng = np.random.default_rng(2)
     estimated = {item: p * math.exp(rng.normal()) for item, p in counted.items()}
     summary = compare(estimated, counted)["summary"]
@@ -93,8 +80,3 @@ def test_nothing_to_compare_is_none_and_valid_json():
 def test_an_impossible_probability_is_refused_by_item(wrong):
     with pytest.raises(ValueError, match="item 'b' is estimated as"):
         compare({"a": 0.5, "b": wrong}, {"a": 0.5, "b": 0.5})
-
-
-def test_a_batch_size_of_zero_is_refused():
-    with pytest.raises(ValueError, match="batch_size"):
-        counted_probabilities(["a"], 0)

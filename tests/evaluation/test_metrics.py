@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from twotower_tf.evaluation.metrics import summarise
-from twotower_tf.evaluation.ranking import Ranking, rank_exactly
+from twotower_tf.indexing.ranking import Ranking, rank_exactly
 
 AT = [1, 5, 20]
 

@@ -1,6 +1,7 @@
 """The evaluation of a day against plain Python: sorting all items for every held-out example."""
 
 import collections
+import dataclasses
 import datetime
 import json
 import math
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from tests.example_counts import write_counts
 from tests.example_records import example_record
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
@@ -21,6 +23,7 @@ from twotower_tf.storage import Workdir, read_json
 import tensorflow as tf
 
 from twotower_tf.evaluation.protocol import Evaluator, evaluate_day
+from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.training.sequence import train_days
 from twotower_tf.training.trainer import make_deterministic
@@ -96,6 +99,8 @@ def _write_day(workdir: Workdir, day: datetime.date, log: dict[str, list[dict]])
                 name = f"{split}-{shard:05d}-of-00002.tfrecord.gz"
                 count = write_records(f"{folder}/{name}", map(_record, examples[shard::2]))
                 manifest["shards"].append({"file": name, "records": count})
+    seed_ids = [_seed(example) for example in log["train"]]
+    write_counts(workdir, day, seed_ids, [example["item"] for example in log["train"]])
 
 
 def _write_catalogue(workdir: Workdir, day: datetime.date, items: list[str]) -> None:
@@ -278,10 +283,17 @@ def test_an_item_whose_vector_is_not_finite_counts_as_not_in_the_catalogue(
     expected = Evaluator(CONFIG, other, model).evaluate(day, day)
 
     share = CONFIG.selection.model_copy(update={"max_broken_share": 0.1})
-    evaluator = Evaluator(CONFIG.model_copy(update={"selection": share}), workdir, model)
-    embed = evaluator.embed_items.embed_catalogue
-    broken = np.where(np.arange(len(ITEMS)) == 2, np.nan, 1)[:, np.newaxis]
-    monkeypatch.setattr(evaluator.embed_items, "embed_catalogue", lambda *a: embed(*a) * broken)
+    config = CONFIG.model_copy(update={"selection": share})
+    embedder = CatalogueEmbedder(config, workdir, model)
+    embed = embedder.embed
+    broken = np.where(np.arange(len(ITEMS)) == 2, np.nan, 1).astype(np.float32)[:, np.newaxis]
+
+    def with_one_broken(day):
+        items = embed(day)
+        return dataclasses.replace(items, embeddings=items.embeddings * broken)
+
+    monkeypatch.setattr(embedder, "embed", with_one_broken)
+    evaluator = Evaluator(config, workdir, model, embedder=embedder)
     assert evaluator.evaluate(day, day) == expected
 
 

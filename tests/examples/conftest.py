@@ -18,7 +18,15 @@ from twotower_tf.examples.outcome import Outcome
 
 DAY = datetime.date(2024, 3, 1)
 # In the order in which a day publishes them.
-PARTITIONS = ("rejected", "catalogue", "profiles", "histories", "statistics", "examples")
+PARTITIONS = (
+    "rejected",
+    "catalogue",
+    "profiles",
+    "histories",
+    "counts",
+    "statistics",
+    "examples",
+)
 MIDNIGHT = int(datetime.datetime(2024, 3, 1, tzinfo=datetime.timezone.utc).timestamp())
 
 

@@ -300,6 +300,7 @@ def test_too_many_rejected_publish_nothing_of_that_day_and_later_but_the_rejecte
         "profiles": days[:1],
         "rejected": days[:2],
         "histories": days[:1],
+        "counts": days[:1],
         "statistics": days[:1],
         "examples": days[:1],
     }

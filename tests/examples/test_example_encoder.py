@@ -275,6 +275,12 @@ def profile_table(rows: list[dict]) -> pa.Table:
     return pa.Table.from_pylist(values, schema)
 
 
+def encode(encoder, lookup, events, *beside) -> pa.Array:
+    """Encodes events, whose items are looked up first."""
+    rows = lookup.rows_of(events["item_id"].combine_chunks())
+    return encoder.encode(events, rows, *beside)
+
+
 def check(records: pa.Array, rows: list[dict]) -> None:
     for record, row in zip(records.to_pylist(), rows, strict=True):
         assert train.Example.FromString(record) == naive_example(row)
@@ -284,7 +290,9 @@ def check(records: pa.Array, rows: list[dict]) -> None:
 @given(rows=st.lists(rows(), max_size=6))
 def test_examples_are_those_of_the_definition(lookup, rows):
     encoder = ExampleEncoder(CONFIG, lookup)
-    check(encoder.encode(event_table(rows), history_lists(rows), profile_table(rows)), rows)
+    check(
+        encode(encoder, lookup, event_table(rows), history_lists(rows), profile_table(rows)), rows
+    )
 
 
 @settings(deadline=None)
@@ -293,10 +301,10 @@ def test_chunks_make_the_same_bytes_as_the_whole(lookup, rows, size):
     whole = event_table(rows), history_lists(rows), profile_table(rows)
     encoder = ExampleEncoder(CONFIG, lookup)
     chunks = [
-        encoder.encode(*(part.slice(start, size) for part in whole))
+        encode(encoder, lookup, *(part.slice(start, size) for part in whole))
         for start in range(0, len(rows), size)
     ]
-    expected = ExampleEncoder(CONFIG, lookup).encode(*whole).to_pylist()
+    expected = encode(ExampleEncoder(CONFIG, lookup), lookup, *whole).to_pylist()
     assert [one for chunk in chunks for one in chunk.to_pylist()] == expected
 
 
@@ -305,7 +313,7 @@ def test_chunks_make_the_same_bytes_as_the_whole(lookup, rows, size):
 def test_without_profiles_every_user_gets_the_defaults(lookup, rows):
     rows = [{**row, "profile": None} for row in rows]
     encoder = ExampleEncoder(CONFIG, lookup)
-    check(encoder.encode(event_table(rows), history_lists(rows), None), rows)
+    check(encode(encoder, lookup, event_table(rows), history_lists(rows), None), rows)
 
 
 @settings(deadline=None)
@@ -314,7 +322,7 @@ def test_histories_of_the_log_are_used_where_it_gives_them(lookup, rows):
     events = {"path": "events.jsonl", "columns": {"seed_item_id": "seed", "history": "path"}}
     config = Config.model_validate({**VALUES, "source": {**VALUES["source"], "events": events}})
     encoder = ExampleEncoder(config, lookup)
-    check(encoder.encode(event_table(rows, config), None, profile_table(rows)), rows)
+    check(encode(encoder, lookup, event_table(rows, config), None, profile_table(rows)), rows)
 
 
 @settings(deadline=None, max_examples=20)
@@ -322,9 +330,9 @@ def test_histories_of_the_log_are_used_where_it_gives_them(lookup, rows):
 def test_another_day_has_its_own_catalogue(lookup, later_lookup, rows):
     encoder = ExampleEncoder(CONFIG, later_lookup)
     tables = event_table(rows), history_lists(rows), profile_table(rows)
-    later = encoder.encode(*tables).to_pylist()
-    check(encoder.with_items(lookup).encode(*tables), rows)
-    assert encoder.encode(*tables).to_pylist() == later
+    later = encode(encoder, later_lookup, *tables).to_pylist()
+    check(encode(encoder.with_items(lookup), lookup, *tables), rows)
+    assert encode(encoder, later_lookup, *tables).to_pylist() == later
     for record in later:
         features = train.Example.FromString(record).features.feature
         assert features["candidate/length"].float_list.value == [7.25]
@@ -352,6 +360,8 @@ def test_the_order_of_features_is_the_same_for_every_example(lookup):
     encoder = ExampleEncoder(CONFIG, lookup)
     orders = [
         sorted(keys, key=record.index)
-        for record in encoder.encode(event_table(rows), history_lists(rows), None).to_pylist()
+        for record in encode(
+            encoder, lookup, event_table(rows), history_lists(rows), None
+        ).to_pylist()
     ]
     assert orders[0] == orders[1]

@@ -15,7 +15,7 @@ from twotower_tf.errors import InputError
 from twotower_tf.examples import statistics
 from twotower_tf.examples.event_table import event_schema
 from twotower_tf.examples.hashes import mixed, text_hashes
-from twotower_tf.examples.plan import CatalogueSnapshot
+from twotower_tf.examples.items.item_lookup import ItemLookup
 from twotower_tf.examples.statistics_sources import StatisticsMaker
 from twotower_tf.storage import Workdir
 
@@ -227,7 +227,8 @@ def test_every_feature_of_an_example_is_measured_as_the_model_sees_it(tmp_path):
     config = _config()
     events = _events(config, np.random.default_rng(4), 200)
     path = str(tmp_path / "items.parquet")
-    pyarrow.parquet.write_table(pa.Table.from_pylist(list(ITEMS.values())), path)
+    rows = [{"item_id": item_id, **values} for item_id, values in ITEMS.items()]
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), path)
     user_ids, item_ids = events["user_id"].to_pylist(), events["item_id"].to_pylist()
     nobody = dict.fromkeys(PROFILES["u0"])
     profiles = pa.Table.from_pylist([PROFILES.get(user, nobody) for user in user_ids])
@@ -235,7 +236,7 @@ def test_every_feature_of_an_example_is_measured_as_the_model_sees_it(tmp_path):
     rows = np.array([known.index(item) if item in ITEMS else -1 for item in item_ids])
 
     maker = StatisticsMaker(config)
-    items = maker.items(CatalogueSnapshot(1, path, "checksum"), rows)
+    items = maker.items(ItemLookup(path, config), rows)
     hashes = text_hashes(pa.array([str(n) for n in range(200)]))
     made = maker.make(events, hashes, profiles, items)
 
@@ -301,6 +302,6 @@ def test_a_model_that_takes_nothing_from_the_statistics_needs_no_catalogue():
     assert not statistics.are_needed(config)
     assert statistics.are_needed(_config())
     maker = StatisticsMaker(config)
-    assert maker.items(CatalogueSnapshot(1, "nowhere", ""), np.zeros(4, int)) is None
+    assert maker.items(None, np.zeros(4, int)) is None
     made = maker.make(_events(config, np.random.default_rng(6), 4), _hashes(4))
     assert (made.examples, made.dense, made.ids) == (4, {}, {})

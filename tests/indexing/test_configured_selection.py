@@ -5,8 +5,8 @@ import pathlib
 import twotower_tf  # noqa: F401
 from twotower_tf.config_loader import load_config
 from twotower_tf.examples.building.build import build_examples
-from twotower_tf.examples.items.catalogue_reader import read_columns
-from twotower_tf.examples.items.item_counts import count_items
+from twotower_tf.examples.counts import Counts
+from twotower_tf.examples.items.catalogue_reader import latest_catalogue, read_columns
 from twotower_tf.indexing.candidates.selection import coverage, select_candidates
 from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
 from twotower_tf.storage import Workdir
@@ -21,12 +21,13 @@ def test_the_rules_of_the_papers_setting_leave_items_out_and_pass_the_coverage_g
     simulator.write(str(tmp_path / "logs"), "parquet")
     workdir = Workdir(str(tmp_path / "work"))
     build_examples(config, workdir, str(tmp_path / "logs"), simulator.dates)
+    counts = Counts(workdir)
     for day in simulator.dates:
-        selected = select_candidates(config, workdir, day)
+        selected = select_candidates(config, counts, day, latest_catalogue(workdir, day))
         left_out = {rule["rule"]: rule["items"] for rule in selected.report["left_out"]}
         assert left_out["min_examples"] > 0
         assert selected.report["always"] > 0
         item_ids = read_columns(selected.catalogue, ["item_id"])["item_id"].to_numpy()
-        counts = count_items(workdir, day, config.selection.coverage_days)
-        covered = coverage(counts, item_ids[selected.rows])
+        recent = counts.items_until(day, config.selection.coverage_days)
+        covered = coverage(recent, item_ids[selected.rows])
         assert config.gates.min_coverage <= covered < 1.0

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +17,18 @@ from twotower_tf.config import Config
 from twotower_tf.errors import JobError
 from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.examples.value_types.lists import Lists
-from twotower_tf.indexing.candidates import embedding
-from twotower_tf.indexing.candidates.embedding import embed_candidates
+from twotower_tf.indexing.candidates import embedding, embedding_shards
+from twotower_tf.indexing.candidates.embedding import (
+    CatalogueEmbedder,
+    Embedded,
+    embed_by_beam,
+    embed_here,
+    publish_embeddings,
+)
 from twotower_tf.indexing.candidates.embedding_files import read_embeddings
 from twotower_tf.indexing.candidates.item_versions import item_versions
 from twotower_tf.indexing.candidates.selection import Selected
-from twotower_tf.storage import Workdir
+from twotower_tf.storage import Partition, Workdir
 
 # isort: split
 import tensorflow as tf
@@ -83,14 +90,24 @@ def _workdir(root, **changes) -> Workdir:
     return workdir
 
 
+class Published(NamedTuple):
+    """What came of the embedding of the whole catalogue and the selection of some of it."""
+
+    partition: Partition
+    items: Embedded
+
+
 def _embed(root, tower, config, beam_args=(), rows=ROWS, **changes):
     workdir = _workdir(root / "work", **changes)
     selected = Selected(workdir.partition("catalogue", DAY), np.asarray(rows), {})
-    scratch = root / "scratch"
-    scratch.mkdir()
-    embedded = embed_candidates(config, workdir, tower, selected, DAY, str(scratch), beam_args)
-    assert not list(scratch.glob("*.parquet"))
-    return embedded
+    whole = (config, tower, selected.catalogue, np.arange(ITEMS))
+    if beam_args:
+        scratch = root / "scratch"
+        scratch.mkdir()
+        items = embed_by_beam(*whole, str(scratch), beam_args)
+    else:
+        items = embed_here(*whole)
+    return Published(*publish_embeddings(config, workdir, items, selected, DAY))
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +140,35 @@ def test_a_beam_job_makes_the_same_bytes_as_this_process(tmp_path, tower, embedd
     by_beam = _embed(tmp_path, tower, _config(), ["--runner=FnApiRunner"])
     assert loaded
     assert _files(by_beam.partition) == _files(embedded.partition)
-    np.testing.assert_array_equal(by_beam.versions, embedded.versions)
+    np.testing.assert_array_equal(by_beam.items.versions, embedded.items.versions)
 
 
-def test_small_catalogues_need_no_beam(tmp_path, tower, embedded, monkeypatch):
-    monkeypatch.setattr(TowerInference, "save", None)
-    config = _config(beam_from_items=len(ROWS) + 1)
-    assert _embed(tmp_path, tower, config, ["--runner=none"]).partition.exists()
+@pytest.mark.parametrize(("threshold", "by_beam"), [(ITEMS, True), (ITEMS + 1, False)])
+def test_large_catalogues_are_embedded_by_beam(tmp_path, monkeypatch, threshold, by_beam):
+    asked = []
+    monkeypatch.setattr(embedding, "embed_by_beam", lambda *args: asked.append(args[-1]))
+    config = _config(beam_from_items=threshold)
+    workdir, model = _workdir(tmp_path), TwoTowerModel.from_config(config)
+    items = CatalogueEmbedder(config, workdir, model, ["--runner=some"]).embed(DAY)
+    assert asked == ([["--runner=some"]] if by_beam else [])
+    assert by_beam or len(items.rows) == ITEMS
+
+
+def test_a_model_embeds_a_catalogue_once_until_it_or_the_day_changes(tmp_path, monkeypatch):
+    asked = []
+    here = embed_here
+    monkeypatch.setattr(embedding, "embed_here", lambda *args: asked.append(1) or here(*args))
+    config = _config()
+    workdir, model = _workdir(tmp_path), TwoTowerModel.from_config(config)
+    embedder = CatalogueEmbedder(config, workdir, model)
+    first = embedder.embed(DAY)
+    assert embedder.embed(DAY) is first
+    assert len(asked) == 1
+    model.optimizer.iterations.assign_add(1)
+    assert embedder.embed(DAY) is not first
+    assert len(asked) == 2
+    embedder.embed(DAY + datetime.timedelta(days=1))
+    assert len(asked) == 3
 
 
 def test_embeddings_are_the_towers_of_the_selected_rows_in_order(embedded, tower):
@@ -155,7 +194,7 @@ def test_embeddings_are_the_towers_of_the_selected_rows_in_order(embedded, tower
     whole = tower.embed_catalogue(catalogue, len(ROWS))
     np.testing.assert_allclose(embeddings, whole, atol=2e-7)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)
-    np.testing.assert_array_equal(embedded.versions, item_versions(catalogue))
+    np.testing.assert_array_equal(embedded.items.versions, item_versions(catalogue))
 
 
 def test_a_vector_database_finds_ids_vectors_of_fixed_length_and_the_version(embedded):
@@ -181,7 +220,7 @@ def test_a_vector_database_finds_ids_vectors_of_fixed_length_and_the_version(emb
 
 
 def test_large_row_groups_are_split(tmp_path, tower, embedded, monkeypatch):
-    monkeypatch.setattr(embedding, "_MOST_ROWS", 50)
+    monkeypatch.setattr(embedding_shards, "_MOST_ROWS", 50)
     split = _embed(tmp_path, tower, _config())
     parts = (split.partition, embedded.partition)
     records, whole = ([shard["records"] for shard in one.manifest()["shards"]] for one in parts)
@@ -208,7 +247,7 @@ def test_items_whose_vectors_are_not_finite_are_left_out_and_counted(
     assert item_ids.tolist() == all_ids[stay].tolist()
     # A broken row must not touch the others of its batch.
     np.testing.assert_array_equal(embeddings, all_embeddings[stay])
-    np.testing.assert_array_equal(left.versions, embedded.versions[stay])
+    np.testing.assert_array_equal(left.items.versions, embedded.items.versions[stay])
     assert left.partition.manifest()["broken"] == 2
     assert f"the embeddings of 2 of {len(ROWS)} items are not finite, of 'é0001'" in caplog.text
 
@@ -226,8 +265,8 @@ def test_too_many_broken_vectors_publish_nothing(tmp_path, tower, rows, most):
 def test_a_shard_that_no_worker_made_is_missed(tmp_path, tower, monkeypatch):
     from twotower_tf.indexing.candidates import embedding_job
 
-    monkeypatch.setattr(embedding_job, "make_shard", lambda *_: None)
-    with pytest.raises(JobError, match="ended without embeddings-00000-of-00005"):
+    monkeypatch.setattr(embedding_job.ShardPlan, "write", lambda *_: None)
+    with pytest.raises(JobError, match="ended without embeddings-00000-of-00007"):
         _embed(tmp_path, tower, _config(), ["--runner=FnApiRunner"])
 
 

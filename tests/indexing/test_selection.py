@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.example_records import example_record
+from tests.example_counts import write_counts
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError, JobError
-from twotower_tf.examples.encoding import tfrecord
-from twotower_tf.examples.items.item_counts import count_items
+from twotower_tf.examples.counts import Counts
+from twotower_tf.examples.items.catalogue_reader import latest_catalogue
 from twotower_tf.indexing.candidates.selection import coverage, select_candidates
-from twotower_tf.storage import Workdir, checksum
+from twotower_tf.storage import Workdir
 
 DAY = datetime.date(2026, 11, 20)
 END = 1_795_219_200  # 2026-11-21T00:00:00Z
@@ -68,13 +68,13 @@ def _config(**selection) -> Config:
 
 
 def _write_examples(workdir: Workdir, day: datetime.date, item_ids: list[str]) -> None:
-    shards: list = []
-    name = "train-00000-of-00001.tfrecord.gz"
-    with workdir.partition("examples", day).write({"shards": shards}) as folder:
-        path = os.path.join(folder, name)
-        encoded = [example_record({"item_id": [one.encode()]}) for one in item_ids]
-        count = tfrecord.write_records(path, encoded)
-        shards.append({"file": name, "records": count, "sha256": checksum(path)})
+    with workdir.partition("examples", day).write({}):
+        pass
+    write_counts(workdir, day, [""] * len(item_ids), item_ids)
+
+
+def _select(config: Config, workdir: Workdir):
+    return select_candidates(config, Counts(workdir), DAY, latest_catalogue(workdir, DAY))
 
 
 def _write_catalogue(workdir: Workdir, rows: list[dict]) -> None:
@@ -177,9 +177,9 @@ def _check(workdir, rows, selection, folder, listed) -> None:
     chosen, left_out, always = _expected(rows, config.selection, listed)
     if not chosen:
         with pytest.raises(JobError, match="there is nothing to recommend"):
-            select_candidates(config, workdir, DAY)
+            _select(config, workdir)
         return
-    selected = select_candidates(config, workdir, DAY)
+    selected = _select(config, workdir)
     assert selected.rows.tolist() == chosen
     assert selected.report == {
         "rows": len(rows),
@@ -246,7 +246,7 @@ def test_any_rules_choose_what_plain_python_chooses(
 
 def _chosen(workdir, rows, **selection) -> list[str]:
     _write_catalogue(workdir, rows)
-    selected = select_candidates(_config(**selection), workdir, DAY)
+    selected = _select(_config(**selection), workdir)
     return [rows[row]["item_id"] for row in selected.rows]
 
 
@@ -327,9 +327,12 @@ def test_a_list_that_can_not_be_read_is_refused_and_never_passed_over(workdir, t
 def test_coverage_is_the_share_of_examples_not_of_items(workdir):
     counts = _counts(7)
     for item_ids in (["é0"], ["é0", "é1", "never seen"], [*IDS, "gone"], []):
-        covered = coverage(count_items(workdir, DAY, 7), np.array(item_ids, object))
+        covered = coverage(Counts(workdir).items_until(DAY, 7), np.array(item_ids, object))
         assert covered == sum(counts[one] for one in item_ids) / counts.total()
 
 
 def test_without_examples_coverage_is_not_known(tmp_path):
-    assert coverage(count_items(Workdir(str(tmp_path)), DAY, 7), np.array(["a"], object)) is None
+    assert (
+        coverage(Counts(Workdir(str(tmp_path))).items_until(DAY, 7), np.array(["a"], object))
+        is None
+    )

@@ -8,6 +8,7 @@ import twotower_tf  # noqa: F401  (chooses Keras 2 before TensorFlow loads)
 # isort: split
 import tensorflow as tf
 
+from twotower_tf.frequency.estimator import StreamingFrequencyEstimator
 from twotower_tf.graph.ragged import as_ragged
 from twotower_tf.models.embeddings import EmbeddingTable
 from twotower_tf.models.features.age import AgeEncoder
@@ -39,6 +40,21 @@ def test_vocabulary_ids_have_rows_of_their_own_and_the_rest_hash_behind_them():
     assert set(own.ravel()) == {0, 1, 2}
     others = table.rows(tf.constant([f"other {n}" for n in range(100)])).numpy()
     assert set(others) == {3, 4, 5, 6}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 17])
+def test_ids_that_share_a_row_of_a_table_share_a_bucket_of_the_sketch_only_by_chance(seed):
+    table = EmbeddingTable(buckets=64, dim=1)
+    ids = np.array([f"id {n}" for n in range(12_800)])
+    rows = table.rows(tf.constant(ids)).numpy()
+    together = ids[rows == rows[0]]
+    sketch = StreamingFrequencyEstimator(buckets=64, initial_gap=100, seed=seed)
+    for _ in range(100):
+        sketch.update(tf.constant(ids[:1]))
+    taken_for_the_first = sketch.probabilities(tf.constant(together[1:])).numpy() > 0.015
+    # About 200 ids, of which one in 64 would be.
+    assert len(together) > 150
+    assert taken_for_the_first.mean() < 0.1
 
 
 def test_a_vocabulary_may_be_set_later_and_ids_not_in_it_keep_their_rows():

@@ -114,6 +114,13 @@ def test_blank_features_are_the_defaults_with_empty_lists():
     assert blank["tags"].shape == (1, 0)
 
 
+def test_the_model_is_compiled_with_the_optimizer_of_its_configuration():
+    told = {"kind": "adagrad", "learning_rate": 0.25, "initial_accumulator": 0.125}
+    config = Config.model_validate({**_CONFIG.model_dump(), "optimizer": told})
+    made = TwoTowerModel.from_config(config).optimizer.get_config()
+    assert (made["learning_rate"], made["initial_accumulator_value"]) == (0.25, 0.125)
+
+
 def test_a_loss_that_corrects_needs_an_estimator():
     model = TwoTowerModel.from_config(_CONFIG)
     with pytest.raises(ValueError, match="CorrectedSoftmax needs a FrequencyEstimator"):

@@ -28,9 +28,8 @@ from pipelines import releases as releases_job
 from tests.killed_jobs import ForkedJob, differences
 from twotower_tf.evaluation import report  # noqa: F401
 from twotower_tf.evaluation.protocol import Evaluator  # noqa: F401
-from twotower_tf.indexing import gates  # noqa: F401
 from twotower_tf.indexing.kinds import scann_index  # noqa: F401
-from twotower_tf.releases import releases
+from twotower_tf.releases import release_day, releases  # noqa: F401
 from twotower_tf.releases.build import StitchedModel  # noqa: F401
 from twotower_tf.storage import Workdir
 

@@ -6,6 +6,7 @@ Every job is a process of its own, as the kinds that a package adds stay in the 
 import json
 import os
 import pathlib
+import pickle
 import re
 import subprocess
 import sys
@@ -151,6 +152,22 @@ def test_a_module_that_does_not_load_is_one_line(tmp_path, monkeypatch, code, me
     assert f"{message}" in str(raised.value)
     assert "extensions: " in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_pickled_configuration_brings_its_extensions_along(tmp_path, monkeypatch):
+    # As a Beam worker gets it: nothing in it is of the module, which is imported all the same.
+    (tmp_path / "lone_extension.py").write_text("", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    demo = str(ROOT / "configs" / "demo.yaml")
+    (tmp_path / "pickled").write_bytes(
+        pickle.dumps(load_config(demo, ["extensions=[lone_extension]"]))
+    )
+    script = "import pickle, sys; pickle.load(sys.stdin.buffer); sys.modules['lone_extension']"
+    with open(tmp_path / "pickled", "rb") as file:
+        path = os.pathsep.join(map(str, (ROOT, tmp_path)))
+        worker = [sys.executable, "-c", script]
+        run = subprocess.run(worker, stdin=file, env={**os.environ, "PYTHONPATH": path})
+    assert run.returncode == 0
 
 
 @pytest.mark.parametrize("given", ["mine", "[1]", "['']"])

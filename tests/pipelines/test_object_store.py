@@ -14,7 +14,7 @@ pytestmark = pytest.mark.long
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What the build makes.
-BUILT = ("examples", "catalogue", "profiles", "histories", "rejected", "statistics")
+BUILT = ("examples", "catalogue", "profiles", "histories", "counts", "rejected", "statistics")
 # What two runs that do the same differ in: how long things took, when, and where.
 CLOCK_AND_PLACE = {
     "seconds",
@@ -102,7 +102,7 @@ def test_a_run_in_a_store_ends_well_and_names_what_it_made(stored, days):
 
 def test_a_run_in_a_store_makes_what_a_run_on_a_disk_makes(stored, finished_site):
     url, _ = stored
-    kinds = (*BUILT, "item_counts", "embeddings", "checkpoints")
+    kinds = (*BUILT, "embeddings", "checkpoints")
     local = _content(str(finished_site.workdir), *kinds)
     assert {name.partition("/")[0] for name in local} == set(kinds)
     assert _content(f"{url}/work", *kinds) == local

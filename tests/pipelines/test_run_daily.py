@@ -224,6 +224,28 @@ def test_gates_that_fail_publish_nothing_until_they_are_relaxed(finished, days):
     assert finished.files("checkpoints") == checkpoint
 
 
+@pytest.mark.parametrize("job", ["run_daily", "build_index"])
+def test_a_release_held_back_goes_on_under_another_evaluation_at(finished, days, job):
+    run = finished.run("run_daily", f"--date={days[3]}", "--set=gates.min_examples=1000")
+    assert run.status == 1
+    before = finished.metrics("evaluate", days[3])
+    finished.values["evaluation"]["at"] = [2, 7]
+    run = finished.run(job, f"--date={days[3]}")
+    assert run.status == 0, run.err
+    assert finished.releases()[-1] == "2024030400"
+    gates = finished.metrics("run_daily", days[3])["gates"]
+    assert "recall@7" in [gate["name"] for gate in gates]
+    evaluated = finished.metrics("evaluate", days[3])
+    assert list(evaluated["after"]["methods"]["model"]["recall"]) == ["2", "7"]
+    # What only the model of the day before could tell stays as it was told.
+    assert evaluated["before"] == before["before"]
+    assert evaluated["frequencies"] == before["frequencies"]
+    # Days evaluated at other K stand in one report and one table.
+    report = (finished.workdir / "reports" / f"dt={days[3]}.html").read_text(encoding="utf-8")
+    assert "Recall@7, after training on the day" in report
+    assert finished.run("run_daily", f"--date={days[4]}").status == 0
+
+
 def test_a_loss_that_is_no_number_fails_the_day_and_keeps_the_last_checkpoint(site, days):
     site.values["optimizer"] = {"learning_rate": 1e38}
     run = site.run("run_daily", f"--date={days[0]}")

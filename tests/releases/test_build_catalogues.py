@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.example_counts import write_counts
 from tests.example_records import example_record
 from twotower_tf.config import Config
 from twotower_tf.errors import JobError
@@ -80,6 +81,7 @@ def _write(root, rows, examples=()) -> Workdir:
         encoded = [example_record({"item_id": [one.encode()]}) for one in examples]
         count = tfrecord.write_records(path, encoded)
         shards.append({"file": "train-0", "records": count, "sha256": checksum(path)})
+    write_counts(workdir, DAY, [""] * len(examples), examples)
     return workdir
 
 

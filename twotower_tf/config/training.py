@@ -54,8 +54,9 @@ class Training(Section):
     ```
     """
 
-    batch_size: Positive = 1024
-    """Examples per step; also the number of in-batch negatives."""
+    batch_size: Positive | None = None
+    """Examples per step; also the number of in-batch negatives. Without it, so many by the examples
+    that a model starts with, 128 to 8,192."""
     backfill: Backfill | None = None
     """The days before the sequence, trained on several times."""
     passes_per_day: Positive = 1

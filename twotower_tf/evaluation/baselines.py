@@ -1,31 +1,27 @@
 """What a model must beat: the most popular items, and those most often acted on after the seed.
 
-Both count a sliding window of days of training examples, and rank the full catalogue exactly.
+Both add up the counts of a sliding window of days (``examples.counts``), and rank the full
+catalogue exactly.
 """
 
-import dataclasses
 import datetime
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Generic, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
-from twotower_tf.evaluation.ranking import Ranking, checked_positives
-
-NO_SEED = ""
-
-Counts = TypeVar("Counts")
+from twotower_tf.indexing.ranking import Ranking, checked_positives
 
 
-class _Window(Generic[Counts]):
+class _Window:
     """The counts of the last days; days come in order, and old ones are forgotten."""
 
     def __init__(self, days: int):
         if days < 1:
             raise ValueError(f"window_days must be 1 or more, got {days}")
         self._length = datetime.timedelta(days=days)
-        self._days: deque[tuple[datetime.date, Counts]] = deque()
+        self._days: deque[tuple[datetime.date, pa.Table]] = deque()
 
     def check(self, day: datetime.date) -> None:
         if self._days and day <= self._days[-1][0]:
@@ -33,32 +29,13 @@ class _Window(Generic[Counts]):
                 f"days must be added in order, each once: {day} does not follow {self._days[-1][0]}"
             )
 
-    def add(self, day: datetime.date, counts: Counts) -> None:
+    def add(self, day: datetime.date, counts: pa.Table) -> None:
         self._days.append((day, counts))
         while self._days[0][0] <= day - self._length:
             self._days.popleft()
 
-    def __iter__(self) -> Iterator[Counts]:
+    def __iter__(self) -> Iterator[pa.Table]:
         return (counts for _, counts in self._days)
-
-
-@dataclasses.dataclass(frozen=True)
-class _ItemCounts:
-    """How often each of a day's item ids occurs."""
-
-    ids: list[str]
-    counts: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class _PairCounts:
-    """How often each pair of a seed and an item occurs in a day, as indices into its ids."""
-
-    seed_ids: list[str]
-    item_ids: list[str]
-    seeds: np.ndarray
-    items: np.ndarray
-    counts: np.ndarray
 
 
 class MostPopular:
@@ -70,27 +47,27 @@ class MostPopular:
         window_days: How many days count, the last one added included.
 
     >>> popular = MostPopular(window_days=7)
-    >>> popular.add_day(datetime.date(2026, 1, 1), ["b", "b", "a"])
+    >>> items = pa.table({"item_id": ["a", "b"], "examples": [1, 2]})
+    >>> popular.add_day(datetime.date(2026, 1, 1), items)
     >>> popular.rank([""], np.array([0]), ["a", "b", "c"], k=2).top.tolist()
     [[1, 0]]
     """
 
     def __init__(self, window_days: int):
-        self._window: _Window[_ItemCounts] = _Window(window_days)
+        self._window = _Window(window_days)
 
-    def add_day(self, day: datetime.date, item_ids: Sequence[str]) -> None:
-        """Counts a day's training examples, and forgets the days that leave the window.
+    def add_day(self, day: datetime.date, items: pa.Table) -> None:
+        """Adds a day's counts, and forgets the days that leave the window.
 
         Args:
             day: Later than every day added before.
-            item_ids: The item of each example.
+            items: ``item_id`` and ``examples``, a row an item of the day's training examples.
 
         Raises:
             ValueError: If the day is not later than the last one.
         """
         self._window.check(day)
-        ids, codes = _encode(item_ids)
-        self._window.add(day, _ItemCounts(ids, np.bincount(codes, minlength=len(ids))))
+        self._window.add(day, items)
 
     def counts(self, catalogue: Sequence[str]) -> np.ndarray:
         """Returns [N] int64: how often each item of the catalogue occurs in the window."""
@@ -99,8 +76,8 @@ class MostPopular:
     def _counts(self, positions: Mapping[str, int]) -> np.ndarray:
         result = np.zeros(len(positions), np.int64)
         for day in self._window:
-            at = _look_up(positions, day.ids)
-            result[at[at >= 0]] += day.counts[at >= 0]
+            at = _places(positions, day["item_id"])
+            result[at[at >= 0]] += day["examples"].to_numpy()[at >= 0]
         return result
 
     def rank(
@@ -139,32 +116,32 @@ class AfterSeed:
         window_days: How many days count, the last one added included.
 
     >>> after_seed = AfterSeed(window_days=7)
-    >>> after_seed.add_day(datetime.date(2026, 1, 1), ["a", "x", "x"], ["c", "b", "b"])
+    >>> items = pa.table({"item_id": ["b", "c"], "examples": [2, 1]})
+    >>> pairs = pa.table(
+    ...     {"seed_item_id": ["a", "x"], "item_id": ["c", "b"], "examples": [1, 2]}
+    ... )
+    >>> after_seed.add_day(datetime.date(2026, 1, 1), items, pairs)
     >>> after_seed.rank(["a", "new"], np.array([2, 2]), ["a", "b", "c"], k=2).top.tolist()
     [[2, 1], [1, 2]]
     """
 
     def __init__(self, window_days: int):
         self._popular = MostPopular(window_days)
-        self._window: _Window[_PairCounts] = _Window(window_days)
+        self._window = _Window(window_days)
 
-    def add_day(self, day: datetime.date, seed_ids: Sequence[str], item_ids: Sequence[str]) -> None:
-        """Counts a day's training examples, and forgets the days that leave the window.
+    def add_day(self, day: datetime.date, items: pa.Table, pairs: pa.Table) -> None:
+        """Adds a day's counts, and forgets the days that leave the window.
 
         Args:
             day: Later than every day added before.
-            seed_ids: The seed of each example, ``""`` where there is none.
-            item_ids: The item of each example.
+            items: ``item_id`` and ``examples``, a row an item of the day's training examples.
+            pairs: ``seed_item_id``, ``item_id`` and ``examples``, a row a pair of them.
 
         Raises:
-            ValueError: If the day is not later than the last one, or the lengths differ.
+            ValueError: If the day is not later than the last one.
         """
-        if len(seed_ids) != len(item_ids):
-            raise ValueError(
-                f"{day} must have as many seeds as items, got {len(seed_ids)} and {len(item_ids)}"
-            )
-        self._popular.add_day(day, item_ids)
-        self._window.add(day, _count_pairs(seed_ids, item_ids))
+        self._popular.add_day(day, items)
+        self._window.add(day, pairs)
 
     def rank(
         self, seeds: Sequence[str], positives: np.ndarray, catalogue: Sequence[str], k: int
@@ -186,7 +163,7 @@ class AfterSeed:
         positives = checked_positives(positives, len(seeds), len(catalogue))
         positions = _positions(catalogue)
         order = _descending(self._popular._counts(positions))
-        seed_ids, queries = _encode(seeds)
+        seed_ids, queries = _distinct(seeds)
         followers = _Followers(self._window, _positions(seed_ids), positions, _inverse(order))
         found = positives >= 0
         ranks = np.zeros(len(queries), np.int64)
@@ -208,7 +185,7 @@ class _Followers:
 
     def __init__(
         self,
-        days: Iterable[_PairCounts],
+        days: Iterable[pa.Table],
         seeds: Mapping[str, int],
         positions: Mapping[str, int],
         popularity: np.ndarray,
@@ -225,7 +202,7 @@ class _Followers:
 
     def _add_up(
         self,
-        days: Iterable[_PairCounts],
+        days: Iterable[pa.Table],
         seeds: Mapping[str, int],
         positions: Mapping[str, int],
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -233,11 +210,11 @@ class _Followers:
         keys = [np.zeros(0, np.int64)]
         counts = [np.zeros(0, np.int64)]
         for day in days:
-            seed = _look_up(seeds, day.seed_ids)[day.seeds]
-            item = _look_up(positions, day.item_ids)[day.items]
+            seed = _places(seeds, day["seed_item_id"])
+            item = _places(positions, day["item_id"])
             known = (seed >= 0) & (item >= 0)
             keys.append(seed[known] * self._width + self._popularity[item[known]])
-            counts.append(day.counts[known])
+            counts.append(day["examples"].to_numpy()[known])
         distinct, inverse = np.unique(np.concatenate(keys), return_inverse=True)
         total = np.zeros(len(distinct), np.int64)
         np.add.at(total, inverse, np.concatenate(counts))
@@ -265,22 +242,11 @@ class _Followers:
         return np.concatenate([first, others[: size - len(first)]])
 
 
-def _encode(ids: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def _distinct(ids: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Returns the distinct ids in order of appearance, and each id as an index into them."""
     codes: dict[str, int] = {}
     encoded = np.fromiter((codes.setdefault(i, len(codes)) for i in ids), np.int64, len(ids))
     return list(codes), encoded
-
-
-def _count_pairs(seed_ids: Sequence[str], item_ids: Sequence[str]) -> _PairCounts:
-    seed_names, seeds = _encode(seed_ids)
-    item_names, items = _encode(item_ids)
-    seeded = seeds != seed_names.index(NO_SEED) if NO_SEED in seed_names else slice(None)
-    keys = seeds[seeded] * len(item_names) + items[seeded]
-    distinct, counts = np.unique(keys, return_counts=True)
-    return _PairCounts(
-        seed_names, item_names, *np.divmod(distinct, max(1, len(item_names))), counts
-    )
 
 
 def _positions(ids: Sequence[str]) -> dict[str, int]:
@@ -291,9 +257,14 @@ def _positions(ids: Sequence[str]) -> dict[str, int]:
     return positions
 
 
-def _look_up(positions: Mapping[str, int], ids: Sequence[str]) -> np.ndarray:
-    """Returns each id's position, -1 where it has none."""
-    return np.fromiter((positions.get(name, -1) for name in ids), np.int64, len(ids))
+def _places(positions: Mapping[str, int], ids: pa.ChunkedArray) -> np.ndarray:
+    """Returns each id's position, int64 [n], -1 where it has none."""
+    encoded = ids.combine_chunks()
+    if not pa.types.is_dictionary(encoded.type):
+        encoded = encoded.dictionary_encode()
+    distinct = encoded.dictionary.to_pylist()
+    found = np.fromiter((positions.get(name, -1) for name in distinct), np.int64, len(distinct))
+    return found[encoded.indices.to_numpy()]
 
 
 def _descending(counts: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """How well the sketch estimates item frequencies, against counting the same batches exactly."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -9,40 +8,12 @@ _BINS = 40
 _POINTS_PER_BIN = 5
 
 
-def counted_probabilities(item_ids: Sequence[str], batch_size: int) -> dict[str, float]:
-    """Counts in which share of the batches each item is.
-
-    That is what the estimator estimates: an item counts once per batch, however often it occurs
-    in it.
-
-    Args:
-        item_ids: The items of the examples in the order they were trained on.
-        batch_size: Examples per batch; the last batch may have fewer, and counts as one.
-
-    Returns:
-        The probability in (0, 1] of each item that occurs.
-
-    Raises:
-        ValueError: If the batch size is not positive.
-    """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-    codes: dict[str, int] = {}
-    items = np.fromiter(
-        (codes.setdefault(item, len(codes)) for item in item_ids), np.int64, len(item_ids)
-    )
-    batches = math.ceil(len(items) / batch_size)
-    in_batch = np.unique(items * max(1, batches) + np.arange(len(items)) // batch_size)
-    counts = np.bincount(in_batch // max(1, batches), minlength=len(codes))
-    return {item: int(counts[code]) / batches for item, code in codes.items()}
-
-
 def compare(estimated: Mapping[str, float], counted: Mapping[str, float]) -> dict:
     """Compares estimated with counted probabilities, over the items that have both.
 
     Args:
         estimated: The estimator's probability of each item, positive.
-        counted: The probability of each item as ``counted_probabilities`` returns it, positive.
+        counted: The probability of each item as ``BatchCounts`` returns it, positive.
 
     Returns:
         ``points``, at most 200 items spread over the range of the logarithm of the counted

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from twotower_tf.evaluation.ranking import Ranking
+from twotower_tf.indexing.ranking import Ranking
 
 DECILES = 10
 

@@ -8,6 +8,7 @@ on, which is what the model will do tomorrow.
 import dataclasses
 import datetime
 import functools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -16,15 +17,17 @@ from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.evaluation.baselines import AfterSeed, MostPopular
-from twotower_tf.evaluation.frequencies import compare, counted_probabilities
+from twotower_tf.evaluation.frequencies import compare
 from twotower_tf.evaluation.metrics import summarise
-from twotower_tf.evaluation.ranking import rank_exactly
-from twotower_tf.examples.items.catalogue_reader import load_catalogue
+from twotower_tf.examples.counts import Counts, seed_history
+from twotower_tf.examples.items.catalogue_reader import nothing_published
 from twotower_tf.examples.reader import ExampleReader
-from twotower_tf.examples.schema import HISTORY, raw_features
+from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
+from twotower_tf.indexing.ranking import Ranking, rank_exactly
 from twotower_tf.models.inference import TowerInference, finite_rows, report_broken
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.storage import Workdir
+from twotower_tf.training.backfill import Validate
 from twotower_tf.training.trainer import Trainer
 
 
@@ -47,32 +50,37 @@ class HeldOut:
 
 
 class Evaluator:
-    """Evaluates a model day by day; the baselines count the training examples as days go by.
+    """Evaluates a model day by day; the baselines add up the counts of days as they go by.
 
     Args:
         config: The features, and what to measure.
         workdir: Where examples and catalogues are.
         model: Its variables are used as they are at each call.
+        counts: Of the training examples of the work directory's days; None: its own reader.
+        embedder: Embeds the catalogues by the model; None: one of its own.
     """
 
-    def __init__(self, config: Config, workdir: Workdir, model: TwoTowerModel):
+    def __init__(
+        self,
+        config: Config,
+        workdir: Workdir,
+        model: TwoTowerModel,
+        counts: Counts | None = None,
+        embedder: CatalogueEmbedder | None = None,
+    ):
         self._config = config
         self._workdir = workdir
         self._model = model
         self._reader = ExampleReader(config)
-        # Both protocols, the frequencies and the baselines ask for the same day in a row.
+        # Both protocols, and the build of the index, ask for the same day in a row.
         self.held_out = functools.lru_cache(maxsize=1)(self._read_held_out)
-        self._trained_on = functools.lru_cache(maxsize=1)(self._read_trained_on)
+        self._counts = counts or Counts(workdir)
+        self._embedder = embedder or CatalogueEmbedder(config, workdir, model)
         self.embed_queries = TowerInference(model.query_tower, config, "query")
-        self.embed_items = TowerInference(model.candidate_tower, config, "candidate")
         self._popular = MostPopular(config.evaluation.baseline_days)
         self._after_seed = AfterSeed(config.evaluation.baseline_days)
         self._counted_to = datetime.date.min
-        self._histories = [
-            raw.name
-            for raw in raw_features(config, "query")
-            if raw.filled_in == HISTORY and raw.type.is_list
-        ]
+        self._history = seed_history(config)
 
     def evaluate(self, day: datetime.date, counted_to: datetime.date) -> dict:
         """Returns recall and friends of a day's held-out examples, per method.
@@ -85,12 +93,10 @@ class Evaluator:
         self._count_to(counted_to)
         item_ids, items = self._embed_catalogue(day)
         held_out = self.held_out(day)
-        positions = {item_id: row for row, item_id in enumerate(item_ids)}
-        positives = np.array([positions.get(one, -1) for one in held_out.item_ids], np.int64)
+        positives, ranking = self._rank(day, held_out, item_ids, items)
         at = self._config.evaluation.at
         k = min(at[-1], len(item_ids))
-        queries, batch_size = self._embed(held_out), self._config.evaluation.batch_size
-        rankings = {"model": rank_exactly(queries, items, positives, k, batch_size)}
+        rankings = {"model": ranking}
         for name, baseline in (("most_popular", self._popular), ("after_seed", self._after_seed)):
             rankings[name] = baseline.rank(held_out.seed_ids, positives, item_ids, k)
         counts = self._popular.counts(item_ids)
@@ -103,17 +109,43 @@ class Evaluator:
             },
         }
 
-    def frequencies(self, day: datetime.date) -> dict:
-        """Compares the estimated probability of being in a batch with the day's count of it."""
-        item_ids, _ = self._trained_on(day)
-        counted = counted_probabilities(item_ids, self._config.training.batch_size)
+    def mean_recall(self, days: Sequence[datetime.date]) -> float:
+        """Returns the recall of the days' held-out examples, the mean over all ``evaluation.at``.
+
+        The catalogue is the last day's; without an example it is 0.
+        """
+        item_ids, items = self._embed_catalogue(days[-1])
+        held_out = [self._read_held_out(day) for day in days]
+        ranks = np.concatenate(
+            [self._rank(days[-1], one, item_ids, items)[1].ranks for one in held_out]
+        )
+        found = [(ranks > 0) & (ranks <= k) for k in self._config.evaluation.at]
+        return float(np.mean(found)) if len(ranks) else 0.0
+
+    def _rank(
+        self, day: datetime.date, held_out: HeldOut, item_ids: list[str], items: np.ndarray
+    ) -> tuple[np.ndarray, Ranking]:
+        """Returns where in the catalogue of a day what held-out examples should find is, and how
+        the model ranks it."""
+        positions = {item_id: row for row, item_id in enumerate(item_ids)}
+        positives = np.array([positions.get(one, -1) for one in held_out.item_ids], np.int64)
+        queries = self._embed(held_out, day)
+        k, batch_size = self._config.evaluation.at[-1], self._config.evaluation.batch_size
+        return positives, rank_exactly(queries, items, positives, min(k, len(items)), batch_size)
+
+    def frequencies(self, counted: Mapping[str, float]) -> dict:
+        """Compares the estimated probability of being in a batch with the counted one.
+
+        Args:
+            counted: Of each item of the day, in (0, 1], from ``Trainer.batch_probabilities``.
+        """
         ids = sorted(counted)
         estimated = self._model.estimator.probabilities(ids).numpy().tolist() if ids else []
         return compare(dict(zip(ids, estimated, strict=True)), counted)
 
     def embed_held_out(self, day: datetime.date) -> np.ndarray:
         """Returns the embeddings of a day's held-out queries, float32 [Q, d]; Q may be 0."""
-        return self._embed(self.held_out(day))
+        return self._embed(self.held_out(day), day)
 
     def _read_held_out(self, day: datetime.date) -> HeldOut:
         """Returns the held-out examples of a day that have a reward."""
@@ -127,49 +159,50 @@ class Evaluator:
             seed_ids += _texts(self._seeds(batch)[keep])
         return HeldOut(batches, item_ids, seed_ids)
 
-    def _embed(self, held_out: HeldOut) -> np.ndarray:
+    def _embed(self, held_out: HeldOut, day: datetime.date) -> np.ndarray:
         if not held_out:
             return np.zeros((0, self._config.query.dimension), np.float32)
+        self._model.set_day(self._workdir, self._config, day)
         return self.embed_queries.embed_batches(held_out.batches)
 
     def _embed_catalogue(self, day: datetime.date) -> tuple[list[str], np.ndarray]:
         """Returns the ids and the vectors of the catalogue's items, of those that have any."""
-        catalogue = load_catalogue(self._workdir, self._config, day)
-        items = self.embed_items.embed_catalogue(catalogue, self._config.evaluation.batch_size)
-        finite = finite_rows(items)
+        items = self._embedder.embed(day)
+        if not len(items.item_ids):
+            raise nothing_published(day)
+        finite = finite_rows(items.embeddings)
         report_broken(
-            catalogue.item_ids[~finite][:1].tolist(),
+            items.item_ids[~finite][:1].tolist(),
             int((~finite).sum()),
-            len(catalogue),
+            len(finite),
             self._config.selection.max_broken_share,
         )
-        return catalogue.item_ids[finite].tolist(), items[finite]
+        if finite.all():
+            return items.item_ids.tolist(), items.embeddings
+        return items.item_ids[finite].tolist(), items.embeddings[finite]
 
     def _count_to(self, day: datetime.date) -> None:
         first = day - datetime.timedelta(days=self._config.evaluation.baseline_days - 1)
         for one in self._workdir.days("examples"):
             if max(first, self._counted_to + datetime.timedelta(days=1)) <= one <= day:
-                item_ids, seed_ids = self._trained_on(one)
-                self._popular.add_day(one, item_ids)
-                self._after_seed.add_day(one, seed_ids, item_ids)
+                items = self._counts.items(one)
+                self._popular.add_day(one, items)
+                self._after_seed.add_day(one, items, self._counts.pairs(one))
         self._counted_to = max(self._counted_to, day)
-
-    def _read_trained_on(self, day: datetime.date) -> tuple[list[str], list[str]]:
-        item_ids, seed_ids = [], []
-        partition = self._workdir.partition("examples", day)
-        for batch in self._reader.read(partition, "train", self._config.training.batch_size):
-            item_ids += _texts(batch["item_id"].numpy())
-            seed_ids += _texts(self._seeds(batch))
-        return item_ids, seed_ids
 
     def _seeds(self, batch: dict) -> np.ndarray:
         """The item on screen or, where the log does not say, the last one acted on before."""
         seeds = batch["seed_item_id"].numpy()
-        if not self._histories:
+        if self._history is None:
             return seeds
-        history = batch["query"][self._histories[0]]
+        history = batch["query"][self._history.name]
         last = history[:, -1:].to_tensor(default_value="", shape=[None, 1])[:, 0].numpy()
         return np.where(seeds == b"", last, seeds)
+
+
+def recall_of(trainer: Trainer) -> Validate:
+    """Returns what measures a trainer's model on the held-out examples of days: mean recall."""
+    return Evaluator(trainer.config, trainer.workdir, trainer.model).mean_recall
 
 
 def evaluate_day(config: Config, workdir: Workdir, day: datetime.date) -> dict:
@@ -181,11 +214,11 @@ def evaluate_day(config: Config, workdir: Workdir, day: datetime.date) -> dict:
     trainer = Trainer(config, workdir, at_or_before=day)
     if trainer.last_day is None:
         raise InputError(f"there is no checkpoint of {day} or before: train first")
-    evaluator = Evaluator(config, workdir, trainer.model)
+    evaluator = Evaluator(trainer.config, workdir, trainer.model)
     if trainer.last_day == day:
         measured = {
             "after": evaluator.evaluate(day, day),
-            "frequencies": evaluator.frequencies(day),
+            "frequencies": evaluator.frequencies(trainer.batch_probabilities(day)),
         }
     else:
         measured = {"before": evaluator.evaluate(day, trainer.last_day)}

@@ -26,7 +26,7 @@ class ExampleReader:
     def __init__(self, config: Config):
         self._parse = _Parser(config)
         self._make_dataset = tf.function(
-            self._trace_dataset,
+            tf.autograph.experimental.do_not_convert(self._trace_dataset),
             input_signature=[
                 tf.TensorSpec([None], tf.string),
                 tf.TensorSpec([], tf.int64),

@@ -1,19 +1,17 @@
 """Finds in examples what their statistics are made of: dense values, ids of built vocabularies."""
 
-import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet
 
 from twotower_tf.config import Config
 from twotower_tf.config.features import BaseFeature
 from twotower_tf.examples import statistics
 from twotower_tf.examples.event_table import event_schema
-from twotower_tf.examples.plan import CatalogueSnapshot
+from twotower_tf.examples.items.item_lookup import ItemLookup
 from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID, RawFeature
 from twotower_tf.examples.statistics import Statistics
 
@@ -49,17 +47,14 @@ class StatisticsMaker:
             sorted({raw.key for raw in features if self._key(raw)[0] == "item"})
         )
 
-    def items(self, snapshot: CatalogueSnapshot, rows: np.ndarray) -> pa.Table | None:
+    def items(self, lookup: ItemLookup, rows: np.ndarray) -> pa.Table | None:
         """Returns what ``make`` needs of the items of examples, None if it needs nothing.
 
         Args:
-            snapshot: The catalogue as of the examples' day.
-            rows: The item's row in it of each example, int [n], -1 without one.
+            lookup: In the catalogue as of the examples' day.
+            rows: The item's row in it of each example, from ``rows_of``, [n].
         """
-        if not self._item_columns:
-            return None
-        table = _columns(snapshot.path, snapshot.checksum, self._item_columns)
-        return table.take(pa.array(rows, mask=rows < 0))
+        return lookup.columns(self._item_columns, rows) if self._item_columns else None
 
     def make(
         self,
@@ -145,9 +140,3 @@ def _raw_features(config: Config) -> Iterator[tuple[BaseFeature, RawFeature]]:
 
 def _flat(values: pa.Array) -> pa.Array:
     return values.flatten() if pa.types.is_list(values.type) else values
-
-
-@functools.lru_cache(maxsize=2)
-def _columns(path: str, checksum: str, names: tuple[str, ...]) -> pa.Table:
-    """Returns columns of a catalogue snapshot, read once a process."""
-    return pyarrow.parquet.read_table(path, columns=list(names)).combine_chunks()

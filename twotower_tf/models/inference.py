@@ -11,6 +11,7 @@ from twotower_tf.errors import JobError
 from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.examples.value_types.lists import Lists
+from twotower_tf.examples.values import SECONDS_PER_DAY
 from twotower_tf.progress import progress
 from twotower_tf.storage import read_on_disk
 
@@ -113,10 +114,42 @@ def report_broken(broken: Sequence[str], count: int, items: int, most: float) ->
     logging.warning("%s; left out", message)
 
 
+class CatalogueRows:
+    """The candidate features of a catalogue's rows at some times, inside the TensorFlow graph.
+
+    They are those that a build gives the examples of the same items at the same times, bit for
+    bit: so nothing tells an item that was drawn from one that was acted on.
+
+    Args:
+        catalogue: The items.
+    """
+
+    def __init__(self, catalogue: Catalogue):
+        self._features = as_tensors(catalogue)
+        self._since = {name: tf.constant(times) for name, times in catalogue.since.items()}
+        self.item_ids = tf.constant(catalogue.item_ids, tf.string)
+
+    def at(self, rows: tf.Tensor, times: tf.Tensor) -> dict[str, tf.Tensor | tf.RaggedTensor]:
+        """Returns the candidate tower's raw features by name, n rows each.
+
+        Args:
+            rows: int64 [n], positions in the catalogue.
+            times: int64 [n], Unix seconds.
+        """
+        features = {name: tf.gather(values, rows) for name, values in self._features.items()}
+        for name, every in self._since.items():
+            since = tf.gather(every, rows)
+            # As ``item_lookup.ages_in_days``, in float64 too.
+            days = tf.maximum(tf.cast(times, tf.float64) - since, 0.0) / SECONDS_PER_DAY
+            unknown = tf.math.is_nan(since)
+            features[name] = tf.where(unknown, features[name], tf.cast(days, tf.float32))
+        return features
+
+
 def as_tensors(
     catalogue: Catalogue, rows: slice = slice(None)
 ) -> dict[str, tf.Tensor | tf.RaggedTensor]:
-    """Returns the candidate tower's raw features of some of a catalogue's rows, lists ragged."""
+    """Returns the features of some of a catalogue's rows as they are served, lists ragged."""
     return {name: _tensor(values[rows]) for name, values in catalogue.features.items()}
 
 

@@ -1,15 +1,18 @@
 """The catalogue's features inside the graph: what an item is, found by its id."""
 
+import datetime
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from twotower_tf.examples.items.catalogue_reader import Catalogue
+from twotower_tf.config import Config
+from twotower_tf.examples.items.catalogue_reader import Catalogue, latest_catalogue, whole_catalogue
 from twotower_tf.graph.hashing import fingerprint
 from twotower_tf.models.features.encoder import FeatureEncoder
 from twotower_tf.models.inference import as_tensors
+from twotower_tf.storage import Workdir
 
 _ITEMS_AT_ONCE = 8192
 # No id has this fingerprint, and it is sorted behind all: the row of items that are not there.
@@ -39,6 +42,7 @@ class ItemFeatures(tf.Module):
         ids: Sequence[str],
     ):
         super().__init__(name="item_features")
+        self._path = ""
         self._encoders = {encoder.name: encoder for encoder in encoders}
         self._blank, self._ids = blank, list(ids)
         empty = self._rows_of(blank)
@@ -58,6 +62,17 @@ class ItemFeatures(tf.Module):
     def components(self) -> list[tf.Variable]:
         """All that is kept; belongs to no checkpoint, but to a release."""
         return [self._fingerprints, *self._components]
+
+    def set_day(self, workdir: Workdir, config: Config, day: datetime.date) -> None:
+        """Takes the features of the latest catalogue that is not after a day.
+
+        Raises:
+            InputError: If there is no catalogue up to the day.
+        """
+        partition = latest_catalogue(workdir, day)
+        if partition.path != self._path:
+            self.set_catalogue(whole_catalogue(partition, config))
+            self._path = partition.path
 
     def set_catalogue(self, catalogue: Catalogue) -> None:
         """Takes the features of a catalogue's items, in place of those it had."""

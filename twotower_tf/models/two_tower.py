@@ -1,5 +1,6 @@
 """The two-tower retrieval model of Yi et al. (RecSys 2019) as a TFRS model."""
 
+import datetime
 import inspect
 from collections.abc import Mapping
 
@@ -8,7 +9,6 @@ import tensorflow_recommenders as tfrs
 
 from twotower_tf.config import Config
 from twotower_tf.config.registries import ESTIMATORS, LOSSES, OPTIMIZERS
-from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.frequency.base import FrequencyEstimator
 from twotower_tf.graph.dropout import Dropout
@@ -25,6 +25,7 @@ from twotower_tf.models.item_features import ItemFeatures
 from twotower_tf.models.losses.batch_loss import BatchLoss
 from twotower_tf.models.losses.in_batch import probability_by_either_route
 from twotower_tf.models.towers import ItemEncoder, Tower, build_tables, build_tower
+from twotower_tf.storage import Workdir
 
 
 class TwoTowerModel(tfrs.Model):
@@ -88,6 +89,10 @@ class TwoTowerModel(tfrs.Model):
         for layer in model.submodules:
             if isinstance(layer, Dropout):
                 layer.follow(model.optimizer.iterations)
+        # Nor does Keras' own loop around the step need AutoGraph, as long as it is of one step.
+        loop = model.make_train_function().python_function
+        model.train_tf_function = tf.function(loop, reduce_retracing=True, autograph=False)
+        model.train_function = model.train_tf_function
         model.optimizer.build(model.trainable_variables)
         return model
 
@@ -96,10 +101,10 @@ class TwoTowerModel(tfrs.Model):
         """The features of the items that queries may name; None where queries name none."""
         return self._item_features.value
 
-    def set_catalogue(self, catalogue: Catalogue) -> None:
-        """Takes the features of the items that queries name from a catalogue: of the day."""
+    def set_day(self, workdir: Workdir, config: Config, day: datetime.date) -> None:
+        """Takes the features of the items that queries name from the catalogue of a day."""
         if self.item_features is not None:
-            self.item_features.set_catalogue(catalogue)
+            self.item_features.set_day(workdir, config, day)
 
     @property
     def batch_loss(self) -> BatchLoss:
@@ -141,6 +146,20 @@ class TwoTowerModel(tfrs.Model):
         )
         self._measure(loss, candidates)
         return loss
+
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, batch: Mapping) -> dict[str, tf.Tensor]:
+        """Trains on a batch, see Keras; returns its metrics.
+
+        AutoGraph leaves alone what it calls: no loss, layer or optimiser needs its Python code
+        rewritten, which takes longer than a small day's training.
+        """
+        return super().train_step(batch)
+
+    @tf.autograph.experimental.do_not_convert
+    def test_step(self, batch: Mapping) -> dict[str, tf.Tensor]:
+        """Evaluates the loss of a batch, see Keras; as ``train_step`` without AutoGraph."""
+        return super().test_step(batch)
 
     def _probabilities(self, raw: RawCandidates, training: bool) -> tf.Tensor | None:
         if self.estimator is None:

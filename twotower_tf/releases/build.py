@@ -6,7 +6,6 @@ Yi et al. 2019, section 5.
 import dataclasses
 import datetime
 import time
-from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,16 +13,15 @@ from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.config.registries import INDEX_KINDS
-from twotower_tf.examples.items.item_counts import count_items
+from twotower_tf.examples.counts import Counts
+from twotower_tf.examples.items.catalogue_reader import latest_catalogue
 from twotower_tf.examples.schema import raw_features
-from twotower_tf.indexing.candidates.embedding import embed_candidates
-from twotower_tf.indexing.candidates.embedding_files import read_embeddings
+from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder, publish_embeddings
 from twotower_tf.indexing.candidates.item_versions import ItemVersions
 from twotower_tf.indexing.candidates.selection import coverage, select_candidates
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.indexing.kinds.indexes import Index, chosen_section
-from twotower_tf.models.inference import TowerInference
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.serving.stitching import StitchedModel
 from twotower_tf.storage import Workdir, scratch
@@ -58,7 +56,8 @@ def build_index(
     model: TwoTowerModel,
     day: datetime.date,
     query_embeddings: np.ndarray | None,
-    beam_args: Sequence[str] = (),
+    counts: Counts | None = None,
+    embedder: CatalogueEmbedder | None = None,
 ) -> BuiltIndex:
     """Builds a release candidate of the day's catalogue, and the partition ``embeddings`` with it.
 
@@ -71,7 +70,8 @@ def build_index(
         day: Items published after it are left out.
         query_embeddings: float32 [Q, d] of real queries to measure the index with; with None, or
             Q = 0, its recall is not measured.
-        beam_args: Beam's own flags; with any, a large catalogue is embedded by a Beam job.
+        counts: Of the training examples of the work directory's days; None: its own reader.
+        embedder: Of the model, which may have embedded the catalogue before; None: one of its own.
 
     Raises:
         InputError: If there is no catalogue of the day or before, or a list of ids can't be read.
@@ -79,19 +79,19 @@ def build_index(
             another process is building an index in this work directory.
     """
     start = time.monotonic()
-    selected = select_candidates(config, workdir, day)
+    counts = counts or Counts(workdir)
+    embedder = embedder or CatalogueEmbedder(config, workdir, model)
+    selected = select_candidates(config, counts, day, latest_catalogue(workdir, day))
     embedding_start = time.monotonic()
-    tower = TowerInference(model.candidate_tower, config, "candidate")
-    with scratch(workdir.path("build_index")) as folder:
-        embedded = embed_candidates(config, workdir, tower, selected, day, folder, beam_args)
-    item_ids, embeddings = read_embeddings(embedded.partition)
+    with scratch(workdir.path("build_index")):
+        partition, items = publish_embeddings(config, workdir, embedder.embed(day), selected, day)
     index_start = time.monotonic()
-    index, measured = _index(config, embeddings, query_embeddings)
+    index, measured = _index(config, items.embeddings, query_embeddings)
     stitched = StitchedModel(
         model.query_tower,
         model.candidate_tower,
         index,
-        ItemVersions(pa.array(item_ids, pa.string()), embedded.versions),
+        ItemVersions(pa.array(items.item_ids, pa.string()), items.versions),
         raw_features(config, "query"),
         raw_features(config, "candidate"),
         config.index.default_k,
@@ -99,8 +99,8 @@ def build_index(
     end = time.monotonic()
     metrics = {
         "selection": selected.report,
-        "broken": embedded.partition.manifest()["broken"],
-        "coverage": _coverage(config, workdir, day, item_ids),
+        "broken": partition.manifest()["broken"],
+        "coverage": _coverage(config, counts, day, items.item_ids),
         **measured,
         "selection_seconds": embedding_start - start,
         "embedding_seconds": index_start - embedding_start,
@@ -132,10 +132,10 @@ def _index(
 
 
 def _coverage(
-    config: Config, workdir: Workdir, day: datetime.date, item_ids: np.ndarray
+    config: Config, counts: Counts, day: datetime.date, item_ids: np.ndarray
 ) -> float | None:
     days = config.selection.coverage_days
-    covered = coverage(count_items(workdir, day, days), item_ids)
+    covered = coverage(counts.items_until(day, days), item_ids)
     if covered is not None:
         logging.info(
             "the index covers %.2f %% of the training examples of the last %d days",

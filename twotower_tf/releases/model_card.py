@@ -73,7 +73,7 @@ def model_card(config: Config, metadata: dict) -> str:
         *_features(config),
         "",
         f"Query tower {_tower(config.query)}, candidate tower {_tower(config.candidate)}, loss "
-        f"{config.loss.kind}, batches of {config.training.batch_size}.",
+        f"{config.loss.kind}, batches of {config.training.batch_size or 'a size by the data'}.",
         "",
         "## Limits",
         "",

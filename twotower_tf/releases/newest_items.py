@@ -6,6 +6,7 @@ import os
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.examples.building.snapshots import CATALOGUE, snapshots
+from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import Catalogue, latest_catalogue, read_catalogue
 from twotower_tf.indexing.candidates.selection import select_candidates
 from twotower_tf.storage import Partition, Workdir
@@ -50,5 +51,5 @@ def _stage(config: Config, source: str, day: datetime.date, folder: str) -> Part
 def _selected(
     config: Config, workdir: Workdir, day: datetime.date, partition: Partition
 ) -> Catalogue:
-    rows = select_candidates(config, workdir, day, partition).rows
+    rows = select_candidates(config, Counts(workdir), day, partition).rows
     return read_catalogue(partition, config).take(rows)

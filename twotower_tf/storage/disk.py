@@ -1,9 +1,9 @@
 """Files and folders of this machine.
 
 What is put into place is on the disk by then, not only in memory: after a power cut, what a name
-leads to is whole. So a file is flushed, and then the folder that names it, before anything that
-speaks for them gets its own name. Whoever moves a file elsewhere (``move``, ``copy``) does not wait
-for that: such files are on their way to a folder that ``replace_folder`` flushes as a whole.
+leads to is whole. So the files of a folder are flushed, and then the folder that names them, before
+it gets its own name. Whoever moves a single file (``move``, ``copy``) does not wait for that: such
+files are on their way to a folder that ``replace_folder`` flushes as a whole.
 """
 
 import contextlib
@@ -37,8 +37,7 @@ class Disk:
     @contextlib.contextmanager
     def open_output(self, path: str) -> Iterator[BinaryIO]:
         """Opens a file to write it; it is there, whole, when the block ends without an error."""
-        folder = os.path.dirname(path) or "."
-        _make_folder(folder)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         temporary = f"{path}{_TEMPORARY}{os.getpid()}"
         try:
             with open(temporary, "wb") as file:
@@ -46,7 +45,6 @@ class Disk:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-            _flush(folder)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -97,7 +95,17 @@ class Disk:
 
     def make_folder(self, folder: str) -> None:
         """Makes a folder and its parents."""
-        _make_folder(folder)
+        os.makedirs(folder, exist_ok=True)
+
+    def make_lasting_folder(self, folder: str) -> None:
+        """Makes a folder and its parents; no power cut takes them back."""
+        missing = []
+        while not os.path.isdir(folder):
+            missing.append(folder)
+            folder = os.path.dirname(folder) or "."
+        for made in reversed(missing):
+            os.makedirs(made, exist_ok=True)
+            _flush(os.path.dirname(made) or ".")
 
     def copy(self, source: str, target: str) -> None:
         """Copies a file."""
@@ -160,17 +168,6 @@ class Disk:
             return False
         _, differing, unreadable = filecmp.cmpfiles(folder, target, names, shallow=False)
         return bool(names) and not differing and not unreadable
-
-
-def _make_folder(folder: str) -> None:
-    """Makes a folder and its parents; they are on the disk."""
-    missing = []
-    while not os.path.isdir(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder) or "."
-    for folder in reversed(missing):
-        os.makedirs(folder, exist_ok=True)
-        _flush(os.path.dirname(folder) or ".")
 
 
 def _flush_all(folder: str) -> None:

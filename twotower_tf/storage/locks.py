@@ -14,7 +14,6 @@ from collections.abc import Iterator
 
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.storage import connection
-from twotower_tf.storage.disk import Disk
 from twotower_tf.storage.objects import ObjectStore
 
 # The holder of a lock object writes it anew so often. One that did not change for so long is
@@ -48,7 +47,7 @@ class FileLock:
         self._path = path
         while True:
             try:
-                Disk().make_folder(os.path.dirname(path))
+                os.makedirs(os.path.dirname(path), exist_ok=True)
                 self._lock = os.open(path, os.O_RDWR | os.O_CREAT)
             except FileNotFoundError:
                 continue

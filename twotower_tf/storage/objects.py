@@ -113,6 +113,9 @@ class ObjectStore:
     def make_folder(self, folder: str) -> None:
         """Does nothing: a folder is there once a file is in it."""
 
+    def make_lasting_folder(self, folder: str) -> None:
+        """Does nothing: a folder is there once a file is in it."""
+
     def copy(self, source: str, target: str) -> None:
         """Copies a file; one of the two may be on this machine."""
         from boto3.s3.transfer import TransferConfig

@@ -64,6 +64,7 @@ def _scratch(target: str) -> Iterator[tuple[str, FileLock | ObjectLock]]:
     parent, name = os.path.split(target)
     place = os.path.join(parent, STAGING, name)
     store = store_of(target)
+    store.make_lasting_folder(parent)
     with locked(f"{place}{_LOCK}", name) as lock:
         folder = lock.own(place)
         try:

@@ -112,7 +112,7 @@ def _check_url(given: str, root: str) -> bool:
 
 def _make(given: str, root: str) -> None:
     try:
-        files.store_of(root).make_folder(root)
+        files.store_of(root).make_lasting_folder(root)
     except OSError as error:
         raise InputError(
             f"--workdir={given} can't be made: {error.strerror}; give a folder you can write"

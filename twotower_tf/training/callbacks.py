@@ -1,5 +1,7 @@
 """What happens between training steps: progress, and TensorBoard's scalars."""
 
+import time
+
 import tensorflow as tf
 
 from twotower_tf.models.two_tower import TwoTowerModel
@@ -18,6 +20,29 @@ class ShowProgress(tf.keras.callbacks.Callback):
         count = min(self._batch_size, self._left)
         self._left -= count
         self._shown.advance(count)
+
+
+class MeasureSpeed(tf.keras.callbacks.Callback):
+    """Measures how fast a day is trained on once it goes: the first step is traced, and left out.
+
+    Args:
+        batch_size: Examples per batch.
+        examples: The day's.
+    """
+
+    def __init__(self, batch_size: int, examples: int):
+        super().__init__()
+        self._left = examples - batch_size
+        self._start = 0.0
+        self.examples_per_second: float | None = None
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        if batch == 0:
+            self._start = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        if self._left > 0:
+            self.examples_per_second = self._left / (time.monotonic() - self._start)
 
 
 class WriteScalars(tf.keras.callbacks.Callback):

@@ -10,17 +10,23 @@ import tensorflow as tf
 
 from twotower_tf import storage
 from twotower_tf.config import Config
+from twotower_tf.config.features import CatalogueVocabulary
 from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples import statistics
-from twotower_tf.examples.items.catalogue_reader import load_catalogue
+from twotower_tf.examples.items.catalogue_reader import (
+    distinct_ids,
+    latest_catalogue,
+    load_catalogue,
+)
 from twotower_tf.examples.reader import ExampleReader
-from twotower_tf.models.inference import as_tensors
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.progress import progress
-from twotower_tf.training.backfill import Validate
-from twotower_tf.training.callbacks import ShowProgress, WriteScalars, sketch_health
+from twotower_tf.training.backfill import Validate, window_of
+from twotower_tf.training.batch_counts import BatchCounts
+from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
+from twotower_tf.training.sizes import with_sizes
 from twotower_tf.training.uniform_negatives import with_uniform_negatives
 
 
@@ -40,15 +46,26 @@ class Trainer:
         at_or_before: datetime.date | None = None,
     ):
         make_deterministic(config.seed)
-        self._config = config
+        self._config = with_sizes(config, workdir, _first_days_end(config, workdir))
         self._workdir = workdir
-        self.model = TwoTowerModel.from_config(config)
+        self.model = TwoTowerModel.from_config(self._config)
         self._reader = ExampleReader(config)
         self._checkpoints = Checkpoints(
             workdir, self.model, model_fingerprint(config), config.training.keep_checkpoints
         )
         self.last_day = self._checkpoints.restore(at_or_before)
         self._scalars: WriteScalars | None = None
+        self._counted: tuple[datetime.date, BatchCounts] | None = None
+
+    @property
+    def config(self) -> Config:
+        """The configuration, with a number for every size that it leaves to the data."""
+        return self._config
+
+    @property
+    def workdir(self) -> storage.Workdir:
+        """Where its examples and checkpoints are."""
+        return self._workdir
 
     @property
     def days_trained(self) -> list[datetime.date]:
@@ -60,6 +77,7 @@ class Trainer:
         """Whether the model starts from several days at once."""
         return self._config.training.backfill is not None
 
+    @tf.autograph.experimental.do_not_convert
     def train_day(self, day: datetime.date) -> dict:
         """Trains on a day's examples, once, and saves the checkpoint.
 
@@ -81,16 +99,17 @@ class Trainer:
         partition = self._workdir.partition("examples", day)
         examples = partition.manifest()["counts"]["examples"]
         start = time.monotonic()
+        speed = None
         if examples:
             self._freeze_statistics([day])
-            backfill, optimizer = self._config.training.backfill, self._config.optimizer
-            share = backfill.learning_rate_after if backfill else 1.0
-            self.model.optimizer.learning_rate.assign(optimizer.learning_rate * share)
+            self._list_items(day)
+            self._slow_down()
             for number in range(self._config.training.passes_per_day):
                 batches, count = self._batches_of_day(partition, examples, number)
-                self._fit(batches, count, day, f"training on {day}")
-        return self._done([day], self._measure(examples, time.monotonic() - start))
+                speed = self._fit(batches, count, day, f"training on {day}")
+        return self._done([day], self._measure(examples, time.monotonic() - start, speed))
 
+    @tf.autograph.experimental.do_not_convert
     def train_backfill(
         self, days: Sequence[datetime.date], validate: Validate | None = None
     ) -> dict:
@@ -112,37 +131,39 @@ class Trainer:
         settings = self._config.training.backfill
         partitions = [self._workdir.partition("examples", day) for day in days]
         examples = sum(one.manifest()["counts"]["examples"] for one in partitions)
-        start = time.monotonic()
+        start, speed = time.monotonic(), None
         passes = self._checkpoints.restore_last_pass(days)
         if examples:
             self._freeze_statistics(days)
+            self._list_items(days[-1])
         while examples and not passes.end(settings.passes, settings.patience):
-            self._pass_over(partitions, passes.done + 1)
+            speed = self._pass_over(partitions, passes.done + 1)
             self._check_loss(f"pass {passes.done + 1} of the backfill", examples)
             passes.done += 1
             if settings.patience is not None:
                 passes.recalls.append(validate(days[-settings.validation_days :]))
             self._checkpoints.save_pass(days, passes)
-        metrics = self._measure(examples, time.monotonic() - start)
+        metrics = self._measure(examples, time.monotonic() - start, speed)
         if passes.best != passes.done:
             self._checkpoints.restore_pass(days, passes.best)
         made = {"passes": passes.done, "best_pass": passes.best, "recalls": passes.recalls}
         return self._done(days, metrics | made | {"last_step": self._step})
 
-    def _pass_over(self, partitions: Sequence[storage.Partition], number: int) -> None:
-        """Trains on all examples of some days once."""
+    def _pass_over(self, partitions: Sequence[storage.Partition], number: int) -> float | None:
+        """Trains on all examples of some days once; returns as ``_fit``."""
         settings, batch_size = self._config.training, self._config.training.batch_size
         title = f"pass {number} of {settings.backfill.passes} over the backfill"
         if settings.backfill.shuffle:
             seed = (self._config.seed, number)
             batches, examples = self._reader.read_shuffled(partitions, batch_size, seed)
-            self._fit(batches, examples, partitions[-1].day, title)
-            return
+            return self._fit(batches, examples, partitions[-1].day, title)
+        speed = None
         for partition in partitions:
             examples = partition.manifest()["counts"]["examples"]
             if examples:
                 batches = self._reader.read(partition, "train", batch_size)
-                self._fit(batches, examples, partition.day, f"{title}: {partition.day}")
+                speed = self._fit(batches, examples, partition.day, f"{title}: {partition.day}")
+        return speed
 
     def _batches_of_day(
         self, partition: storage.Partition, examples: int, number: int
@@ -172,6 +193,13 @@ class Trainer:
             examples -= chosen[-1].manifest()["counts"]["examples"]
         return chosen
 
+    def _slow_down(self) -> None:
+        """Sets the learning rate of the days after a backfill, if there was one."""
+        backfill = self._config.training.backfill
+        if backfill is not None:
+            rate = self._config.optimizer.learning_rate * backfill.learning_rate_after
+            self.model.optimizer.learning_rate.assign(rate)
+
     def _done(self, days: Sequence[datetime.date], metrics: dict) -> dict:
         """Saves the model and what was measured of the days it was trained on now."""
         self._check_loss(str(days[-1]), metrics["examples"])
@@ -193,6 +221,20 @@ class Trainer:
     def _step(self) -> int:
         return int(self.model.optimizer.iterations)
 
+    def batch_probabilities(self, day: datetime.date) -> dict[str, float]:
+        """Returns in which share of a day's batches each item is, in (0, 1], as counted.
+
+        Of the last day trained here that was counted in passing; of others it is counted now.
+        """
+        if self._counted is None or self._counted[0] != day:
+            counts = BatchCounts()
+            partition = self._workdir.partition("examples", day)
+            batches = self._reader.read(partition, "train", self._config.training.batch_size)
+            for batch in batches:
+                counts.add(batch["item_id"].numpy())
+            self._counted = (day, counts)
+        return self._counted[1].probabilities()
+
     def _freeze_statistics(self, days: Sequence[datetime.date]) -> None:
         """Sets what the model takes from the examples as a whole: before its first step only.
 
@@ -210,10 +252,29 @@ class Trainer:
         for name, size in statistics.built_vocabularies(config).items():
             self.model.tables[name].set_vocabulary(window.vocabulary(name, size))
 
-    def _fit(self, batches: tf.data.Dataset, examples: int, day: datetime.date, title: str) -> None:
-        batch_size = self._config.training.batch_size
+    def _list_items(self, day: datetime.date) -> None:
+        """Gives the items of the catalogue a row each, in tables that list them."""
+        tables = {
+            name: table.vocabulary.rows
+            for name, table in self._config.tables.items()
+            if isinstance(table.vocabulary, CatalogueVocabulary)
+        }
+        if tables and not self._step:
+            item_ids = distinct_ids(latest_catalogue(self._workdir, day))
+            for name, rows in tables.items():
+                self.model.tables[name].set_vocabulary(item_ids[:rows])
+
+    def _fit(
+        self, batches: tf.data.Dataset, examples: int, day: datetime.date, title: str
+    ) -> float | None:
+        """Trains on batches once; returns the examples a second after the first step, if any."""
+        self.model.set_day(self._workdir, self._config, day)
+        counts = BatchCounts()
+        self._counted = (day, counts)
+        batches, batch_size = counts.counting(batches), self._config.training.batch_size
+        speed = MeasureSpeed(batch_size, examples)
         with progress(title, examples, "examples") as shown:
-            callbacks = [ShowProgress(shown, batch_size, examples)]
+            callbacks = [ShowProgress(shown, batch_size, examples), speed]
             if self._config.training.tensorboard:
                 if self._scalars is None:
                     folder = storage.for_tensorflow(self._workdir.path("tensorboard"))
@@ -225,6 +286,7 @@ class Trainer:
                 verbose=0,
                 callbacks=callbacks,
             )
+        return speed.examples_per_second
 
     def _with_negatives(self, batches: tf.data.Dataset, day: datetime.date) -> tf.data.Dataset:
         negatives = self.model.batch_loss.needs_negatives
@@ -233,14 +295,13 @@ class Trainer:
         catalogue = load_catalogue(self._workdir, self._config, day)
         return with_uniform_negatives(
             batches,
-            as_tensors(catalogue),
-            tf.constant(catalogue.item_ids),
+            catalogue,
             negatives,
             self._config.seed,
             first_step=self._step,
         )
 
-    def _measure(self, examples: int, seconds: float) -> dict:
+    def _measure(self, examples: int, seconds: float, speed: float | None) -> dict:
         metrics = {
             "examples": examples,
             "batches": -(-examples // self._config.training.batch_size),
@@ -248,12 +309,19 @@ class Trainer:
             "temperature": self.model.batch_loss.temperature,
             "last_step": self._step,
             "seconds": seconds,
-            "examples_per_second": examples / seconds if examples else None,
+            "examples_per_second": speed,
         }
         health = sketch_health(self.model)
         distinct_share = health.pop("distinct_share")
         metrics |= {f"sketch_{name}": value for name, value in health.items()}
         return metrics | {"distinct_share": distinct_share if examples else None}
+
+
+def _first_days_end(config: Config, workdir: storage.Workdir) -> datetime.date | None:
+    """Returns the last of the days that a model starts with, None while they are not built."""
+    if config.training.backfill is None:
+        return min(workdir.days("examples"), default=None)
+    return max(window_of(config, workdir), default=None)
 
 
 def make_deterministic(seed: int) -> None:

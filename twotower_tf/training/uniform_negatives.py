@@ -1,17 +1,13 @@
 """Adds negatives to batches: items drawn uniformly from the day's catalogue."""
 
-from collections.abc import Mapping
-
 import tensorflow as tf
+
+from twotower_tf.examples.items.catalogue_reader import Catalogue
+from twotower_tf.models.inference import CatalogueRows
 
 
 def with_uniform_negatives(
-    batches: tf.data.Dataset,
-    catalogue_columns: Mapping[str, tf.Tensor | tf.RaggedTensor],
-    item_ids: tf.Tensor,
-    count: int,
-    seed: int,
-    first_step: int = 0,
+    batches: tf.data.Dataset, catalogue: Catalogue, count: int, seed: int, first_step: int = 0
 ) -> tf.data.Dataset:
     """Gives every batch its ``negatives``, as `TwoTowerModel` takes them.
 
@@ -19,10 +15,13 @@ def with_uniform_negatives(
     checkpoint draws what it would have drawn without the break. Drawn with replacement, so that
     an item is among them with probability 1 - (1 - 1/N)^count.
 
+    The draws take the times of the batch's examples, in turn: so an item is as old when it is
+    drawn as it would be if it were acted on.
+
     Args:
-        batches: Batches of examples, dictionaries.
-        catalogue_columns: The candidate tower's raw features of all items by name, N rows each.
-        item_ids: string [N].
+        batches: Batches of examples, dictionaries; ``timestamp`` (int64 [batch], Unix seconds) is
+            among their keys.
+        catalogue: The N items to draw from.
         count: N', the draws for every batch.
         seed: Of the draws.
         first_step: The number of the first batch: the steps trained before.
@@ -31,34 +30,33 @@ def with_uniform_negatives(
         The batches, as many as before, in the same order.
 
     Raises:
-        ValueError: If the catalogue is empty, or its columns have another number of rows than
-            `item_ids`, or `count` is not positive.
+        ValueError: If the catalogue is empty, or `count` is not positive.
 
-    >>> import twotower_tf
-    >>> batches = tf.data.Dataset.from_tensors({"item_id": tf.constant(["a"])}).repeat(2)
-    >>> ids = tf.constant(["a", "b", "c"])
-    >>> for batch in with_uniform_negatives(batches, {"item": ids}, ids, count=4, seed=1):
+    >>> import numpy as np
+    >>> batches = tf.data.Dataset.from_tensors({"timestamp": tf.constant([0], tf.int64)}).repeat(2)
+    >>> ids = np.array(["a", "b", "c"], object)
+    >>> catalogue = Catalogue(ids, {"item": ids})
+    >>> for batch in with_uniform_negatives(batches, catalogue, count=4, seed=1):
     ...     print(batch["negatives"]["candidate"]["item"].shape)
     (4,)
     (4,)
     """
-    size = int(tf.size(item_ids))
+    size = len(catalogue)
     if size == 0:
         raise ValueError("the catalogue holds no items to draw negatives from")
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count!r}")
-    for name, column in catalogue_columns.items():
-        rows = int(column.nrows() if isinstance(column, tf.RaggedTensor) else tf.shape(column)[0])
-        if rows != size:
-            raise ValueError(f"column {name} has {rows} rows, but there are {size} item ids")
+    rows = CatalogueRows(catalogue)
 
     def add(step: tf.Tensor, batch: dict) -> dict:
         drawn = tf.random.stateless_uniform(
             [count], seed=tf.stack([tf.constant(seed, tf.int64), step]), maxval=size, dtype=tf.int64
         )
+        times = batch["timestamp"]
+        times = tf.gather(times, tf.range(count) % tf.size(times))
         negatives = {
-            "item_id": tf.gather(item_ids, drawn),
-            "candidate": {name: tf.gather(raw, drawn) for name, raw in catalogue_columns.items()},
+            "item_id": tf.gather(rows.item_ids, drawn),
+            "candidate": rows.at(drawn, times),
             "catalogue_size": tf.constant(size, tf.int64),
         }
         return {**batch, "negatives": negatives}

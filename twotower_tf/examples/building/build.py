@@ -1,8 +1,8 @@
 """The example build: a range of days, a Beam pipeline for as many as fit, partitions of each day.
 
 Workers write to a scratch folder of the work directory; when all is there, days are published
-oldest first, each in the order rejected, catalogue, profiles, histories, statistics, examples. So a
-day whose examples exist is whole, and a build that dies goes on where it stopped.
+oldest first, each in the order rejected, catalogue, profiles, histories, counts, statistics,
+examples. So a day whose examples exist is whole, and a build that dies goes on where it stopped.
 
 A day of which more than ``examples.max_rejected_share`` was rejected ends the build: of it only
 ``rejected/`` is published, for people to look at, and of later days nothing.

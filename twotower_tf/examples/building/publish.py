@@ -2,12 +2,13 @@
 
 import datetime
 import os
+from collections.abc import Callable, Iterator
 
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.errors import InputError
-from twotower_tf.examples import rejects, statistics, statistics_sources
+from twotower_tf.examples import counts, rejects, statistics, statistics_sources
 from twotower_tf.examples.building.planning import KIND
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot
 from twotower_tf.examples.encoding import tfrecord
@@ -23,6 +24,7 @@ PUBLISHED = (
     CATALOGUE.kind,
     PROFILES.kind,
     histories.KIND,
+    counts.KIND,
     statistics.KIND,
     KIND,
 )
@@ -101,12 +103,13 @@ class Publisher:
             self._publish_snapshot(snapshot)
             self._due.remove(snapshot)
         rows_written = self._publish_histories(day)
+        self._publish_counts(day)
         if statistics.are_needed(self._config):
             self._publish_statistics(day)
-        counts = self._publish_examples(day)
+        of_day = self._publish_examples(day)
         rows_read = self._outcome.counts[day.toordinal(), "history_rows_read"]
         cost = {"history_rows_read": rows_read, "history_rows_written": rows_written}
-        return {**counts, **cost}
+        return {**of_day, **cost}
 
     def _check_rejected(self, day: datetime.date) -> None:
         number = day.toordinal()
@@ -166,14 +169,31 @@ class Publisher:
             manifest["chains"] = histories.chains_entry(self._chains[:shards])
         return sum(shard["records"] for shard in manifest["shards"])
 
+    def _publish_counts(self, day: datetime.date) -> None:
+        """Publishes the counts of a day's training examples, put together from its shards."""
+        paths = self._parts(counts.KIND, day, counts.part_name)
+        pairs = counts.merge([counts.read(path) for path in paths])
+        manifest: dict = {"shards": []}
+        with self._write(counts.KIND, day, manifest) as folder:
+            for name, rows in counts.write_day(folder, pairs).items():
+                path = os.path.join(folder, name)
+                manifest["shards"].append(manifest_entry(path, rows, storage.checksum(path)))
+
+    def _parts(
+        self, kind: str, day: datetime.date, part_name: Callable[[int], str]
+    ) -> Iterator[str]:
+        """Yields the files that the shards left of a day."""
+        for shard in range(self._config.examples.shards):
+            path = shard_path(kind, day.toordinal(), part_name(shard))
+            if path in self._outcome.written:
+                yield os.path.join(self._plan.scratch, path)
+
     def _publish_statistics(self, day: datetime.date) -> None:
         """Publishes the statistics of a day's training examples, put together from its shards."""
-        parts = [statistics_sources.of_no_examples(self._config)]
-        for shard in range(self._config.examples.shards):
-            path = shard_path(statistics.KIND, day.toordinal(), statistics.part_name(shard))
-            if path in self._outcome.written:
-                parts.append(statistics.read(os.path.join(self._plan.scratch, path)))
-        merged = statistics.merge(parts).bounded(self._config)
+        paths = self._parts(statistics.KIND, day, statistics.part_name)
+        parts = map(statistics.read, paths)
+        nothing = statistics_sources.of_no_examples(self._config)
+        merged = statistics.merge([nothing, *parts]).bounded(self._config)
         manifest: dict = {"shards": []}
         with self._write(statistics.KIND, day, manifest) as folder:
             path = os.path.join(folder, statistics.FILE)

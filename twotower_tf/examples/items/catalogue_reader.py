@@ -23,12 +23,15 @@ class Catalogue:
 
     Attributes:
         item_ids: [N] objects (str), each once.
-        features: The candidate tower's raw features by name: [N] objects (str) or float32, or
-            ``Lists`` of N.
+        features: The candidate tower's raw features by name, as they are served: [N] objects (str)
+            or float32, or ``Lists`` of N. Of an age it is the serving value, the same for all.
+        since: When each item's age began, by the name of the age: float64 [N], Unix seconds, NaN
+            where it is not known, and the age always its serving value.
     """
 
     item_ids: np.ndarray
     features: dict[str, np.ndarray | Lists]
+    since: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -39,7 +42,8 @@ class Catalogue:
             name: values.take(rows) if isinstance(values, Lists) else values[rows]
             for name, values in self.features.items()
         }
-        return Catalogue(self.item_ids[rows], features)
+        since = {name: times[rows] for name, times in self.since.items()}
+        return Catalogue(self.item_ids[rows], features, since)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +73,36 @@ def load_catalogue(workdir: Workdir, config: Config, day: datetime.date) -> Cata
     """
     partition = latest_catalogue(workdir, day)
     rows = read_columns(partition, ["item_id", "published_at", *_stored_columns(config)])
-    current = last_of_each_id(rows["item_id"]) & published_by(rows["published_at"], day)
-    if not current.any():
-        raise JobError(
-            f"the catalogue of {day} has no item published by then: there is nothing to recommend"
-        )
-    return _catalogue(rows.filter(pa.array(current)), config)
+    current = _current(rows, day)
+    if not len(current):
+        raise nothing_published(day)
+    return _catalogue(rows.take(pa.array(current)), config)
+
+
+def distinct_ids(partition: Partition) -> list[str]:
+    """Returns the ids of all items of a catalogue, each once."""
+    return list(dict.fromkeys(read_columns(partition, ["item_id"])["item_id"].to_pylist()))
+
+
+def whole_catalogue(partition: Partition, config: Config) -> Catalogue:
+    """Reads all items of a catalogue, those that are not published yet too."""
+    rows = read_columns(partition, ["item_id", *_stored_columns(config)])
+    return _catalogue(rows.take(pa.array(np.flatnonzero(last_of_each_id(rows["item_id"])))), config)
+
+
+def current_rows(partition: Partition, day: datetime.date) -> np.ndarray:
+    """Returns the positions, int64, of a catalogue's items that are published by the end of a day.
+
+    Of several rows with the same id the last one holds.
+    """
+    return _current(read_columns(partition, ["item_id", "published_at"]), day)
+
+
+def nothing_published(day: datetime.date) -> JobError:
+    """Returns the error for a catalogue none of whose items is published by the end of a day."""
+    return JobError(
+        f"the catalogue of {day} has no item published by then: there is nothing to recommend"
+    )
 
 
 def read_catalogue(partition: Partition, config: Config) -> Catalogue:
@@ -166,9 +194,13 @@ def _may_hold(group: pq.RowGroupMetaData, item_ids: Sequence[str]) -> bool:
     return any(ids.statistics.min <= item_id <= ids.statistics.max for item_id in item_ids)
 
 
+def _current(rows: pa.Table, day: datetime.date) -> np.ndarray:
+    current = last_of_each_id(rows["item_id"]) & published_by(rows["published_at"], day)
+    return np.flatnonzero(current)
+
+
 def _stored_columns(config: Config) -> list[str]:
-    features = raw_features(config, "candidate")
-    return [raw.key for raw in features if not raw.type.depends_on_time]
+    return [raw.key for raw in raw_features(config, "candidate")]
 
 
 def _paths(partition: Partition) -> list[str]:
@@ -179,6 +211,11 @@ def _catalogue(rows: pa.Table, config: Config) -> Catalogue:
     return Catalogue(
         item_ids=column_values(rows["item_id"]),
         features={raw.name: _feature(rows, raw) for raw in raw_features(config, "candidate")},
+        since={
+            raw.name: pc.fill_null(rows[raw.key].cast(pa.float64()), np.nan).to_numpy()
+            for raw in raw_features(config, "candidate")
+            if raw.type.depends_on_time
+        },
     )
 
 

@@ -50,6 +50,7 @@ class ItemLookup:
         if divisor:
             self._divisors = pc.fill_null(table[DIVISOR], np.nan).to_numpy()
         self._since = {raw.key: table[raw.key].combine_chunks() for raw in self._ages}
+        self._columns: dict[tuple[str, ...], pa.Table] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -81,6 +82,18 @@ class ItemLookup:
             raw.key: raw.type.at(self._since[raw.key].take(known), timestamps).to_numpy()
             for raw in self._ages
         }
+
+    def columns(self, names: tuple[str, ...], rows: np.ndarray) -> pa.Table:
+        """Returns columns of the snapshot for some items, null where one is not in it.
+
+        Args:
+            names: Of the columns; they are read when first asked for, and kept.
+            rows: From ``rows_of``, [n].
+        """
+        if names not in self._columns:
+            with pyarrow.parquet.ParquetFile(storage.arrow_input(self._path)) as file:
+                self._columns[names] = file.read(list(names)).combine_chunks()
+        return self._columns[names].take(pa.array(rows, mask=rows == UNKNOWN))
 
     def features(self, rows: np.ndarray, item_ids: pa.Array) -> pa.LargeBinaryArray:
         """Returns the features of an example that depend on its item alone, encoded.

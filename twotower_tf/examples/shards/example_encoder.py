@@ -43,6 +43,7 @@ class ExampleEncoder:
     def encode(
         self,
         events: pa.Table,
+        rows: np.ndarray,
         histories: ListColumn | None,
         profiles: pa.Table | None,
         searches: ListColumn | None = None,
@@ -52,6 +53,7 @@ class ExampleEncoder:
 
         Args:
             events: In ``event_schema``, [n].
+            rows: Where in the catalogue their items are (``ItemLookup.rows_of``), [n].
             histories: The item ids strictly before each event, oldest first, [n]: text, or a
                 dictionary of text. Best are slices of a list view over one array for all events
                 of a shard. None if the events hold the histories the log gives.
@@ -65,7 +67,6 @@ class ExampleEncoder:
         columns = FeatureColumns(len(events))
         item_ids, user_ids = _column(events, "item_id"), _column(events, "user_id")
         timestamps = events["timestamp"].to_numpy()
-        rows = self._items.rows_of(item_ids)
         columns.add_encoded(self._items.features(rows, item_ids))
         for key, days in self._items.ages(rows, timestamps).items():
             columns.add_floats(key, days)

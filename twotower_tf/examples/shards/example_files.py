@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from twotower_tf import storage
-from twotower_tf.examples import build_progress, statistics
+from twotower_tf.examples import build_progress, counts, statistics
 from twotower_tf.examples.encoding.tfrecord import RecordWriter
 from twotower_tf.examples.outcome import Report, written
 from twotower_tf.examples.plan import SPLITS, Plan, example_shard_name, shard_path
@@ -26,7 +26,7 @@ Piece = tuple[int, int, pa.LargeBinaryArray]
 
 
 class ExampleFiles:
-    """Writes the files of examples, and of their statistics.
+    """Writes the files of examples, of their counts and of their statistics.
 
     Args:
         plan: What to build.
@@ -42,12 +42,18 @@ class ExampleFiles:
         encoder: ExampleEncoder | None = None
         own = OwnFeatures(examples.own) if examples.own is not None else None
         for joined in joined_days(self._plan, shard, examples):
-            items = self._plan.items_of(int(joined.examples.days[0]))
-            config = self._plan.config
-            encoder = encoder.with_items(items) if encoder else ExampleEncoder(config, items)
+            if encoder is None:
+                encoder = ExampleEncoder(self._plan.config, joined.items)
+            encoder = encoder.with_items(joined.items)
             yield from self._write_examples(shard, _pieces(joined, encoder, own))
-            if self._statistics is not None:
-                yield from self._write_statistics(shard, joined)
+            for day, of_day in joined.days():
+                # Training examples come before held-out ones.
+                count = int((joined.examples.splits[of_day] == choice.TRAIN).sum())
+                training = slice(of_day.start, of_day.start + count)
+                table = joined.examples[training].table()
+                yield self._write_counts(shard, day, joined.examples[training], table)
+                if self._statistics is not None:
+                    yield self._write_statistics(shard, day, joined, training, table)
 
     def _write_examples(self, shard: int, pieces: Iterator[Piece]) -> Iterator[Report]:
         for (day, split), of_file in itertools.groupby(pieces, key=lambda piece: piece[:2]):
@@ -59,24 +65,37 @@ class ExampleFiles:
                     writer.write(encoded)
             yield written(path, writer.count, storage.checksum(target))
 
-    def _write_statistics(self, shard: int, joined: JoinedDays) -> Iterator[Report]:
-        """Writes the statistics of each day's training examples, parts of the whole day's."""
-        for day, of_day in joined.days():
-            # Training examples come before held-out ones.
-            examples = of_day[: int((of_day.splits == choice.TRAIN).sum())]
-            table = examples.table()
-            rows = self._plan.items_of(day).rows_of(table["item_id"].combine_chunks())
-            made = self._statistics.make(
-                table,
-                examples.event_hash,
-                joined.profiles.of(examples),
-                self._statistics.items(joined.catalogue, rows),
-            )
-            path = shard_path(statistics.KIND, day, statistics.part_name(shard))
-            target = os.path.join(self._plan.scratch, path)
-            with whole_file(target) as temporary:
-                statistics.write(temporary, made)
-            yield written(path, made.examples, storage.checksum(target))
+    def _write_counts(
+        self, shard: int, day: int, training: OrderedExamples, table: pa.Table
+    ) -> Report:
+        """Writes the counts of a day's training examples, a part of the whole day's."""
+        histories = training.histories
+        if histories is None and "history" in table.column_names:
+            histories = table["history"].combine_chunks()
+        seeds = table["seed_item_id"].combine_chunks()
+        seeds = counts.seeds_of(self._plan.config, seeds, histories)
+        made = counts.of_examples(seeds, table["item_id"].combine_chunks())
+        path = shard_path(counts.KIND, day, counts.part_name(shard))
+        target = os.path.join(self._plan.scratch, path)
+        counts.write(target, made)
+        return written(path, len(made), storage.checksum(target))
+
+    def _write_statistics(
+        self, shard: int, day: int, joined: JoinedDays, training: slice, table: pa.Table
+    ) -> Report:
+        """Writes the statistics of a day's training examples, a part of the whole day's."""
+        examples = joined.examples[training]
+        made = self._statistics.make(
+            table,
+            examples.event_hash,
+            joined.profiles.of(examples),
+            self._statistics.items(joined.items, joined.item_rows[training]),
+        )
+        path = shard_path(statistics.KIND, day, statistics.part_name(shard))
+        target = os.path.join(self._plan.scratch, path)
+        with whole_file(target) as temporary:
+            statistics.write(temporary, made)
+        return written(path, made.examples, storage.checksum(target))
 
 
 def _pieces(
@@ -84,9 +103,11 @@ def _pieces(
 ) -> Iterator[Piece]:
     """Yields encoded examples in order, each piece with its day and split."""
     for start in range(0, len(joined.examples), _EXAMPLES_TOGETHER):
-        some = joined.examples[start : start + _EXAMPLES_TOGETHER]
+        piece = slice(start, start + _EXAMPLES_TOGETHER)
+        some = joined.examples[piece]
         encoded = encoder.encode(
             some.table(),
+            joined.item_rows[piece],
             some.histories,
             joined.profiles.of(some),
             some.searches,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from twotower_tf.examples.plan import CatalogueSnapshot, Plan, ProfilesSnapshot
+from twotower_tf.examples.items.item_lookup import ItemLookup
+from twotower_tf.examples.plan import Plan, ProfilesSnapshot
 from twotower_tf.examples.shards.own_items import OwnItems
 from twotower_tf.examples.shards.shard_events import ShardEvents
 from twotower_tf.examples.shards.timeline import group_starts
@@ -53,6 +54,10 @@ class OrderedExamples:
             self.own,
         )
 
+    def item_ids(self) -> pa.Array:
+        """Returns their items, text [n]."""
+        return self.events.table["item_id"].combine_chunks().take(pa.array(self.rows))
+
     def table(self) -> pa.Table:
         """Returns their events, in ``event_schema`` but for what only the order needed."""
         return self.events.table.take(pa.array(self.rows))
@@ -92,19 +97,21 @@ class JoinedDays:
 
     Attributes:
         examples: The examples.
-        catalogue: The catalogue as of the days.
+        items: The look-up in the catalogue as of the days.
+        item_rows: int32 [n], where in it the item of each example is (``ItemLookup.rows_of``).
         profiles: The profiles as of the days.
     """
 
     examples: OrderedExamples
-    catalogue: CatalogueSnapshot
+    items: ItemLookup
+    item_rows: np.ndarray
     profiles: UserProfiles
 
-    def days(self) -> Iterator[tuple[int, OrderedExamples]]:
-        """Yields every day with its examples."""
+    def days(self) -> Iterator[tuple[int, slice]]:
+        """Yields every day, and which of the examples are its own."""
         starts = group_starts(self.examples.days).tolist()
         for start, end in itertools.pairwise([*starts, len(self.examples)]):
-            yield int(self.examples.days[start]), self.examples[start:end]
+            yield int(self.examples.days[start]), slice(start, end)
 
 
 def joined_days(plan: Plan, shard: int, examples: OrderedExamples) -> Iterator[JoinedDays]:
@@ -113,7 +120,10 @@ def joined_days(plan: Plan, shard: int, examples: OrderedExamples) -> Iterator[J
     days = examples.days[starts].tolist()
     bounds = [*starts.tolist(), len(examples)]
     joins = [(plan.catalogue_of(day), plan.profiles_of(day)) for day in days]
-    for (catalogue, snapshot), group in itertools.groupby(range(len(days)), joins.__getitem__):
+    for (_, snapshot), group in itertools.groupby(range(len(days)), joins.__getitem__):
         numbers = list(group)
         some = examples[bounds[numbers[0]] : bounds[numbers[-1] + 1]]
-        yield JoinedDays(some, catalogue, UserProfiles(snapshot, shard, plan, some))
+        items = plan.items_of(days[numbers[0]])
+        item_rows = items.rows_of(some.item_ids())
+        users = UserProfiles(snapshot, shard, plan, some)
+        yield JoinedDays(some, items, item_rows, users)

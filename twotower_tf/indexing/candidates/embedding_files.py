@@ -10,37 +10,40 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from twotower_tf.storage import Partition, arrow_input
+from twotower_tf.storage.whole_files import whole_file
 
 KIND = "embeddings"
 
 
-def embedding_table(item_ids: np.ndarray, embeddings: np.ndarray, version: int) -> pa.Table:
-    """Returns what a file holds of N items: ids [N] (str), vectors float32 [N, d], a version."""
+def write_embeddings(path: str, item_ids: np.ndarray, embeddings: np.ndarray, version: int) -> None:
+    """Writes a file of N items: ids [N] (str), vectors float32 [N, d], a version."""
     element = pa.field("element", pa.float32(), nullable=False)
     vectors = pa.FixedSizeListArray.from_arrays(
         pa.array(embeddings.ravel()), type=pa.list_(element, embeddings.shape[1])
     )
-    return pa.table(
+    table = pa.table(
         {
             "item_id": pa.array(item_ids, pa.string()),
             "embedding": vectors,
             "version": np.full(len(item_ids), version, np.int64),
         }
     )
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=False)
 
 
 def read_embeddings(partition: Partition) -> tuple[np.ndarray, np.ndarray]:
     """Reads a day's embeddings back: item ids [N] (str) and vectors float32 [N, d]."""
     manifest = partition.manifest()
-    count = sum(shard["records"] for shard in manifest["shards"])
-    item_ids = np.empty(count, object)
-    embeddings = np.empty((count, manifest["dim"]), np.float32)
-    row = 0
-    for shard in manifest["shards"]:
-        with pq.ParquetFile(arrow_input(partition.file(shard["file"]))) as file:
-            for batch in file.iter_batches(columns=["item_id", "embedding"]):
-                rows = slice(row, row + len(batch))
-                item_ids[rows] = batch["item_id"].to_numpy(zero_copy_only=False)
-                embeddings[rows] = batch["embedding"].flatten().to_numpy().reshape(len(batch), -1)
-                row += len(batch)
+    paths = [partition.file(shard["file"]) for shard in manifest["shards"]]
+    parts = zip(*(read_file(path, manifest["dim"]) for path in paths), strict=True)
+    item_ids, embeddings = map(np.concatenate, parts)
     return item_ids, embeddings
+
+
+def read_file(path: str, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a file back: item ids [N] (str) and vectors float32 [N, dim]."""
+    with pq.ParquetFile(arrow_input(path)) as file:
+        table = file.read(["item_id", "embedding"])
+    vectors = table["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, dim)
+    return table["item_id"].to_numpy(), vectors

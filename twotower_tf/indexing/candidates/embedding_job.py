@@ -6,7 +6,7 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from twotower_tf import beam_runs
-from twotower_tf.indexing.candidates.embedding_shards import Shard, ShardPlan, make_shard
+from twotower_tf.indexing.candidates.embedding_shards import Shard, ShardPlan, embed_shard
 from twotower_tf.models.inference import TowerInference
 
 
@@ -33,7 +33,8 @@ class MakeShards(beam.DoFn):
 
     def process(self, element: Shard) -> Iterator[str]:
         """Makes a shard."""
-        make_shard(self._plan, element, self._tower, lambda items: None)
+        made = embed_shard(self._plan.config, element, self._tower, lambda items: None)
+        self._plan.write(element, made)
         yield element.file
 
 
@@ -44,7 +45,7 @@ def run_embedding_job(
 
     Args:
         plan: What the shards have in common; its folder must be the workers' too.
-        shards: What to make.
+        shards: What to make; they name the files of their rows.
         tower_folder: Where the candidate tower was saved; the workers read it.
         beam_args: Beam's own flags.
     """

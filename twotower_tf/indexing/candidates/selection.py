@@ -16,17 +16,16 @@ from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.errors import JobError
+from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import (
     end_of,
     last_of_each_id,
-    latest_catalogue,
     published_by,
     read_columns,
 )
-from twotower_tf.examples.items.item_counts import count_items
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.examples.values import SECONDS_PER_DAY
-from twotower_tf.storage import Partition, Workdir
+from twotower_tf.storage import Partition
 from twotower_tf.storage.files import read_ids
 
 _SECONDS_PER_HOUR = 3600
@@ -52,9 +51,12 @@ class Selected:
 
 
 def select_candidates(
-    config: Config, workdir: Workdir, day: datetime.date, catalogue: Partition | None = None
+    config: Config,
+    counts: Counts,
+    day: datetime.date,
+    catalogue: Partition,
 ) -> Selected:
-    """Chooses from a catalogue: the latest one that is not after a day, if none is given.
+    """Chooses from a catalogue the items that may be recommended after a day.
 
     Always left out are rows that a later one with the same id replaces, and items published after
     the day. Then come the rules of the configuration, in this order: ``deny``, ``allow``, the
@@ -66,11 +68,10 @@ def select_candidates(
     item without a channel is in none.
 
     Raises:
-        InputError: If there is no catalogue, or a list of ids can't be read.
+        InputError: If a list of ids can't be read.
         JobError: If no item is left; says what took them out.
     """
-    catalogue = catalogue or latest_catalogue(workdir, day)
-    choice = _Choice(config, workdir, day, catalogue)
+    choice = _Choice(config, counts, day, catalogue)
     choice.apply()
     report = choice.report()
     logging.info("%s", _worded(day, report))
@@ -83,7 +84,7 @@ def coverage(counts: pa.Table, item_ids: Sequence[str]) -> float | None:
     """Returns the share of training examples whose item is among some items.
 
     Args:
-        counts: ``item_id`` and ``examples``, as ``count_items`` returns them.
+        counts: ``item_id`` and ``examples``, as ``Counts.items_until`` returns them.
         item_ids: The items of an index.
 
     Returns:
@@ -99,9 +100,9 @@ def coverage(counts: pa.Table, item_ids: Sequence[str]) -> float | None:
 class _Choice:
     """The rows of a catalogue, and which of them are still kept."""
 
-    def __init__(self, config: Config, workdir: Workdir, day: datetime.date, catalogue: Partition):
+    def __init__(self, config: Config, counts: Counts, day: datetime.date, catalogue: Partition):
         self._rules = config.selection
-        self._workdir, self._day, self._end = workdir, day, end_of(day)
+        self._counts, self._day, self._end = counts, day, end_of(day)
         named = [self._rules.channel] if self._rules.channel is not None else []
         self._keys = {raw.name: raw.key for raw in raw_features(config, "candidate")}
         features = dict.fromkeys(self._keys[one] for one in [*named, *self._rules.required])
@@ -172,7 +173,7 @@ class _Choice:
     @functools.cached_property
     def _engagement(self) -> np.ndarray:
         """[N] int64, the items' training examples in the window."""
-        counts = count_items(self._workdir, self._day, self._rules.engagement_days)
+        counts = self._counts.items_until(self._day, self._rules.engagement_days)
         at = pc.index_in(self._table["item_id"], counts["item_id"])
         at = pc.fill_null(at, -1).to_numpy()
         # The last place is where what was never seen looks.

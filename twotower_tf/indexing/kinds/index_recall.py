@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from twotower_tf.evaluation.ranking import rank_exactly
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex, Extent
 from twotower_tf.indexing.kinds.cheapest_extent import cheapest_extent
 from twotower_tf.indexing.kinds.indexes import Index
+from twotower_tf.indexing.ranking import rank_exactly
 
 # Scores held at a time, and the difference up to which scores count as equal.
 _SCORES_AT_A_TIME = 1 << 26

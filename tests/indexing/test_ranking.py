@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from twotower_tf.evaluation.ranking import rank_exactly
+from twotower_tf.indexing.ranking import rank_exactly
 
 
 def sorted_catalogue(query, items):

@@ -1,0 +1,48 @@
+"""In how many of a day's batches each item is, counted while they pass to the model."""
+
+from collections import Counter
+
+import numpy as np
+import tensorflow as tf
+
+
+class BatchCounts:
+    """Counts the batches that items are in: an item counts once in a batch, however often there.
+
+    That is what the frequency estimator estimates of the same batches.
+
+    >>> counts = BatchCounts()
+    >>> counts.add(np.array([b"a", b"a", b"b"]))
+    >>> counts.add(np.array([b"a"]))
+    >>> counts.probabilities()
+    {'a': 1.0, 'b': 0.5}
+    """
+
+    def __init__(self):
+        self._batches = 0
+        self._of_item: Counter[bytes] = Counter()
+
+    def add(self, item_ids: np.ndarray) -> None:
+        """Counts a batch.
+
+        Args:
+            item_ids: The item of each example, bytes [batch].
+        """
+        self._batches += 1
+        self._of_item.update(dict.fromkeys(item_ids.tolist()).keys())
+
+    def counting(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """Returns the same batches of examples, each counted as it passes."""
+
+        def count(batch: dict) -> dict:
+            # Has a side effect, so that TensorFlow neither leaves it out nor calls it twice.
+            tf.numpy_function(self.add, [batch["item_id"]], [])
+            return batch
+
+        # One after the other: the first batch an item was in gives it its place.
+        counted = batches.map(tf.autograph.experimental.do_not_convert(count))
+        return counted.prefetch(2)
+
+    def probabilities(self) -> dict[str, float]:
+        """Returns the share of the batches that each item is in, in the order they first came."""
+        return {item.decode(): count / self._batches for item, count in self._of_item.items()}

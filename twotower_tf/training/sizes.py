@@ -1,0 +1,132 @@
+"""Sizes that a configuration leaves to the data: of embedding tables, of batches.
+
+They are chosen once, when a model starts, and kept in the work directory: a model's shapes never
+change after that.
+"""
+
+import datetime
+
+import tensorflow as tf
+
+from twotower_tf import storage
+from twotower_tf.config import Config
+from twotower_tf.config.features import CatalogueVocabulary
+from twotower_tf.config.registries import FEATURE_KINDS
+from twotower_tf.examples.items.catalogue_reader import latest_catalogue, whole_catalogue
+from twotower_tf.graph.hashing import fingerprint
+from twotower_tf.models.embeddings import EmbeddingTable
+from twotower_tf.models.inference import as_tensors
+from twotower_tf.storage import Workdir
+
+_FILE = "sizes.json"
+_FEWEST_BUCKETS, _MOST_BUCKETS = 1 << 10, 1 << 24
+# Of ids that hash into so many times as many rows a tenth share one.
+_BUCKETS_PER_ID = 4
+# Where the catalogue does not say how many ids there are: of users, of queries.
+_BUCKETS_UNKNOWN = 1 << 16
+# A pass over the first days should be some hundred steps; and in-batch negatives should be many.
+_STEPS_PER_PASS = 600
+_SMALLEST_BATCH, _LARGEST_BATCH = 128, 8192
+
+
+def with_sizes(config: Config, workdir: Workdir, day: datetime.date | None) -> Config:
+    """Returns the configuration with a number for every size that it leaves out.
+
+    Args:
+        config: The configuration.
+        workdir: Where the sizes are kept, once chosen.
+        day: The last day of those that a model starts with, of which sizes are chosen; None: the
+            model does not start now, and there is nothing to choose by.
+    """
+    if not _is_open(config):
+        return config
+    path = workdir.path(_FILE)
+    sizes = storage.read_json(path)
+    if sizes is None and day is not None:
+        sizes = _chosen(config, workdir, day)
+        storage.write_json(path, sizes)
+    return _filled(config, sizes or _nothing_known(config))
+
+
+def _is_open(config: Config) -> bool:
+    tables = config.tables.values()
+    return config.training.batch_size is None or any(
+        table.buckets is None or table.dim is None or _rows_open(table.vocabulary)
+        for table in tables
+    )
+
+
+def _rows_open(vocabulary) -> bool:
+    return isinstance(vocabulary, CatalogueVocabulary) and vocabulary.rows is None
+
+
+def _filled(config: Config, sizes: dict) -> Config:
+    tables = {}
+    for name, table in config.tables.items():
+        vocabulary = table.vocabulary
+        if _rows_open(vocabulary):
+            vocabulary = vocabulary.model_copy(update={"rows": sizes["items"]})
+        tables[name] = table.model_copy(
+            update={
+                "vocabulary": vocabulary,
+                "buckets": table.buckets or sizes["buckets"][name],
+                "dim": table.dim or config.candidate.dimension,
+            }
+        )
+    batch_size = config.training.batch_size or sizes["batch_size"]
+    training = config.training.model_copy(update={"batch_size": batch_size})
+    return config.model_copy(update={"tables": tables, "training": training})
+
+
+def _nothing_known(config: Config) -> dict:
+    buckets = dict.fromkeys(config.tables, _FEWEST_BUCKETS)
+    return {"items": 1, "buckets": buckets, "batch_size": _SMALLEST_BATCH}
+
+
+def _chosen(config: Config, workdir: Workdir, day: datetime.date) -> dict:
+    catalogue = whole_catalogue(latest_catalogue(workdir, day), config)
+    raw = as_tensors(catalogue)
+    ids: dict[str, list[tf.Tensor]] = {name: [] for name in config.tables}
+    for feature in config.candidate.features:
+        if getattr(feature, "table", None) is not None:
+            recorded = _Recorded(feature.table)
+            FEATURE_KINDS.make(feature, {feature.table: recorded}, 0).rows(raw)
+            ids[feature.table] += recorded.prints
+    examples = [
+        workdir.partition("examples", one).manifest()["counts"]["examples"]
+        for one in workdir.days("examples")
+        if one <= day
+    ]
+    return {
+        "items": len(catalogue),
+        "buckets": {name: _buckets(prints) for name, prints in ids.items()},
+        "batch_size": _batch_size(sum(examples)),
+    }
+
+
+def _buckets(prints: list[tf.Tensor]) -> int:
+    if not prints:
+        return _BUCKETS_UNKNOWN
+    distinct = int(tf.size(tf.unique(tf.concat(prints, axis=0))[0]))
+    return min(max(_power_of_2(_BUCKETS_PER_ID * distinct), _FEWEST_BUCKETS), _MOST_BUCKETS)
+
+
+def _batch_size(examples: int) -> int:
+    return min(max(_power_of_2(examples // _STEPS_PER_PASS), _SMALLEST_BATCH), _LARGEST_BATCH)
+
+
+def _power_of_2(number: int) -> int:
+    """Returns the smallest power of 2 that is not below a number."""
+    return 1 << max(0, number - 1).bit_length()
+
+
+class _Recorded(EmbeddingTable):
+    """A table that notes which ids are looked up."""
+
+    def __init__(self, name: str):
+        super().__init__(buckets=1, dim=1, name=name)
+        self.prints: list[tf.Tensor] = []
+
+    def rows(self, ids: tf.Tensor) -> tf.Tensor:
+        self.prints.append(tf.reshape(fingerprint(ids), [-1]))
+        return super().rows(ids)
