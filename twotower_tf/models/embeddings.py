@@ -73,6 +73,8 @@ class EmbeddingTable(tf.keras.layers.Layer):
             shape=(self._capacity + buckets, dim),
             initializer=tf.keras.initializers.RandomNormal(stddev=dim**-0.5, seed=seed),
         )
+        # By rows it is used without being called, which Keras takes for not being ready.
+        self.built = True
         if is_set:
             self.set_vocabulary(vocabulary)
 

@@ -96,6 +96,11 @@ class Tower(tf.keras.layers.Layer):
         return self.combine(vectors, training)
 
     @property
+    def item_features(self) -> ItemFeatures | None:
+        """The features of the items that queries name, which whoever saves the tower must own."""
+        return None if self._items is None else self._items.features
+
+    @property
     def encoders(self) -> list[tf.keras.layers.Layer]:
         """What turns the raw features into vectors, in their order."""
         return list(self._encoders)

@@ -69,6 +69,8 @@ class StitchedModel(tf.Module):
         if {K, EXCLUDE_IDS} & {raw.name for raw in query_features}:
             raise ValueError(f"a query feature may not be named '{K}' or '{EXCLUDE_IDS}'")
         self._query_tower, self._candidate_tower = query_tower, candidate_tower
+        # The tower does not own it, see ``models.towers.ItemEncoder``; a release does.
+        self._item_features = getattr(query_tower, "item_features", None)
         self._index = index
         self._items = items
         self._query_features = tuple(query_features)
