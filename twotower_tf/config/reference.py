@@ -103,8 +103,9 @@ class _Page:
         said = _paragraphs(_text(owner, key))[1:]
         if all("kind" in section.model_fields for section in sections):
             return [*lines, *said, *self._kinds(sections, registry, path)]
-        (section,) = sections
-        return [*lines, *_paragraphs(section.__doc__), *said, *self._section(section, path)]
+        for section in sections:
+            lines += [*_paragraphs(section.__doc__), *said, *self._section(section, path)]
+        return lines
 
     def table(self, section: type[Section], keys: typing.Iterable[str]) -> list[str]:
         """Returns the rows of some keys."""
@@ -149,8 +150,10 @@ class _Page:
             is_default = " (the default)" if name == default else ""
             lines += [f"**`kind: {name}`**{is_default}. {first}", *others]
             lines += [*self._rows(section, f"kind: {name}", {*common, "kind"}), ""]
-        for key in common:
-            lines += self.below(sections[0], key, f"{path}.{key}", "### `{}`")
+        for section in sections:
+            for key in section.model_fields:
+                if section is sections[0] or key not in common:
+                    lines += self.below(section, key, f"{path}.{key}", "### `{}`")
         return lines
 
     def _rows(self, section: type[Section], path: str, known: set[str] = frozenset()) -> list[str]:
