@@ -107,7 +107,7 @@ class Problem:
         bare = Bare(model.query_tower, index, self.features)
         release, alone = (os.path.join(folder, name) for name in ("release", "bare"))
         start = time.perf_counter()
-        stitched.save(release, flags.kind, section.needs_modules)
+        stitched.save(release, section)
         self.save_seconds = time.perf_counter() - start
         tf.saved_model.save(bare, alone, bare.serving_default, options)
         self.release, self.bare = _asked(release), _asked(alone)

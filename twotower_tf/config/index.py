@@ -13,10 +13,13 @@ class IndexSection(Section):
     Attributes:
         fewest_items: With fewer items a catalogue gets the exact index, whatever is configured.
         needs_modules: What must be imported before a release with such an index is loaded.
+        operations: The namespaces of operations that are not TensorFlow's own, ``Scann`` of
+            ``Scann>ScannSearchBatched``.
     """
 
     fewest_items: ClassVar[int] = 0
     needs_modules: ClassVar[tuple[str, ...]] = ()
+    operations: ClassVar[tuple[str, ...]] = ()
 
     default_k: Positive = 100
     """``k`` where a request does not say; see [serving.md](serving.md) for who may leave it

@@ -56,9 +56,9 @@ any time: `extensions`, `source.*.path`, `source.homepage`, `examples.max_reject
 `evaluation`, `selection`, `embedding`, `index` and `gates`, and of `training` everything but
 `batch_size`. For the rest use a new folder.
 
-In the tables, *required* keys have no default, and *none* means the key may be left out. Numbers
-"> 0" may be fractions, those "≥ 1" are whole, and none is above 2147483647. A section with a
-`kind` takes the keys of that kind and no others. Keys are written as paths: `source.events.path` is
+In the tables, *required* keys have no default, and *none* means the key may be left out. A *number*
+may be a fraction; where only bounds are given it is whole, and not above 2147483647. A section with
+a `kind` takes the keys of that kind and no others. Keys are written as paths: `source.events.path` is
 
 ```yaml
 source:
@@ -226,7 +226,8 @@ def _worded(annotation, metadata: Sequence) -> str:
         return f"list of {'sections' if element == 'section' else element}{some}"
     if inspect.isclass(annotation) and issubclass(annotation, Section):
         return "section"
-    return _bounds(metadata) or {bool: "boolean", str: "text"}.get(annotation, "number")
+    word = {bool: "boolean", str: "text", float: "number"}.get(annotation, "")
+    return ", ".join(filter(None, [word, _bounds(metadata)]))
 
 
 def _bounds(metadata: Sequence) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from absl import logging
 
 from twotower_tf.config import Config
+from twotower_tf.config.index import IndexSection
 from twotower_tf.config.registries import INDEX_KINDS
 from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import latest_catalogue
@@ -33,21 +34,24 @@ class BuiltIndex:
 
     Attributes:
         stitched: The model to be saved.
+        index: What its index was made of: the section of the kind that was chosen.
+        extensions: Modules of the user's own that were imported.
         metrics: ``selection`` (``Selected.report``), ``broken`` (items whose vectors are not
             finite), ``coverage`` (the share of the training examples of the last
             ``selection.coverage_days`` days whose item is in the index; None without examples),
-            ``kind``, ``modules`` (to be imported before the model is loaded), ``items``, ``dim``,
-            ``index_recall`` (None if there were no queries), ``index_recall_at``, ``extent`` (how
-            far an approximate index looks), and ``selection_seconds``, ``embedding_seconds``,
-            ``index_seconds``, ``seconds``.
+            ``kind``, ``items``, ``dim``, ``index_recall`` (None if there were no queries),
+            ``index_recall_at``, ``extent`` (how far an approximate index looks), and
+            ``selection_seconds``, ``embedding_seconds``, ``index_seconds``, ``seconds``.
     """
 
     stitched: StitchedModel
+    index: IndexSection
+    extensions: Sequence[str]
     metrics: dict
 
     def save(self, folder: str) -> None:
         """Writes the SavedModel; what ``releases.publish`` takes."""
-        self.stitched.save(folder, self.metrics["kind"], self.metrics["modules"])
+        self.stitched.save(folder, self.index, self.extensions)
 
 
 def build_index(
@@ -86,7 +90,8 @@ def build_index(
     with scratch(workdir.path("build_index")):
         partition, items = publish_embeddings(config, workdir, embedder.embed(day), selected, day)
     index_start = time.monotonic()
-    index, measured = _index(config, items.embeddings, query_embeddings)
+    section = chosen_section(config.index, len(items.embeddings))
+    index, measured = _index(section, items.embeddings, query_embeddings)
     stitched = StitchedModel(
         model.query_tower,
         model.candidate_tower,
@@ -107,26 +112,24 @@ def build_index(
         "index_seconds": end - index_start,
         "seconds": end - start,
     }
-    return BuiltIndex(stitched, metrics)
+    return BuiltIndex(stitched, section, config.extensions, metrics)
 
 
 def _index(
-    config: Config, embeddings: np.ndarray, query_embeddings: np.ndarray | None
+    section: IndexSection, embeddings: np.ndarray, query_embeddings: np.ndarray | None
 ) -> tuple[Index, dict]:
     """Returns the index, and what it is and was measured to be."""
-    section = chosen_section(config.index, len(embeddings))
     index = INDEX_KINDS.make(section, embeddings)
     recall = None
     if query_embeddings is not None and len(query_embeddings):
-        measure = IndexRecall(query_embeddings, embeddings, config.index.recall_at)
-        recall = measure.reach(index, config.index.recall)
+        measure = IndexRecall(query_embeddings, embeddings, section.recall_at)
+        recall = measure.reach(index, section.recall)
     return index, {
         "kind": section.kind,
-        "modules": [*config.extensions, *section.needs_modules],
         "items": len(embeddings),
         "dim": embeddings.shape[1],
         "index_recall": recall,
-        "index_recall_at": min(config.index.recall_at, len(embeddings)),
+        "index_recall_at": min(section.recall_at, len(embeddings)),
         "extent": dataclasses.asdict(index.extent) if isinstance(index, ApproximateIndex) else None,
     }
 

@@ -34,7 +34,9 @@ def write_model_card(folder: str, config: Config, metadata: dict) -> None:
         metadata: Of the release: ``days_trained``, ``metrics`` and ``gates``, as
             ``daily.run_days`` gives them.
     """
-    write_json(os.path.join(folder, CONFIGURATION_FILE), config.model_dump(mode="json", by_alias=True))
+    write_json(
+        os.path.join(folder, CONFIGURATION_FILE), config.model_dump(mode="json", by_alias=True)
+    )
     with open(os.path.join(folder, CARD_FILE), "w", encoding="utf-8") as file:
         file.write(model_card(config, metadata))
 

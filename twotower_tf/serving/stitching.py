@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from twotower_tf.config.index import IndexSection
 from twotower_tf.examples import value_types
 from twotower_tf.examples.schema import RawFeature
 from twotower_tf.graph.ragged import demand
@@ -90,7 +91,7 @@ class StitchedModel(tf.Module):
         dim = self.embed_query.get_concrete_function().structured_outputs["embedding"].shape[-1]
         self.fresh = FreshItems(len(items.item_ids), dim)
 
-    def save(self, folder: str, index_kind: str, modules: Sequence[str]) -> None:
+    def save(self, folder: str, index: IndexSection, extensions: Sequence[str] = ()) -> None:
         """Writes the SavedModel and what goes with it into an empty folder.
 
         Beside the SavedModel: ``assets.extra`` with ``serving.json``, the warm-up requests, the
@@ -98,8 +99,8 @@ class StitchedModel(tf.Module):
 
         Args:
             folder: Where.
-            index_kind: The name of the index's kind.
-            modules: Those that must be imported before the SavedModel is loaded.
+            index: What the index was made of, of its own kind.
+            extensions: Modules of the user's own that must be imported before it is loaded.
         """
         tf.saved_model.save(
             self,
@@ -110,13 +111,13 @@ class StitchedModel(tf.Module):
                 "embed_item": self.embed_item,
                 "examples": self.examples,
             },
-            options=tf.saved_model.SaveOptions(namespace_whitelist=["Scann"]),
+            options=tf.saved_model.SaveOptions(namespace_whitelist=list(index.operations)),
         )
         variable_files.divide(folder, FRESH)
         serving = write_serving(
             folder,
-            index_kind,
-            modules,
+            index.kind,
+            [*extensions, *index.needs_modules],
             len(self._items.item_ids),
             self._default_k,
             self._query_features,

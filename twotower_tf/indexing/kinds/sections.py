@@ -35,8 +35,9 @@ class ScannSection(IndexSection):
 
     # It learns 16 code words per block of dimensions and crashes the process with fewer items.
     fewest_items: ClassVar[int] = 16
-    # Registers the operations that the graph uses.
+    # Registers the operations.
     needs_modules: ClassVar[tuple[str, ...]] = ("scann",)
+    operations: ClassVar[tuple[str, ...]] = ("Scann",)
     kind: Literal["scann"] = "scann"
 
 
