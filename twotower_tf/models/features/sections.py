@@ -177,6 +177,26 @@ class AgeFeature(BaseFeature):
         return [RawFeature(self.name, self.column, of, age)]
 
 
+class VectorFeature(BaseFeature):
+    """``length`` numbers, such as a pretrained embedding; zeros where they are missing.
+
+    They are taken as they are, with ``normalise`` divided by their L2 norm, with ``projection``
+    multiplied by a learnt matrix. A list, or text with ``separator``.
+    """
+
+    kind: Literal["vector"]
+    length: Positive
+    projection: Positive | None = None
+    normalise: bool = False
+    default: Literal["zeros"] = "zeros"
+    separator: Separator | None = None
+
+    def raw_features(self, of, config) -> list[RawFeature]:
+        """See ``BaseFeature``."""
+        vector = value_types.Vector(self.length, self.separator)
+        return [RawFeature(self.name, self.column, of, vector)]
+
+
 FEATURE_KINDS.add(IdFeature, "twotower_tf.models.features.id:IdEncoder")
 FEATURE_KINDS.add(IdBagFeature, "twotower_tf.models.features.bag:BagEncoder")
 FEATURE_KINDS.add(WeightedIdBagFeature, "twotower_tf.models.features.bag:BagEncoder")
@@ -184,3 +204,4 @@ FEATURE_KINDS.add(CategoryFeature, "twotower_tf.models.features.category:Categor
 FEATURE_KINDS.add(TextFeature, "twotower_tf.models.features.text:TextEncoder")
 FEATURE_KINDS.add(DenseFeature, "twotower_tf.models.features.dense:DenseEncoder")
 FEATURE_KINDS.add(AgeFeature, "twotower_tf.models.features.age:AgeEncoder")
+FEATURE_KINDS.add(VectorFeature, "twotower_tf.models.features.vector:VectorEncoder")
