@@ -33,6 +33,7 @@ QUERY = [
     {"name": "likes", "kind": "weighted_id_bag", "table": "t", "weights": "how", "max_length": 2},
     {"name": "since_login", "kind": "age", "since": "login", "serving_days": 3.0},
     {"name": "history", "kind": "id_bag", "table": "t", "separator": ";"},
+    {"name": "mood", "kind": "vector", "length": 2, "separator": "|"},
 ]
 ITEMS = [
     {"item_id": "i1", "length": 10},

@@ -34,6 +34,7 @@ CONFIGURATION = {
             },
             {"name": "device", "kind": "category", "values": ["phone", "tv"]},
             {"name": "hour", "kind": "dense", "normalise": "none", "default": 0.5},
+            {"name": "mood", "kind": "vector", "length": 3, "normalise": True},
         ],
         "layers": [16, 16],
     },
@@ -43,6 +44,7 @@ CONFIGURATION = {
             {"name": "title", "kind": "text", "table": "words"},
             {"name": "topics", "kind": "id_bag", "table": "words", "max_length": 2},
             {"name": "price", "kind": "dense", "normalise": "none", "default": 0.25},
+            {"name": "cover", "kind": "vector", "length": 4, "projection": 2},
             {"name": "item_age", "kind": "age", "since": "published_at", "serving_days": 2},
         ],
         "layers": [16, 16],
@@ -53,7 +55,7 @@ CONFIGURATION = {
 
 
 def items_of_shop(count: int = ITEMS) -> list[dict]:
-    """Returns catalogue records; some lack a title, topics or a price."""
+    """Returns catalogue records; some lack a title, topics, a cover or a price."""
     rng = np.random.default_rng(3)
     records = []
     for n in range(count):
@@ -61,6 +63,8 @@ def items_of_shop(count: int = ITEMS) -> list[dict]:
         record["topics"] = [f"t{t}" for t in rng.integers(20, size=n % 4)]
         if n % 3:
             record["title"] = f"title {n}"
+        if n % 4:
+            record["cover"] = [n % 7 - 3, n % 5, 0.5, -1.0]
         price = rng.random()
         if n % 5:
             record["price"] = price

@@ -57,7 +57,7 @@ ODD = {
     "user_id": IDS, "item_id": IDS, "timestamp": TIMES, "watched": NUMBERS, "length": NUMBERS,
     "seed": IDS, "path": LISTS, "device": ANYTHING, "volume": NUMBERS, "tags": LISTS,
     "queries": LISTS, "likes": LISTS, "how": st.lists(st.floats(0, 1), max_size=4) | ANYTHING,
-    "login": TIMES, "other": ANYTHING,
+    "login": TIMES, "mood": st.lists(NUMBERS, min_size=2, max_size=2) | LISTS, "other": ANYTHING,
 }  # fmt: skip
 # A record with much that is odd would never see the fast paths.
 RECORDS = st.builds(

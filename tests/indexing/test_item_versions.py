@@ -73,3 +73,13 @@ def test_taking_items_takes_their_lists():
 def test_a_release_without_versions_is_told(tmp_path):
     with pytest.raises(JobError, match=r"items.parquet: the release can't be refreshed"):
         read(str(tmp_path / "items.parquet"))
+
+
+def test_a_vector_that_changes_in_one_number_changes_the_version_of_its_item_alone():
+    ids = np.array(["a", "b", "c"], object)
+    cover = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]], np.float32)
+    versions = item_versions(Catalogue(ids, {"cover": cover}))
+    assert versions[0] == versions[2] != versions[1]
+    cover[1, 1] = 1.5
+    changed = item_versions(Catalogue(ids, {"cover": cover}))
+    assert np.flatnonzero(changed != versions).tolist() == [1]

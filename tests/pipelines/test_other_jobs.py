@@ -329,8 +329,8 @@ def test_a_user_is_asked_for_with_the_history_the_last_item_and_the_profile(
         (["--query={'device': 'tv'}"], "--query is not JSON: "),
         (["--query=[1]"], r"--query must be a JSON object of query features, got \[1\]"),
         (['--query={"devise": "tv"}'], "unknown feature 'devise'; did you mean 'device'?"),
-        (['--query={"device": 3}'], "'device' must be a text in quotes, got 3"),
-        (['--query={"history": "i1"}'], "'history' must be a list of texts, got \"i1\""),
+        (['--query={"device": 0.5}'], "'device' must be a text in quotes or a whole number, got 0"),
+        (['--query={"history": "i1"}'], "'history' must be a list of texts or whole n.*, got \"i1"),
         (["--query={}", "--user_id=u1"], "give either --query or --user_id"),
         ([], "give either --query or --user_id"),
         (

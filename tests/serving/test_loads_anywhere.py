@@ -25,6 +25,7 @@ QUERIES = {
     "seed": np.array(["item-4", "ключ-5"], object),
     "history": np.array([["item-1", "", ""], ["a", "ключ-7", "item-8"]], object),
     "hour": np.array([0.1, 0.9], np.float32),
+    "mood": np.array([[1.0, 2.0, -2.0], [0.0, 0.5, 0.0]], np.float32),
 }
 SEEN = np.array([["item-6", "item-8"], ["ключ-5", ""]], object)
 
@@ -133,7 +134,10 @@ def test_a_c_program_may_leave_inputs_out(program, release):
 
 
 def test_a_c_program_embeds_items(program, release):
-    item = {"title": np.array(["a new item", "другой"], object)}
+    item = {
+        "title": np.array(["a new item", "другой"], object),
+        "cover": np.array([[0.5, -1.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]], np.float32),
+    }
     (got,) = _ask(program, release.path, "embed_item", item, ["embedding"], _library(release.model))
     loaded = release.load()
     np.testing.assert_allclose(got, loaded.embed_item(**item)["embedding"], atol=1e-6)

@@ -20,6 +20,7 @@ QUERIES = {
     "searches_weights": [[1.0, 2.0], [0.5, 0.0], [0.0, 0.0]],
     "device": ["phone", "tv", ""],
     "hour": [0.1, 0.9, 0.5],
+    "mood": [[1.0, 2.0, -2.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.0]],
 }
 RAGGED = {
     "history": [["item-1"], ["b", "ключ-7", "item-8"], []],
@@ -121,14 +122,18 @@ def test_what_is_left_out_has_its_declared_default(loaded):
         "searches_weights": [[0.0]],
         "device": [""],
         "hour": [0.5],
+        "mood": [[0.0, 0.0, 0.0]],
     }
-    for name in ("seed", "history", "device", "hour"):
+    for name in ("seed", "history", "device", "hour", "mood"):
         given = {name: QUERIES[name][:1]}
         partial = loaded.serving_default(**given)
         whole = loaded.serving_default(k=7, exclude_ids=[[""]], **{**blank, **given})
         assert _rows(partial) == _rows(whole)
         assert partial["item_ids"].shape == (1, 7)
     assert _rows(loaded.serving_default(hour=[0.5])) != _rows(loaded.serving_default(hour=[9.0]))
+    # As REST leaves a list out.
+    without = loaded.serving_default(**{**blank, "hour": [9.0], "mood": [[]]})
+    assert _rows(without) == _rows(loaded.serving_default(hour=[9.0]))
 
 
 def test_a_request_without_rows_has_an_empty_answer(loaded):
@@ -146,6 +151,8 @@ def test_a_request_without_rows_has_an_empty_answer(loaded):
         ({"exclude_ids": [["a"]]}, "every input must have as many rows as the others, or none"),
         ({"searches_weights": [[1.0]] * 3}, "searches_weights must have as many values"),
         ({"k": 0}, "k must be at least 1"),
+        ({"mood": [[1.0, 2.0]] * 3}, "mood must have 3 numbers a row, or none; it has"),
+        ({"mood": [[1.0, 2.0, 3.0, 4.0]] * 3}, "mood must have 3 numbers a row, or none; it has"),
     ],
 )
 def test_requests_that_do_not_fit_together_are_refused(loaded, change, message):
@@ -165,6 +172,7 @@ def test_items_and_queries_are_embedded_as_by_the_trainers_towers(shop, loaded, 
         title=list(features["title"]),
         topics=[values + [""] * (3 - len(values)) for values in lists],
         price=features["price"].tolist(),
+        cover=features["cover"].tolist(),
     )["embedding"]
     ids = [shop.catalogue.item_ids[row] for row in rows]
     # The age was left out: 2 days, as configured, and not 0.
@@ -183,7 +191,11 @@ def test_serialised_examples_are_asked_for_with_defaults_for_what_they_lack(kind
             "query/device": [b"phone"],
             "exclude_ids": [item_id.encode() for item_id in seen],
         },
-        {"query/searches_weights": [1.0, 2.0], "query/hour": [0.1]},
+        {
+            "query/searches_weights": [1.0, 2.0],
+            "query/hour": [0.1],
+            "query/mood": [1.0, 2.0, -2.0],
+        },
     )
     lacking = example_record({"query/seed": ["никто".encode()]}, {"candidate/price": [3.0]})
     answer = loaded.examples([whole, lacking])

@@ -6,6 +6,7 @@ Yi et al. 2019, section 5.
 import dataclasses
 import datetime
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa

@@ -19,6 +19,7 @@ _MODULES = {
     "Age": "age",
     "TextList": "text_list",
     "Weights": "weights",
+    "Vector": "vector",
 }
 _CLASSES = {module: name for name, module in _MODULES.items()}
 

@@ -62,6 +62,9 @@ def read(path: str) -> ItemVersions:
 
 def _hashes(values: np.ndarray | Lists) -> np.ndarray:
     if not isinstance(values, Lists):
+        if values.ndim == 2:
+            count, length = values.shape
+            return _hashes(Lists(values.reshape(-1), np.arange(count + 1) * length))
         if values.dtype == np.float32:
             return values.view(np.uint32).astype(np.uint64)
         return text_hashes(pa.array(values, pa.string()))

@@ -316,3 +316,35 @@ class AgeFeature(BaseFeature):
         """See ``BaseFeature``."""
         age = value_types.Age(self.serving_days, since=self.since)
         return [RawFeature(self.name, self.column, of, age)]
+
+
+@FEATURE_KINDS.made_by("twotower_tf.models.features.vector:VectorEncoder")
+class VectorFeature(BaseFeature):
+    """Numbers of a fixed length, such as a pretrained embedding of a title or a picture.
+
+    In JSON and Parquet a list, or text with a ``separator``. (Parquet's lists of a fixed size will
+    do, if none is missing: Arrow can't read such a file.) A vector that is missing or empty is
+    zeros; one of another length, or with a number that is not finite, is rejected with its record.
+
+    ```yaml
+    - {name: title_embedding, kind: vector, length: 384, projection: 32, normalise: true}
+    ```
+    """
+
+    kind: Literal["vector"]
+    length: Positive
+    """How many numbers it has."""
+    projection: Positive | None = None
+    """Multiply it by a learnt matrix, to so many numbers. Without it the numbers go into the tower
+    as they are."""
+    normalise: bool = False
+    """Divide it by its L2 norm before."""
+    default: Literal["zeros"] = "zeros"
+    """What a missing one is."""
+    separator: Separator | None = None
+    """What separates numbers given as text."""
+
+    def raw_features(self, of, config) -> list[RawFeature]:
+        """See ``BaseFeature``."""
+        vector = value_types.Vector(self.length, self.separator)
+        return [RawFeature(self.name, self.column, of, vector)]
