@@ -101,9 +101,15 @@ class ItemFeatures(tf.Module):
         place = tf.searchsorted(known, prints)
         last = tf.size(known) - 1
         place = tf.where(tf.gather(known, place) == prints, place, last)
-        parts = [variable.read_value() for variable in self._components]
-        every = tf.nest.pack_sequence_as(self._structure, parts, expand_composites=True)
-        rows = {name: _gathered(of_all, place) for name, of_all in every.items()}
+        parts = iter([variable.read_value() for variable in self._components])
+        every = [
+            tf.RaggedTensor.from_row_splits(next(parts), next(parts), validate=False)
+            if isinstance(leaf, tf.RaggedTensor)
+            else next(parts)
+            for leaf in tf.nest.flatten(self._structure)
+        ]
+        of_items = [tf.gather(rows, place) for rows in every]
+        rows = tf.nest.pack_sequence_as(self._structure, of_items)
         for name in self._ids:
             rows[name] = self._encoders[name].rows_of(prints)
         return rows
@@ -115,10 +121,6 @@ class ItemFeatures(tf.Module):
             if name not in self._ids
         }
         return tf.nest.map_structure(_smallest, rows)
-
-
-def _gathered(rows: Any, place: tf.Tensor) -> Any:
-    return tf.nest.map_structure(lambda part: tf.gather(part, place), rows)
 
 
 def _smallest(part: tf.Tensor | tf.RaggedTensor) -> tf.Tensor | tf.RaggedTensor:
