@@ -190,6 +190,8 @@ class _Session:
         if self.trainer.last_day is not None:
             yesterday = day - datetime.timedelta(days=1)
             self._record_evaluation(day, {"before": self._evaluator.evaluate(day, yesterday)})
+            # The model is about to change, and training needs the memory.
+            self._embedder.forget()
 
     def _evaluate_after(self, day: datetime.date) -> None:
         counted = self.trainer.batch_probabilities(day)
