@@ -102,6 +102,7 @@ class Problem:
             self.features,
             raw_features(config, "candidate"),
             _K,
+            vectors.shape[1],
         )
         options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
         bare = Bare(model.query_tower, index, self.features)

@@ -1,7 +1,7 @@
 """The daily job: examples, training, evaluation, index, gates, release, a day after the other.
 
 ``run_days`` can be called again for a day that is done (nothing happens), for one that died
-half-way (it goes on), and for a range: then one Beam pipeline builds all days, the model goes
+half-way (it goes on), and for a range: then all days are built together, the model goes
 through them in order, and the release is of the last one, for it would replace the others at once.
 """
 
@@ -142,6 +142,7 @@ class _Session:
             self._evaluate_before(day)
             train_together(self.trainer, together, self._evaluator.mean_recall)
             self._evaluate_after(day)
+            self._counts.forget(day - self._longest_window())
             if len(left) > 1:
                 seconds = time.monotonic() - start
                 to_go = seconds / number * (len(left) - number)
@@ -168,6 +169,12 @@ class _Session:
         )
         release(self._config, self._workdir, day, candidate)
 
+    def _longest_window(self) -> datetime.timedelta:
+        """Returns how far back anybody asks for counts."""
+        rules = self._config.selection
+        of_rules = (rules.coverage_days, rules.engagement_days)
+        return datetime.timedelta(days=max(self._config.evaluation.baseline_days, *of_rules))
+
     def _clear_away(self) -> None:
         """Removes what killed runs were writing of metrics and reports."""
         for job in ("train", "evaluate", "build_index", "run_daily"):
@@ -185,6 +192,8 @@ class _Session:
         if self.trainer.last_day is not None:
             yesterday = day - datetime.timedelta(days=1)
             self._record_evaluation(day, {"before": self._evaluator.evaluate(day, yesterday)})
+            # The model is about to change, and training needs the memory.
+            self._embedder.forget()
 
     def _evaluate_after(self, day: datetime.date) -> None:
         counted = self.trainer.batch_probabilities(day)

@@ -169,6 +169,9 @@ def test_a_model_embeds_a_catalogue_once_until_it_or_the_day_changes(tmp_path, m
     assert len(asked) == 2
     embedder.embed(DAY + datetime.timedelta(days=1))
     assert len(asked) == 3
+    embedder.forget()
+    embedder.embed(DAY + datetime.timedelta(days=1))
+    assert len(asked) == 4
 
 
 def test_embeddings_are_the_towers_of_the_selected_rows_in_order(embedded, tower):

@@ -224,4 +224,4 @@ def test_a_query_feature_may_not_have_the_name_of_another_input(shop):
     for name in ("k", "exclude_ids"):
         named = [dataclasses.replace(seed, name=name)]
         with pytest.raises(ValueError, match="may not be named"):
-            StitchedModel(None, None, None, None, named, [], 1)
+            StitchedModel(None, None, None, None, named, [], 1, 2)

@@ -88,7 +88,7 @@ def by_decile(counts: Sequence[int], series: Sequence[Series], label: str, highe
         axes.set_xlabel("popularity decile (1: most popular), and its held-out examples")
         _start_at_zero(axes, highest)
 
-    return _svg(draw, label)
+    return _svg(draw, label, below=0.62)
 
 
 def estimated_against_counted(points: Sequence[tuple[float, float]], label: str) -> str:
@@ -107,7 +107,7 @@ def estimated_against_counted(points: Sequence[tuple[float, float]], label: str)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda value, _: compact(value))
 
-    return _svg(draw, label, (5.4, 4.0))
+    return _svg(draw, label, (5.4, 4.0), below=0.5, beside=0.72)
 
 
 def moving_average(values: Sequence[float], days: int = AVERAGED_DAYS) -> list[float]:
@@ -157,7 +157,14 @@ def _start_at_zero(axes, highest: float) -> None:
     axes.set_ylim(bottom=0, top=highest * 1.08 if highest > 0 else 1.0)
 
 
-def _svg(draw: Callable, label: str, size: tuple[float, float] = _SIZE_INCHES) -> str:
+def _svg(
+    draw: Callable,
+    label: str,
+    size: tuple[float, float] = _SIZE_INCHES,
+    below: float = 0.3,
+    beside: float = 0.5,
+) -> str:
+    """Draws a chart; ``below`` and ``beside`` are the inches that the labels of its axes need."""
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -175,8 +182,10 @@ def _svg(draw: Callable, label: str, size: tuple[float, float] = _SIZE_INCHES) -
         "ytick.labelcolor": _INK,
     }
     with matplotlib.rc_context(settings):
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.add_subplot()
+        # Margins of fixed widths: fitting them to the labels would draw each chart twice.
+        figure = Figure(figsize=size)
+        left, bottom, top = beside / size[0], below / size[1], 1 - 0.12 / size[1]
+        axes = figure.add_axes((left, bottom, 0.985 - left, top - bottom))
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.grid(axis="y", color=_LINE, linewidth=0.8)
         axes.set_axisbelow(True)

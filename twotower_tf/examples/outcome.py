@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from twotower_tf import storage
@@ -45,7 +46,7 @@ class Outcome:
         problems: Why the build can't go on, one line each.
     """
 
-    def __init__(self, reports: list[list]):
+    def __init__(self, reports: Sequence[Report]):
         self.counts: Counter[tuple[int, str]] = Counter()
         self.written: dict[str, dict] = {}
         self.problems: list[str] = []

@@ -7,6 +7,9 @@ The mixer is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom nu
 generators", OOPSLA 2014): one step of its generator, from the state given.
 """
 
+import functools
+
+import numpy as np
 import tensorflow as tf
 
 _GOLDEN_GAMMA = 0x9E3779B97F4A7C15
@@ -26,6 +29,14 @@ def _splitmix64(x: tf.Tensor) -> tf.Tensor:
     x = _xor_shift(x, 30) * tf.constant(_MULTIPLIERS[0], tf.uint64)
     x = _xor_shift(x, 27) * tf.constant(_MULTIPLIERS[1], tf.uint64)
     return _xor_shift(x, 31)
+
+
+@functools.lru_cache(maxsize=256)
+def _key(seed: int) -> np.uint64:
+    """Mixes a seed before it meets fingerprints: neighbouring ones would permute neighbours."""
+    # Once, and not as operations of every graph that hashes.
+    with tf.init_scope():
+        return _splitmix64(tf.cast(tf.constant(seed, tf.int64), tf.uint64)).numpy()
 
 
 def fingerprint(ids: tf.Tensor) -> tf.Tensor:
@@ -77,9 +88,7 @@ def hash_to_buckets(fingerprints: tf.Tensor, buckets: int, seed: int) -> tf.Tens
     """
     if buckets < 1:
         raise ValueError(f"buckets must be at least 1, got {buckets}")
-    # The seed is mixed before it meets the fingerprint: plain neighbouring seeds would merely
-    # permute neighbouring fingerprints.
-    key = _splitmix64(tf.cast(tf.constant(seed, tf.int64), tf.uint64))
+    key = tf.constant(_key(seed), tf.uint64)
     keyed = tf.bitwise.bitwise_xor(tf.cast(fingerprints, tf.uint64), key)
     # 2^64 is no multiple of `buckets`, but the bias is below buckets / 2^64.
     hashed = tf.math.floormod(_splitmix64(keyed), tf.constant(buckets, tf.uint64))

@@ -101,6 +101,7 @@ def build_index(
         raw_features(config, "query"),
         raw_features(config, "candidate"),
         config.index.default_k,
+        items.embeddings.shape[1],
     )
     end = time.monotonic()
     metrics = {

@@ -51,6 +51,7 @@ class StitchedModel(tf.Module):
         query_features: The query's raw features (``examples.schema.raw_features``).
         candidate_features: The items'.
         default_k: ``k`` where a request doesn't say.
+        dim: d, the length of a vector.
 
     Raises:
         ValueError: If a query feature has the name ``k`` or ``exclude_ids``.
@@ -65,6 +66,7 @@ class StitchedModel(tf.Module):
         query_features: Sequence[RawFeature],
         candidate_features: Sequence[RawFeature],
         default_k: int,
+        dim: int,
     ):
         super().__init__(name="stitched_model")
         if {K, EXCLUDE_IDS} & {raw.name for raw in query_features}:
@@ -88,7 +90,6 @@ class StitchedModel(tf.Module):
         self.embed_query = self._embedding(query_tower, self._query_features)
         self.embed_item = self._embedding(candidate_tower, self._candidate_features)
         self.examples = self._examples()
-        dim = self.embed_query.get_concrete_function().structured_outputs["embedding"].shape[-1]
         self.fresh = FreshItems(len(items.item_ids), dim)
 
     def save(self, folder: str, index: IndexSection, extensions: Sequence[str] = ()) -> None:

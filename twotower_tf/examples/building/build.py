@@ -1,4 +1,4 @@
-"""The example build: a range of days, a Beam pipeline for as many as fit, partitions of each day.
+"""The example build: a range of days, as many together as fit, partitions of each day.
 
 Workers write to a scratch folder of the work directory; when all is there, days are published
 oldest first, each in the order rejected, catalogue, profiles, histories, counts, statistics,
@@ -26,8 +26,9 @@ from twotower_tf.examples.building.planning import (
     portions,
 )
 from twotower_tf.examples.building.publish import PUBLISHED, Publisher, count_names
+from twotower_tf.examples.building.steps import run_here
 from twotower_tf.examples.items import item_lookup
-from twotower_tf.examples.outcome import Outcome
+from twotower_tf.examples.outcome import Outcome, Report
 from twotower_tf.examples.plan import Plan
 
 JOB = "build_examples"
@@ -49,7 +50,7 @@ def build_examples(
         workdir: Where the partitions go.
         source: The folder that holds the events, items and user profiles.
         days: UTC dates, in any order.
-        beam_args: Beam's own flags; without ``--runner`` the pipeline runs in this process.
+        beam_args: Beam's own flags; without any this process runs the steps, without Beam.
 
     Returns:
         The counts of each day: ``events`` read = ``examples`` to train on + ``held_out`` +
@@ -103,23 +104,29 @@ def _clear_away(workdir: storage.Workdir) -> None:
 
 
 def _run(plan: Plan, beam_args: Sequence[str]) -> Outcome:
-    """Runs the pipeline to its end."""
-    beam_runs.load_beam()
-    from twotower_tf.examples.building.transforms import OUTCOME_FILE, BuildExamples
-
+    """Runs the steps to their end: by Beam where options for it say how, else in this process."""
     try:
-        with build_progress.shown(), beam_runs.pipeline(beam_args) as pipeline:
-            pipeline | BuildExamples(plan)
+        with build_progress.shown():
+            reports = _run_by_beam(plan, beam_args) if beam_args else run_here(plan)
     finally:
         # What runs after the build in this process needs the memory.
         item_lookup.shared_lookup.cache_clear()
+    outcome = Outcome(reports)
+    if outcome.problems:
+        raise InputError(outcome.problems[0])
+    return outcome
+
+
+def _run_by_beam(plan: Plan, beam_args: Sequence[str]) -> list[Report]:
+    beam_runs.load_beam()
+    from twotower_tf.examples.building.transforms import OUTCOME_FILE, BuildExamples
+
+    with beam_runs.pipeline(beam_args) as pipeline:
+        pipeline | BuildExamples(plan)
     reports = storage.read_json(os.path.join(plan.scratch, OUTCOME_FILE))
     if reports is None:
         raise JobError(
             f"the pipeline left nothing in {plan.scratch}: it was cancelled or not waited for, or "
             "its workers write to another --workdir of this name; all must see the same one"
         )
-    outcome = Outcome(reports)
-    if outcome.problems:
-        raise InputError(outcome.problems[0])
-    return outcome
+    return list(map(tuple, reports))

@@ -1,43 +1,32 @@
-"""The Beam transforms of the example build.
+"""The Beam transforms of the example build: its steps, spread over workers."""
 
-Events and searches are grouped once, by shard of users: what moves between workers are the places
-of chunks of columns (``event_chunks``), rejected records, and a few plain values.
-"""
-
-import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 from apache_beam import pvalue
 
-from twotower_tf import storage
-from twotower_tf.datasets.splits import SourceSplit
-from twotower_tf.errors import InputError
-from twotower_tf.examples import build_progress, rejects
-from twotower_tf.examples.outcome import Report, count, problem, written
-from twotower_tf.examples.plan import Plan, shard_path
-from twotower_tf.examples.reading.event_reading import (
-    EventReader,
-    LogReader,
-    Rejected,
-    SearchReader,
+from twotower_tf.examples.building.steps import (
+    CHUNKS,
+    OUTCOME,
+    REJECTED,
+    ChunkOfShard,
+    LogSplitter,
+    NumberedSplit,
+    RejectedOfFile,
+    write_rejected,
 )
-from twotower_tf.examples.shards.event_chunks import NOWHERE, Place, cut_by_shard
+from twotower_tf.examples.outcome import Report
+from twotower_tf.examples.plan import Plan
+from twotower_tf.examples.reading.event_reading import EventReader, LogReader, SearchReader
+from twotower_tf.examples.shards.event_chunks import NOWHERE, Place
 from twotower_tf.examples.shards.shard import ShardMaker
 from twotower_tf.storage.whole_files import whole_file
 
-# What the driver has to know goes to the outcome.
-_CHUNKS, _REJECTED, _OUTCOME = "chunks", "rejected", "outcome"
 OUTCOME_FILE = "outcome.json"
-
-NumberedSplit = tuple[int, SourceSplit]
-ChunkOfShard = tuple[int, Place]
-RejectedOfFile = tuple[int, list[Rejected]]
-_OUTPUTS = {_CHUNKS: ChunkOfShard, _REJECTED: tuple[str, RejectedOfFile], _OUTCOME: Report}
+_OUTPUTS = {CHUNKS: ChunkOfShard, REJECTED: tuple[str, RejectedOfFile], OUTCOME: Report}
 
 
 @beam.typehints.with_input_types(NumberedSplit)
@@ -55,37 +44,13 @@ class ReadLog(beam.DoFn):
         self._plan = plan
 
     def setup(self) -> None:
-        """Makes the reader, once a worker."""
-        self._reader = self.reader(self._plan)
-        self._shards = self._plan.config.examples.shards
+        """Makes the splitter, once a worker."""
+        self._splitter = LogSplitter(self._plan, self.reader)
 
     def process(self, element: NumberedSplit) -> Iterator[Any]:
         """Reads a part of a file."""
-        file_number, split = element
-        beside: list[pvalue.TaggedOutput] = []
-        try:
-            valid = self._valid(file_number, split, beside)
-            scratch = self._plan.scratch
-            for chunk in cut_by_shard(self._reader.log, valid, self._shards, scratch):
-                yield pvalue.TaggedOutput(_CHUNKS, chunk)
-                yield from beside
-                beside.clear()
-        except InputError as error:
-            yield _outcome(problem(str(error)))
-        yield from beside
-
-    def _valid(self, file_number: int, split: SourceSplit, beside: list) -> Iterator[pa.Table]:
-        """Yields the valid records; appends what goes beside."""
-        log = self._reader.log
-        for batch in self._reader.read(file_number, split):
-            build_progress.advance(log, sum(batch.read.values()))
-            for day, read in batch.read.items():
-                beside.append(_outcome(count(day, log, read)))
-            for day, rejected in itertools.groupby(batch.rejected, key=lambda one: one.day):
-                path = shard_path(rejects.KIND, day, rejects.file_name(log))
-                element = (path, (file_number, list(rejected)))
-                beside.append(pvalue.TaggedOutput(_REJECTED, element))
-            yield batch.valid
+        for tag, value in self._splitter.split(element):
+            yield pvalue.TaggedOutput(tag, value)
 
 
 class ReadEvents(ReadLog):
@@ -127,14 +92,7 @@ class WriteRejected(beam.DoFn):
 
     def process(self, element: tuple[str, Iterable[RejectedOfFile]]) -> Iterator[Report]:
         """Writes a file; reports it."""
-        name, parts = element
-        rejected = sorted(
-            (file_number, one.position, one.line) for file_number, some in parts for one in some
-        )
-        path = os.path.join(self._scratch, name)
-        with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for *_, line in rejected)
-        yield written(name, len(rejected), storage.checksum(path))
+        yield write_rejected(self._scratch, *element)
 
 
 @beam.typehints.with_input_types(str, Iterable[Report])
@@ -166,19 +124,19 @@ class BuildExamples(beam.PTransform):
         all_shards = [(shard, NOWHERE) for shard in range(plan.config.examples.shards)]
         shards = pbegin | "AllShards" >> beam.Create(all_shards).with_output_types(ChunkOfShard)
         made = (
-            (*(log[_CHUNKS] for log in logs), shards)
+            (*(log[CHUNKS] for log in logs), shards)
             | "ChunksOfShards" >> beam.Flatten().with_output_types(ChunkOfShard)
             | "GroupByShard" >> beam.GroupByKey()
             | "MakeShards" >> beam.ParDo(MakeShards(plan))
         )
         rejected = (
-            [log[_REJECTED] for log in logs]
-            | "AllRejected" >> beam.Flatten().with_output_types(_OUTPUTS[_REJECTED])
+            [log[REJECTED] for log in logs]
+            | "AllRejected" >> beam.Flatten().with_output_types(_OUTPUTS[REJECTED])
             | "GroupRejected" >> beam.GroupByKey()
             | "WriteRejected" >> beam.ParDo(WriteRejected(plan))
         )
         reports = (
-            *(log[_OUTCOME] for log in logs),
+            *(log[OUTCOME] for log in logs),
             made,
             rejected,
         ) | "AllReports" >> beam.Flatten().with_output_types(Report)
@@ -202,7 +160,3 @@ def _read(
         | f"SpreadSplitsFor{name}" >> beam.Reshuffle()
         | name >> beam.ParDo(read).with_outputs(*_OUTPUTS).with_output_types(Any, **_OUTPUTS)
     )
-
-
-def _outcome(report: Report) -> pvalue.TaggedOutput:
-    return pvalue.TaggedOutput(_OUTCOME, report)

@@ -98,10 +98,13 @@ class CatalogueEmbedder:
         """
         as_it_is = (day, int(self._model.optimizer.iterations))
         if self._last is None or self._last[0] != as_it_is:
-            # The last day's must not wait in memory for this one's.
-            self._last = None
+            self.forget()
             self._last = (as_it_is, self._embed(day))
         return self._last[1]
+
+    def forget(self) -> None:
+        """Lets go of what was embedded last: nobody will ask for it again."""
+        self._last = None
 
     def _embed(self, day: datetime.date) -> Embedded:
         catalogue = latest_catalogue(self._workdir, day)
