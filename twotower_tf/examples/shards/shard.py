@@ -30,7 +30,7 @@ from twotower_tf.examples.users.histories import ShardHistories
 
 
 class ShardMaker:
-    """Makes shards.
+    """Makes the files of shards of users: examples, histories, statistics and counts of each day.
 
     Args:
         plan: What to build.
