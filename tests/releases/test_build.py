@@ -100,11 +100,11 @@ def _write_catalogue(workdir: Workdir, folder, config: Config) -> None:
             if n % 5:
                 row["price"] = rng.random()
             file.write(json.dumps(row) + "\n")
-    snapshot = catalogue.parse_snapshot([SourceFile(str(source), "jsonl")], str(folder), config)
-    assert len(snapshot.items) == ITEMS, snapshot.rejected[:1]
+    parsed = catalogue.parse_catalogue([SourceFile(str(source), "jsonl")], str(folder), config)
+    assert len(parsed.items) == ITEMS, parsed.rejected[:1]
     manifest = {"shards": [{"file": catalogue.FILE}]}
     with workdir.partition(catalogue.KIND, DAY).write(manifest) as staging:
-        catalogue.write_snapshot(snapshot, os.path.join(staging, catalogue.FILE))
+        catalogue.write_catalogue(parsed, os.path.join(staging, catalogue.FILE))
 
 
 def _write_users(workdir: Workdir, folder, config: Config) -> None:
