@@ -39,6 +39,7 @@ from twotower_tf.serving.serving_description import (
 from twotower_tf.serving.stitching import FRESH
 from twotower_tf.storage import Workdir, read_on_disk
 from twotower_tf.storage.files import read_ids
+from twotower_tf.storage.whole_files import link_file
 
 WITHDRAWN_FILE = os.path.join("assets.extra", "withdrawn.txt")
 
@@ -244,7 +245,7 @@ def _write(release: Release, folder: str, fresh: _Fresh) -> None:
     for path in _files(release.path):
         target = os.path.join(folder, path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        variable_files.link(os.path.join(release.path, path), target)
+        link_file(os.path.join(release.path, path), target)
     item_ids = fresh.items.item_ids.to_numpy(zero_copy_only=False)
     values = fresh_values(item_ids, fresh.embeddings, fresh.removed)
     variable_files.replace(release.path, folder, FRESH, values)
