@@ -137,7 +137,7 @@ def test_the_index_holds_the_vectors_of_the_candidate_tower(site, days):
     config = load_config(str(site.config))
     workdir = Workdir(str(site.workdir))
     items = load_catalogue(workdir, config, days[1])
-    release = Recommender(config, workdir).release.load()
+    release = Recommender(config, workdir).release.load_saved_model()
     features = {
         name: values for name, values in items.features.items() if isinstance(values, np.ndarray)
     }

@@ -166,7 +166,7 @@ def _refresh(
 
 
 def _check_features(release: Release, config: Config) -> None:
-    if features_of(release.serving(), "candidate") != raw_features(config, "candidate"):
+    if features_of(release.read_serving(), "candidate") != raw_features(config, "candidate"):
         raise InputError(
             f"release {release.path} was built with other candidate features than the "
             "configuration has now: use that configuration, or build the index anew"
@@ -208,7 +208,7 @@ def _embed(
     kept[kept] = before.items.versions[old[kept]] == versions.versions[kept]
     embeddings = np.empty((len(items), before.embeddings.shape[1]), np.float32)
     embeddings[kept] = before.embeddings[old[kept]]
-    loaded = release.load()
+    loaded = release.load_saved_model()
     new = np.flatnonzero(~kept)
     for start in range(0, len(new), batch_size):
         rows = new[start : start + batch_size]
@@ -249,7 +249,7 @@ def _write(release: Release, folder: str, fresh: _Fresh) -> None:
     item_ids = fresh.items.item_ids.to_numpy(zero_copy_only=False)
     values = fresh_values(item_ids, fresh.embeddings, fresh.removed)
     variable_files.replace(release.path, folder, FRESH, values)
-    serving = release.serving()
+    serving = release.read_serving()
     serving = write_serving(
         folder,
         serving["index_kind"],
