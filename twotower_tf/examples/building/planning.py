@@ -20,7 +20,6 @@ from twotower_tf.examples.plan import CatalogueFile, Plan, ProfileFiles
 from twotower_tf.examples.records import check_columns
 from twotower_tf.examples.users import histories
 
-KIND = "examples"
 # Small enough that a few workers share a day's files evenly, large enough for whole columns.
 _SPLIT_BYTES = 32 << 20
 # Days are built at once whose files hold so much at most: 10 million events of a video log are 130
@@ -160,7 +159,7 @@ def days_to_build(
     fingerprint = examples_fingerprint(config)
     missing = []
     for day in wanted:
-        partition = workdir.partition(KIND, day)
+        partition = workdir.partition(storage.EXAMPLES, day)
         if not partition.exists():
             missing.append(day)
         elif partition.manifest()["configuration"] != fingerprint:
