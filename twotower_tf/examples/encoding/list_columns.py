@@ -86,7 +86,7 @@ class TextLists:
         self._values = _Kept()
 
     def encoded(self, lists: Ranges) -> pa.LargeBinaryArray:
-        """Returns each list as its joined elements."""
+        """Returns each list as its concatenated elements."""
         elements = self._values.get(lists.values, self._elements)
         offsets = offsets_of(elements)
         return _slices(

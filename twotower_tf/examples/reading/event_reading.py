@@ -85,7 +85,7 @@ class LogReader(ABC):
         self._keep_late = plan.config.examples.late_events == "keep"
 
     @abstractmethod
-    def _joined(
+    def _more_columns(
         self, parsed: pa.Table, days: np.ndarray
     ) -> tuple[dict[str, np.ndarray], list[Reason]]:
         """Returns the columns that parsing did not give, and which records can't be used.
@@ -169,19 +169,19 @@ class LogReader(ABC):
             days: The day of every record of the batch, int32; 0: passed over.
         """
         rows = parsed["row"].to_numpy()
-        joined, more = self._joined(parsed, days[rows])
+        added, more = self._more_columns(parsed, days[rows])
         if more:
             reasons = reasons + [(int(rows[place]), reason) for place, reason in more]
             usable = np.ones(len(parsed), bool)
             usable[[place for place, _ in more]] = False
             parsed, rows = parsed.filter(pa.array(usable)), rows[usable]
-            joined = {name: column[usable] for name, column in joined.items()}
+            added = {name: column[usable] for name, column in added.items()}
         columns = {
             "user_hash": text_hashes(parsed["user_id"]),
             "day": days[rows],
             "file": np.full(len(rows), file_number, np.int32),
             "position": batch.positions[rows],
-            **joined,
+            **added,
         }
         arrays = [
             pa.array(columns[field.name]) if field.name in columns else parsed[field.name]
@@ -218,7 +218,7 @@ class EventReader(LogReader):
         super().__init__(plan, EventColumns(plan.config), event_schema(plan.config))
         self._rewards = EventRewards(plan)
 
-    def _joined(
+    def _more_columns(
         self, parsed: pa.Table, days: np.ndarray
     ) -> tuple[dict[str, np.ndarray], list[Reason]]:
         rewards, reasons = self._rewards.rewards(parsed, days)
@@ -277,7 +277,7 @@ class SearchReader(LogReader):
     def __init__(self, plan: Plan):
         super().__init__(plan, SearchColumns(plan.config), SEARCH_SCHEMA)
 
-    def _joined(
+    def _more_columns(
         self, parsed: pa.Table, days: np.ndarray
     ) -> tuple[dict[str, np.ndarray], list[Reason]]:
         return {}, []
