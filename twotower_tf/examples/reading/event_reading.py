@@ -63,7 +63,10 @@ class LogBatch:
 
 
 class LogReader(ABC):
-    """Reads splits of a log's files.
+    """Reads splits of a log's files: records in; out come valid rows, rejected records, counts.
+
+    Only records of the days to build are read. What is invalid, late or of another day than its
+    file is rejected with the reason.
 
     Args:
         plan: What to build.
@@ -129,7 +132,7 @@ class LogReader(ABC):
                     reasons.append((row, _other_day(self.one, date, day)))
                 parsed = parsed.filter(pa.array(~wrong))
             days = np.full(len(batch), day, np.int32)
-            yield self._made(file_number, file, batch, parsed, reasons, days)
+            yield self._batch(file_number, file, batch, parsed, reasons, days)
 
     def _read_undivided(
         self, file_number: int, file: SourceFile, batches: Iterator[RecordBatch]
@@ -150,11 +153,11 @@ class LogReader(ABC):
             if timed.any():
                 parsed, reasons = self._columns.parse(batch, np.flatnonzero(timed))
                 days = np.where(timed, days, 0).astype(np.int32)
-                yield self._made(file_number, file, batch, parsed, reasons, days)
+                yield self._batch(file_number, file, batch, parsed, reasons, days)
         if timeless.records:
             yield from self._of_the_earliest(timeless, earliest)
 
-    def _made(
+    def _batch(
         self,
         file_number: int,
         file: SourceFile,
@@ -163,9 +166,14 @@ class LogReader(ABC):
         reasons: list[Reason],
         days: np.ndarray,
     ) -> LogBatch:
-        """Completes what was parsed of a batch.
+        """Returns what a batch came to: its valid rows, its rejected records, its counts by day.
 
         Args:
+            file_number: What the column ``file`` is to say.
+            file: The file of the batch.
+            batch: All records, those to pass over too.
+            parsed: The rows that could be parsed, with their ``row`` of the batch.
+            reasons: Why others can't be used, by row of the batch.
             days: The day of every record of the batch, int32; 0: passed over.
         """
         rows = parsed["row"].to_numpy()
