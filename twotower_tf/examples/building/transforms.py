@@ -62,29 +62,29 @@ class ReadLog(beam.DoFn):
     def process(self, element: NumberedSplit) -> Iterator[Any]:
         """Reads a part of a file."""
         file_number, split = element
-        beside: list[pvalue.TaggedOutput] = []
+        others: list[pvalue.TaggedOutput] = []
         try:
-            valid = self._valid(file_number, split, beside)
+            valid = self._valid(file_number, split, others)
             scratch = self._plan.scratch
             for chunk in cut_by_shard(self._reader.log, valid, self._shards, scratch):
                 yield pvalue.TaggedOutput(_CHUNKS, chunk)
-                yield from beside
-                beside.clear()
+                yield from others
+                others.clear()
         except InputError as error:
             yield _outcome(problem(str(error)))
-        yield from beside
+        yield from others
 
-    def _valid(self, file_number: int, split: SourceSplit, beside: list) -> Iterator[pa.Table]:
-        """Yields the valid records; appends what goes beside."""
+    def _valid(self, file_number: int, split: SourceSplit, others: list) -> Iterator[pa.Table]:
+        """Yields the valid records; appends the other outputs to ``others``."""
         log = self._reader.log
         for batch in self._reader.read(file_number, split):
             build_progress.advance(log, sum(batch.read.values()))
             for day, read in batch.read.items():
-                beside.append(_outcome(count(day, log, read)))
+                others.append(_outcome(count(day, log, read)))
             for day, rejected in itertools.groupby(batch.rejected, key=lambda one: one.day):
                 path = shard_path(rejects.KIND, day, rejects.file_name(log))
                 element = (path, (file_number, list(rejected)))
-                beside.append(pvalue.TaggedOutput(_REJECTED, element))
+                others.append(pvalue.TaggedOutput(_REJECTED, element))
             yield batch.valid
 
 
