@@ -25,7 +25,7 @@ from benchmarks.contenders.ours import config_of, names
 from benchmarks.contenders.problem import HISTORY, draw
 from twotower_tf.examples.encoding.tfrecord import write_records
 from twotower_tf.examples.reader import ExampleReader
-from twotower_tf.storage import Workdir
+from twotower_tf.storage import EXAMPLES, Workdir
 from twotower_tf.training.trainer import Trainer
 
 import tensorflow as tf  # isort: skip
@@ -40,7 +40,7 @@ def write_day(workdir: Workdir, day: datetime.date, examples: int) -> None:
     ids = names(draw(random, examples * (HISTORY + 2)))
     rows = ids.astype(object).reshape(examples, HISTORY + 2)
     manifest: dict = {"counts": {"examples": examples}, "shards": []}
-    with workdir.partition("examples", day).write(manifest) as folder:
+    with workdir.partition(EXAMPLES, day).write(manifest) as folder:
         for shard in range(_SHARDS):
             name = f"train-{shard:05d}-of-{_SHARDS:05d}.tfrecord.gz"
             count = write_records(f"{folder}/{name}", map(_example, rows[shard::_SHARDS]))
@@ -71,7 +71,7 @@ class Day:
             write_day(self._workdir, day, self._examples)
         config = config_of(flags.batch, flags.layers, flags.buckets)
         self._trainer = Trainer(config, self._workdir)
-        first = self._workdir.partition("examples", self._days[0])
+        first = self._workdir.partition(EXAMPLES, self._days[0])
         read = ExampleReader(config).read(first, "train", flags.batch)
         self._batches = list(itertools.islice(read, 4))
         self._step = tf.function(self._trainer.model.train_step, reduce_retracing=True)
@@ -99,7 +99,7 @@ class Day:
         return self._examples / (time.perf_counter() - start)
 
     def _reading(self, day: datetime.date) -> float:
-        partition = self._workdir.partition("examples", day)
+        partition = self._workdir.partition(EXAMPLES, day)
         batch = self._examples // self._steps
         start = time.perf_counter()
         for _ in self._trainer._reader.read(partition, "train", batch):

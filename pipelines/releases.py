@@ -63,7 +63,7 @@ def _show(workdir, name: str, values) -> None:
         **release.metadata,
         "path": release.path,
         "bytes": size_of(release),
-        "serving": release.serving(),
+        "serving": release.read_serving(),
         "configuration": read_json(os.path.join(release.path, CONFIGURATION_FILE)),
     }
     print(json.dumps(shown, indent=1, sort_keys=True))

@@ -15,7 +15,7 @@ from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.examples.event_table import event_schema
 from twotower_tf.examples.hashes import text_hash
 from twotower_tf.examples.items import catalogue
-from twotower_tf.examples.plan import CatalogueSnapshot, Plan
+from twotower_tf.examples.plan import CatalogueFile, Plan
 from twotower_tf.examples.reading.event_reading import EventReader
 from twotower_tf.examples.records import EventParser
 from twotower_tf.examples.rejects import rejected_line
@@ -76,9 +76,9 @@ def make_plan(root: pathlib.Path, config: Config, days=(NUMBER,)) -> Plan:
     """Returns a plan to read events of days, joined with the catalogue ``ITEMS``."""
     items = root / "items.jsonl"
     items.write_text("".join(json.dumps(item) + "\n" for item in ITEMS))
-    parsed = catalogue.parse_snapshot([SourceFile(str(items), "jsonl")], str(root), config)
+    parsed = catalogue.parse_catalogue([SourceFile(str(items), "jsonl")], str(root), config)
     path = str(root / "items.parquet")
-    catalogue.write_snapshot(parsed, path)
+    catalogue.write_catalogue(parsed, path)
     return Plan(
         config_json=config.model_dump_json(by_alias=True),
         root=str(root),
@@ -86,7 +86,7 @@ def make_plan(root: pathlib.Path, config: Config, days=(NUMBER,)) -> Plan:
         days=days,
         events=(),
         splits=(),
-        catalogues=(CatalogueSnapshot(1, path, storage.checksum(path)),),
+        catalogues=(CatalogueFile(1, path, storage.checksum(path)),),
         profiles=(),
         chains=(),
     )

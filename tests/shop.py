@@ -95,11 +95,11 @@ class Shop:
         source = self.folder / "items.jsonl"
         source.write_text("".join(json.dumps(record) + "\n" for record in records))
         files = [SourceFile(str(source), "jsonl")]
-        snapshot = catalogue.parse_snapshot(files, str(self.folder), self.config)
-        assert not snapshot.rejected
+        parsed = catalogue.parse_catalogue(files, str(self.folder), self.config)
+        assert not parsed.rejected
         manifest = {"shards": [{"file": catalogue.FILE}]}
         with self.workdir.partition(catalogue.KIND, DAY).write(manifest) as staging:
-            catalogue.write_snapshot(snapshot, os.path.join(staging, catalogue.FILE))
+            catalogue.write_catalogue(parsed, os.path.join(staging, catalogue.FILE))
         return load_catalogue(self.workdir, self.config, DAY)
 
     def release(self, kind: str):

@@ -64,7 +64,7 @@ def run_days(
 
 def _is_done(workdir: Workdir, days: Sequence[datetime.date]) -> bool:
     """Says whether the days were trained, and the last one released if no later one followed."""
-    newest = workdir.latest("checkpoints", datetime.date.max)
+    newest = workdir.latest(storage.CHECKPOINTS, datetime.date.max)
     if newest is None:
         return False
     if not {day.isoformat() for day in days} <= set(newest.manifest()["days_trained"]):

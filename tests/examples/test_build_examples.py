@@ -132,9 +132,9 @@ def test_a_history_in_the_log_is_taken_as_it_is(deployment, make_event, days, re
     assert found["i1"]["query/history"] == ["b", "c", "d", "e"]
     assert found["i1"]["query/recent"] == ["d", "e"]
     assert found["i2"]["query/history"] == []
-    snapshot = deployment.workdir().partition("histories", days[0])
-    assert snapshot.manifest()["shards"] == []
-    assert find_history(deployment.workdir(), snapshot, "u1") == []
+    partition = deployment.workdir().partition("histories", days[0])
+    assert partition.manifest()["shards"] == []
+    assert find_history(deployment.workdir(), partition, "u1") == []
 
 
 def test_events_have_the_item_features_of_their_day(

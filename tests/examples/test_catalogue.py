@@ -1,15 +1,15 @@
-"""A snapshot holds the last usable record of each item, by item id."""
+"""A parsed catalogue holds the last usable record of each item, by item id."""
 
 import random
 
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.examples.items.catalogue import Snapshot, parse_snapshot
+from twotower_tf.examples.items.catalogue import ParsedCatalogue, parse_catalogue
 
 
-def snapshot_of(deployment, *files: list) -> Snapshot:
+def parsed_of(deployment, *files: list) -> ParsedCatalogue:
     written = [deployment.write(f"{n}.jsonl", records) for n, records in enumerate(files)]
     sources = [SourceFile(str(path), "jsonl") for path in written]
-    return parse_snapshot(sources, str(deployment.source), deployment.config())
+    return parse_catalogue(sources, str(deployment.source), deployment.config())
 
 
 def test_the_last_record_of_an_item_holds(deployment, make_item):
@@ -21,22 +21,22 @@ def test_the_last_record_of_an_item_holds(deployment, make_item):
         for n in range(20_000)
     ]
     last = {record["item_id"]: record for record in records}
-    snapshot = snapshot_of(deployment, records[:12_000], records[12_000:])
-    assert snapshot.items["item_id"].to_pylist() == sorted(last)
+    parsed = parsed_of(deployment, records[:12_000], records[12_000:])
+    assert parsed.items["item_id"].to_pylist() == sorted(last)
     lengths = [last[item_id]["length"] for item_id in sorted(last)]
-    assert snapshot.items["candidate/length"].to_pylist() == lengths
-    assert (snapshot.read, snapshot.duplicates) == (20_000, 20_000 - len(last))
+    assert parsed.items["candidate/length"].to_pylist() == lengths
+    assert (parsed.read, parsed.duplicates) == (20_000, 20_000 - len(last))
 
 
 def test_records_that_cannot_be_used_are_counted_and_told(deployment, make_item):
     records = [make_item(1), b"nonsense", make_item(2, length="long"), make_item(3)]
-    snapshot = snapshot_of(deployment, records)
-    assert snapshot.items["item_id"].to_pylist() == ["i1", "i3"]
-    assert (snapshot.read, snapshot.duplicates, len(snapshot.rejected)) == (4, 0, 2)
-    assert "'length' is 'long'" in snapshot.rejected[1]
+    parsed = parsed_of(deployment, records)
+    assert parsed.items["item_id"].to_pylist() == ["i1", "i3"]
+    assert (parsed.read, parsed.duplicates, len(parsed.rejected)) == (4, 0, 2)
+    assert "'length' is 'long'" in parsed.rejected[1]
 
 
 def test_a_catalogue_without_items_has_the_columns(deployment, make_item):
-    empty = snapshot_of(deployment, [])
+    empty = parsed_of(deployment, [])
     assert len(empty.items) == 0
-    assert empty.items.schema == snapshot_of(deployment, [make_item(1)]).items.schema
+    assert empty.items.schema == parsed_of(deployment, [make_item(1)]).items.schema

@@ -204,7 +204,7 @@ def test_parquet_lists_of_a_fixed_length_are_read_a_column_at_a_time():
     pairs = pa.array([["a", "b"], None, ["c", ""], ["7", "d"]], pa.list_(pa.string(), 2))
     for column in (pairs, pairs.cast(pa.list_(pa.string())), pairs.take(pa.array([0, 1, 2, 3]))):
         found = lists(column, texts, None)
-        assert found.left.tolist() == [False, False, True, False]
+        assert found.odd.tolist() == [False, False, True, False]
         assert found.array().to_pylist()[::3] == [["a", "b"], ["7", "d"]]
         assert lists(column[1:], texts, None).lengths.tolist() == [0, 2, 2]
 

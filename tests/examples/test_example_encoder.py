@@ -275,10 +275,10 @@ def profile_table(rows: list[dict]) -> pa.Table:
     return pa.Table.from_pylist(values, schema)
 
 
-def encode(encoder, lookup, events, *beside) -> pa.Array:
+def encode(encoder, lookup, events, *more) -> pa.Array:
     """Encodes events, whose items are looked up first."""
     rows = lookup.rows_of(events["item_id"].combine_chunks())
-    return encoder.encode(events, rows, *beside)
+    return encoder.encode(events, rows, *more)
 
 
 def check(records: pa.Array, rows: list[dict]) -> None:

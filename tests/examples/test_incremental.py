@@ -127,7 +127,7 @@ def test_each_log_file_is_looked_at_once_however_many_portions_there_are(
 @pytest.mark.parametrize(
     ("path", "module", "parse"),
     [
-        ("items.jsonl", catalogue, "parse_snapshot"),
+        ("items.jsonl", catalogue, "parse_catalogue"),
         ("users.jsonl", profiles, "stage_profiles"),
     ],
 )

@@ -9,7 +9,7 @@ from tensorflow import train
 import twotower_tf  # noqa: F401
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.examples import value_types
-from twotower_tf.examples.items.catalogue import parse_snapshot, write_snapshot
+from twotower_tf.examples.items.catalogue import parse_catalogue, write_catalogue
 from twotower_tf.examples.items.item_lookup import UNKNOWN, ItemLookup, shared_lookup
 
 COUNT = 50
@@ -20,11 +20,11 @@ def path(deployment, make_item, tmp_path) -> str:
     records = [make_item(number) for number in range(COUNT)]
     del records[5]["length"], records[6]["published"]
     file = deployment.write("items.jsonl", records)
-    snapshot = parse_snapshot(
+    parsed = parse_catalogue(
         [SourceFile(str(file), "jsonl", None)], str(deployment.source), deployment.config()
     )
     written = str(tmp_path / "items.parquet")
-    write_snapshot(snapshot, written)
+    write_catalogue(parsed, written)
     return written
 
 

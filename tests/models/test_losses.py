@@ -23,7 +23,7 @@ from twotower_tf.models.losses.in_batch import (
     probability_by_either_route,
 )
 from twotower_tf.models.losses.mse_gramian import MseGramian
-from twotower_tf.models.losses.refined_softmax import RefinedSoftmax, probability_beside
+from twotower_tf.models.losses.refined_softmax import RefinedSoftmax, probability_among_others
 
 DISTINCT = [CorrectedSoftmax, MixedSoftmax]
 BY_EXAMPLE = [CorrectedSoftmaxByExample, CorrectedSoftmaxByExampleMasked, PlainSoftmax]
@@ -289,12 +289,16 @@ def test_refined_gradient_is_that_of_the_cross_entropy_with_a_certain_positive()
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_probability_beside_an_example_is_that_of_one_draw_less():
+def test_the_probability_among_the_other_examples_is_that_of_one_draw_less():
     shares, examples = np.array([0.001, 0.2, 0.999]), 9
-    beside = probability_beside(tf.constant(1 - (1 - shares) ** examples), tf.constant(examples))
-    np.testing.assert_allclose(beside, 1 - (1 - shares) ** (examples - 1), rtol=1e-9)
-    np.testing.assert_allclose(probability_beside(tf.constant([1.0, 0.5]), 2), [1, 1 - 0.5**0.5])
-    np.testing.assert_array_equal(probability_beside(tf.constant([1.0, 0.5]), 1), [1.0, 0.5])
+    found = probability_among_others(
+        tf.constant(1 - (1 - shares) ** examples), tf.constant(examples)
+    )
+    np.testing.assert_allclose(found, 1 - (1 - shares) ** (examples - 1), rtol=1e-9)
+    np.testing.assert_allclose(
+        probability_among_others(tf.constant([1.0, 0.5]), 2), [1, 1 - 0.5**0.5]
+    )
+    np.testing.assert_array_equal(probability_among_others(tf.constant([1.0, 0.5]), 1), [1.0, 0.5])
 
 
 def test_probability_by_either_route_is_that_of_not_missing_both():

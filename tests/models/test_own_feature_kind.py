@@ -54,14 +54,14 @@ def test_an_own_kind_goes_from_catalogue_to_tower_and_request(place, tmp_path):
     source.write_text(
         "".join(json.dumps(row) + "\n" for row in [*rows, {"item_id": "c", "lat": "x"}])
     )
-    parsed = catalogue.parse_snapshot([SourceFile(str(source), "jsonl")], str(tmp_path), config)
+    parsed = catalogue.parse_catalogue([SourceFile(str(source), "jsonl")], str(tmp_path), config)
     assert len(parsed.rejected) == 1
     assert "column 'lat' is 'x'; it must be a finite number" in parsed.rejected[0]
     partition = Workdir(str(tmp_path / "work")).partition(
         catalogue.KIND, datetime.date(2026, 11, 20)
     )
     with partition.write({"shards": [{"file": catalogue.FILE}]}) as folder:
-        catalogue.write_snapshot(parsed, os.path.join(folder, catalogue.FILE))
+        catalogue.write_catalogue(parsed, os.path.join(folder, catalogue.FILE))
     items = read_catalogue(partition, config)
     encoder = FEATURE_KINDS.make(config.candidate.features[0], {}, 1)
     points = encoder(as_tensors(items)).numpy()

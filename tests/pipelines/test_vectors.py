@@ -10,7 +10,7 @@ import pytest
 
 from twotower_tf.config_loader import load_config
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.examples.items.catalogue import parse_snapshot
+from twotower_tf.examples.items.catalogue import parse_catalogue
 from twotower_tf.examples.items.catalogue_reader import load_catalogue
 from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.releases.recommendation import Recommender
@@ -137,7 +137,7 @@ def test_the_index_holds_the_vectors_of_the_candidate_tower(site, days):
     config = load_config(str(site.config))
     workdir = Workdir(str(site.workdir))
     items = load_catalogue(workdir, config, days[1])
-    release = Recommender(config, workdir).release.load()
+    release = Recommender(config, workdir).release.load_saved_model()
     features = {
         name: values for name, values in items.features.items() if isinstance(values, np.ndarray)
     }
@@ -163,7 +163,7 @@ def test_parquet_lists_of_every_kind_make_the_same_catalogue(kind, site, tmp_pat
     values = pa.array(given["title_embedding"].to_pylist(), FILES[kind])
     path = str(tmp_path / "items.parquet")
     pq.write_table(given.set_column(position, "title_embedding", values), path)
-    parsed = parse_snapshot([SourceFile(path, "parquet")], str(tmp_path), config)
+    parsed = parse_catalogue([SourceFile(path, "parquet")], str(tmp_path), config)
     assert not parsed.rejected
     stored = pq.read_table(site.workdir / "catalogue" / f"dt={days[0]}" / "items.parquet")
     lengths = pc.list_value_length(stored["candidate/title_embedding"])

@@ -100,11 +100,11 @@ def _write_catalogue(workdir: Workdir, folder, config: Config) -> None:
             if n % 5:
                 row["price"] = rng.random()
             file.write(json.dumps(row) + "\n")
-    snapshot = catalogue.parse_snapshot([SourceFile(str(source), "jsonl")], str(folder), config)
-    assert len(snapshot.items) == ITEMS, snapshot.rejected[:1]
+    parsed = catalogue.parse_catalogue([SourceFile(str(source), "jsonl")], str(folder), config)
+    assert len(parsed.items) == ITEMS, parsed.rejected[:1]
     manifest = {"shards": [{"file": catalogue.FILE}]}
     with workdir.partition(catalogue.KIND, DAY).write(manifest) as staging:
-        catalogue.write_snapshot(snapshot, os.path.join(staging, catalogue.FILE))
+        catalogue.write_catalogue(parsed, os.path.join(staging, catalogue.FILE))
 
 
 def _write_users(workdir: Workdir, folder, config: Config) -> None:
@@ -421,7 +421,7 @@ def test_release_of_tables_with_a_vocabulary_answers_after_loading(tmp_path, wor
     for word in ("щит", "t2", "unlisted"):
         query = {name: tf.constant(values[2:]) for name, values in QUERIES.items()}
         query["searches"], query["searches_weights"] = tf.constant([[word]]), tf.constant([[1.0]])
-        loaded = published.load()
+        loaded = published.load_saved_model()
         answer = loaded.serving_default(k=tf.constant(ITEMS), **query)
         scores = items @ model.query_tower(query)[0].numpy()
         np.testing.assert_allclose(answer["scores"][0], np.sort(scores)[::-1], atol=1e-5)

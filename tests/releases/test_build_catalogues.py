@@ -89,7 +89,7 @@ def _build(workdir, model, config=CONFIG):
     """Builds, publishes and asks for the best 100; returns the metrics, ids and scores."""
     built = build_index(config, workdir, model, DAY, QUERIES)
     release = releases.publish(workdir, "shop", DAY, built.save, {})
-    loaded = release.load()
+    loaded = release.load_saved_model()
     answer = loaded.serving_default(user=tf.constant(["ann", "bob"]), k=tf.constant(100))
     ids = [[one.decode() for one in row] for row in answer["item_ids"].numpy()]
     return built.metrics, ids, answer["scores"].numpy()

@@ -68,7 +68,7 @@ def _expected(shop, items, without=()) -> dict[str, float]:
 
 
 def _ask(release, k: int, **more) -> dict[str, float]:
-    loaded = release.load()
+    loaded = release.load_saved_model()
     answer = loaded.serving_default(k=k, **QUERY, **more)
     ids = [item_id.decode() for item_id in answer["item_ids"].numpy()[0]]
     assert len(set(ids)) == len(ids)
@@ -154,7 +154,7 @@ def test_a_refreshed_release_says_where_it_is_from_and_passes_its_self_test(kind
         "withdrawn": 0,
     }
     assert new.day == old.day
-    assert new.serving()["items"] == len(items)
+    assert new.read_serving()["items"] == len(items)
     assert self_test(old.path) == self_test(new.path) == []
 
 

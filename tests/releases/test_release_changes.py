@@ -66,7 +66,7 @@ def _publish(workdir, models, name: str, day: int = 0):
 
 
 def _ask(release) -> tuple[str, str, str]:
-    answer = release.load().signatures["serving_default"]()
+    answer = release.load_saved_model().signatures["serving_default"]()
     texts = (answer[part].numpy().decode() for part in ("constant", "variable"))
     return release.metadata["answer"], *texts
 

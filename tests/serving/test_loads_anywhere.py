@@ -110,7 +110,7 @@ def _refreshed(release, shop, records: list[dict], root: str):
 
 
 def test_a_c_program_gets_the_same_items_as_python(program, release):
-    loaded = release.load()
+    loaded = release.load_saved_model()
     library = _library(release.model)
     for k, excluded in ((5, {}), (20, {"exclude_ids": SEEN})):
         want = loaded.serving_default(k=k, **QUERIES, **excluded)
@@ -123,7 +123,7 @@ def test_a_c_program_gets_the_same_items_as_python(program, release):
 
 
 def test_a_c_program_may_leave_inputs_out(program, release):
-    loaded, library = release.load(), _library(release.model)
+    loaded, library = release.load_saved_model(), _library(release.model)
     seed = {"seed": np.array(["item-4"], object)}
     (ids,) = _ask(program, release.path, "serving_default", seed, ["item_ids"], library)
     want = loaded.serving_default(**seed)["item_ids"].numpy()
@@ -139,14 +139,14 @@ def test_a_c_program_embeds_items(program, release):
         "cover": np.array([[0.5, -1.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]], np.float32),
     }
     (got,) = _ask(program, release.path, "embed_item", item, ["embedding"], _library(release.model))
-    loaded = release.load()
+    loaded = release.load_saved_model()
     np.testing.assert_allclose(got, loaded.embed_item(**item)["embedding"], atol=1e-6)
 
 
 def test_a_c_program_loads_a_refreshed_release(program, release, shop, tmp_path):
     fresh = [{"sku": f"new-{n}", "title": f"title {n}"} for n in range(20)]
     refreshed = _refreshed(release, shop, items_of_shop()[9:] + fresh, str(tmp_path))
-    loaded = refreshed.load()
+    loaded = refreshed.load_saved_model()
     want = loaded.serving_default(k=1000, **QUERIES)["item_ids"].numpy()
     assert want.shape == (2, 300 - 9 + 20)
     inputs = {"k": np.int32(1000), **QUERIES}

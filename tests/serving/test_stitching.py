@@ -36,7 +36,7 @@ def kind(request):
 
 @pytest.fixture(scope="module")
 def loaded(kind, shop):
-    return shop.release(kind).load()
+    return shop.release(kind).load_saved_model()
 
 
 @pytest.fixture(scope="module")

@@ -69,13 +69,3 @@ def test_a_module_can_be_replaced_again_and_again(tmp_path, monkeypatch, at_a_ti
     # What the old ones are made of was not touched.
     assert _loaded(folders[0])["rows"].shape == (0, 2)
     assert _loaded(folders[1])["rows"].shape == (1, 2)
-
-
-def test_files_are_copied_where_they_cannot_be_linked(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError("not on this file system")
-
-    monkeypatch.setattr(os, "link", refuse)
-    (tmp_path / "a").write_text("same")
-    variable_files.link(str(tmp_path / "a"), str(tmp_path / "b"))
-    assert (tmp_path / "b").read_text() == "same"

@@ -1,9 +1,11 @@
 """Files that are written whole, on a disk and in an object store."""
 
+import os
+
 import pytest
 
 from twotower_tf import storage
-from twotower_tf.storage.whole_files import whole_file
+from twotower_tf.storage.whole_files import link_file, whole_file
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -31,3 +33,13 @@ def test_an_error_leaves_no_file_of_that_name(root):
     with pytest.raises(TypeError):
         _write(f"{root}/part", b"con", None)
     assert not storage.exists(f"{root}/part")
+
+
+def test_files_are_copied_where_they_cannot_be_linked(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("not on this file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "a").write_text("same")
+    link_file(str(tmp_path / "a"), str(tmp_path / "b"))
+    assert (tmp_path / "b").read_text() == "same"

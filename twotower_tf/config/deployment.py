@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from twotower_tf.config.examples import Examples, Statistics
+from twotower_tf.config.examples import ExamplesSection, StatisticsSection
 from twotower_tf.config.extensions import import_modules
-from twotower_tf.config.features import Table
+from twotower_tf.config.features import TableSection
 from twotower_tf.config.index import Gates
 from twotower_tf.config.registries import (
     ESTIMATORS,
@@ -18,7 +18,7 @@ from twotower_tf.config.registries import (
     TOWERS,
 )
 from twotower_tf.config.section import Name, Natural, Section
-from twotower_tf.config.selection import Embedding, Selection, check_selection
+from twotower_tf.config.selection import EmbeddingSection, SelectionSection, check_selection
 from twotower_tf.config.source import Source
 from twotower_tf.config.training import Evaluation, Training
 from twotower_tf.config.usual_tables import with_usual_tables
@@ -46,11 +46,11 @@ class Config(Section):
     ``searches``), and the build must make the histories (no ``source.events.columns.history``).
     [data.md](data.md) says what files may hold, and what is rejected.
     """
-    examples: Examples = Examples()
+    examples: ExamplesSection = ExamplesSection()
     """How events become examples."""
-    statistics: Statistics = Statistics()
+    statistics: StatisticsSection = StatisticsSection()
     """The window of days that a model's statistics come from."""
-    tables: dict[Name, Table] = Field(default_factory=dict)
+    tables: dict[Name, TableSection] = Field(default_factory=dict)
     """The embedding tables, by a name of your choice."""
     query: TOWERS.section
     """The query tower.
@@ -85,9 +85,9 @@ class Config(Section):
     """The sequential protocol."""
     evaluation: Evaluation = Evaluation()
     """What is measured on held-out examples."""
-    selection: Selection = Selection()
+    selection: SelectionSection = SelectionSection()
     """Which items are recommended."""
-    embedding: Embedding = Embedding()
+    embedding: EmbeddingSection = EmbeddingSection()
     """How the catalogue is embedded."""
     index: INDEX_KINDS.section = Field(default_factory=dict, validate_default=True)
     """What finds the nearest items.

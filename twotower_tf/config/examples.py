@@ -37,7 +37,7 @@ class Reward(Section):
         return self
 
 
-class Examples(Section):
+class ExamplesSection(Section):
     """How a day's events become examples."""
 
     history_length: Positive = 50
@@ -79,7 +79,7 @@ class Examples(Section):
     users who acted."""
 
 
-class Statistics(Section):
+class StatisticsSection(Section):
     """The window of days that a model's statistics and built vocabularies come from.
 
     Every day's build measures its training examples: a sample of each ``dense`` feature (10,000

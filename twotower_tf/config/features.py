@@ -48,7 +48,7 @@ Vocabulary = Annotated[
 TableName = Annotated[str, Field(title="name of a table")]
 
 
-class Table(Section):
+class TableSection(Section):
     """Ids hash into rows, so an unknown id never fails.
 
     **Features that name the same table share its embeddings**: seed, history and candidate

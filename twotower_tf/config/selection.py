@@ -18,7 +18,7 @@ _File = Annotated[str, Field(title="file")]
 _Feature = Annotated[str, Field(title="feature")]
 
 
-class Selection(Section):
+class SelectionSection(Section):
     """Which items of the catalogue are embedded and indexed.
 
     Without this section all are that are published by the end of the day. The rules apply in this
@@ -82,7 +82,7 @@ class Selection(Section):
         return bool(asked or by_newest or self.unknown_age == "drop")
 
 
-class Embedding(Section):
+class EmbeddingSection(Section):
     """How the catalogue is embedded."""
 
     batch_size: Positive = 1024

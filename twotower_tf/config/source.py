@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from twotower_tf.config.section import Column, Section, nearest
 
 
-class EventColumns(Section):
+class EventColumnsSection(Section):
     """Which column of the event files holds what."""
 
     user_id: Column = "user_id"
@@ -24,7 +24,7 @@ class EventColumns(Section):
     the build makes the histories from the events."""
 
 
-class ItemColumns(Section):
+class ItemColumnsSection(Section):
     """Which column of the catalogue holds what."""
 
     item_id: Column = "item_id"
@@ -35,14 +35,14 @@ class ItemColumns(Section):
     """Shown to people by ``recommend``; a feature only if you make it one."""
 
 
-class UserColumns(Section):
+class UserColumnsSection(Section):
     """Which column of the user profiles holds what."""
 
     user_id: Column = "user_id"
     """The user's id, as events name it."""
 
 
-class SearchColumns(Section):
+class SearchColumnsSection(Section):
     """Which column of the search log holds what."""
 
     user_id: Column = "user_id"
@@ -93,28 +93,28 @@ class Files(Section):
 class EventFiles(Files):
     """The event log."""
 
-    columns: EventColumns = EventColumns()
+    columns: EventColumnsSection = EventColumnsSection()
     """Which column is what."""
 
 
 class ItemFiles(Files):
     """The item catalogue; with ``{date}`` in the path, a snapshot a day."""
 
-    columns: ItemColumns = ItemColumns()
+    columns: ItemColumnsSection = ItemColumnsSection()
     """Which column is what."""
 
 
 class UserFiles(Files):
     """The user profiles."""
 
-    columns: UserColumns = UserColumns()
+    columns: UserColumnsSection = UserColumnsSection()
     """Which column is what."""
 
 
 class SearchFiles(Files):
     """The search log: what users typed, and when."""
 
-    columns: SearchColumns = SearchColumns()
+    columns: SearchColumnsSection = SearchColumnsSection()
     """Which column is what."""
 
 

@@ -97,8 +97,8 @@ def tiles(values: Sequence[tuple[str, str, str]]) -> str:
     """Returns the key numbers: each with its name, and a line that puts it in proportion."""
     cells = (
         f'<div class="tile"><span>{html.escape(name)}</span><b>{html.escape(value)}</b>'
-        f"<span>{html.escape(beside)}</span></div>"
-        for name, value, beside in values
+        f"<span>{html.escape(proportion)}</span></div>"
+        for name, value, proportion in values
     )
     return f'<div class="tiles">{"".join(cells)}</div>'
 

@@ -149,7 +149,7 @@ class Evaluator:
 
     def _read_held_out(self, day: datetime.date) -> HeldOut:
         """Returns the held-out examples of a day that have a reward."""
-        partition = self._workdir.partition("examples", day)
+        partition = self._workdir.partition(storage.EXAMPLES, day)
         batches, item_ids, seed_ids = [], [], []
         batch_size = self._config.evaluation.batch_size
         for batch in self._reader.read(partition, "eval", batch_size):
@@ -183,7 +183,7 @@ class Evaluator:
 
     def _count_to(self, day: datetime.date) -> None:
         first = day - datetime.timedelta(days=self._config.evaluation.baseline_days - 1)
-        for one in self._workdir.days("examples"):
+        for one in self._workdir.days(storage.EXAMPLES):
             if max(first, self._counted_to + datetime.timedelta(days=1)) <= one <= day:
                 items = self._counts.items(one)
                 self._popular.add_day(one, items)

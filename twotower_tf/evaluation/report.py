@@ -94,14 +94,14 @@ def _key_numbers(days: list[DayMetrics], at: list[int]) -> str:
     tiles = [_recall_tile(today, protocol, _middle(at)) for protocol in PROTOCOLS if at]
     tiles.append(("Loss", decimal(today.number("train", "loss")), _change_of_loss(days)))
     speed = today.number("train", "examples_per_second")
-    beside = "" if speed is None else f"{whole(speed)} a second"
-    tiles.append(("Examples trained on", whole(today.number("train", "examples")), beside))
+    proportion = "" if speed is None else f"{whole(speed)} a second"
+    tiles.append(("Examples trained on", whole(today.number("train", "examples")), proportion))
     rejected = today.number("build_examples", "rejected")
-    beside = "" if rejected is None else f"{whole(rejected)} rejected ({_rejected(today)})"
-    tiles.append(("Events", whole(today.number("build_examples", "events")), beside))
+    proportion = "" if rejected is None else f"{whole(rejected)} rejected ({_rejected(today)})"
+    tiles.append(("Events", whole(today.number("build_examples", "events")), proportion))
     index_recall = decimal(today.number("build_index", "index_recall"))
-    beside = str(today.get("build_index", "kind") or "").replace("_", " ")
-    tiles.append(("Index against exact search", index_recall, beside))
+    proportion = str(today.get("build_index", "kind") or "").replace("_", " ")
+    tiles.append(("Index against exact search", index_recall, proportion))
     return page.tiles(tiles)
 
 
@@ -109,8 +109,10 @@ def _recall_tile(today: DayMetrics, protocol: str, k: int) -> tuple[str, str, st
     recalls = {method: today.recall(protocol, method, k) for method in METHODS}
     own = recalls.pop("model")
     known = {method: recall for method, recall in recalls.items() if recall is not None}
-    beside = ", ".join(f"{METHODS[method]} {decimal(recall)}" for method, recall in known.items())
-    return f"Recall@{k} {PROTOCOLS[protocol].removesuffix(' on the day')}", decimal(own), beside
+    proportion = ", ".join(
+        f"{METHODS[method]} {decimal(recall)}" for method, recall in known.items()
+    )
+    return f"Recall@{k} {PROTOCOLS[protocol].removesuffix(' on the day')}", decimal(own), proportion
 
 
 def _change_of_loss(days: list[DayMetrics]) -> str:

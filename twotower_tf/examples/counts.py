@@ -18,7 +18,7 @@ from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.examples.encoding.list_columns import ListColumn, Ranges
 from twotower_tf.examples.schema import HISTORY, RawFeature, raw_features
-from twotower_tf.storage import Workdir, arrow_input, day_range
+from twotower_tf.storage import EXAMPLES, Workdir, arrow_input, day_range
 from twotower_tf.storage.whole_files import whole_file
 
 KIND = "counts"
@@ -165,7 +165,7 @@ class Counts:
         self._items = {day: table for day, table in self._items.items() if day >= before}
 
     def _read(self, day: datetime.date, file: str, schema: pa.Schema) -> pa.Table:
-        if not self._workdir.partition("examples", day).exists():
+        if not self._workdir.partition(EXAMPLES, day).exists():
             return schema.empty_table()
         partition = self._workdir.partition(KIND, day)
         if not partition.exists():

@@ -36,8 +36,8 @@ def example_shard_name(split: str, shard: int, shards: int) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class CatalogueSnapshot:
-    """A catalogue snapshot to join with.
+class CatalogueFile:
+    """Where a snapshot of the catalogue is, for workers to join events with.
 
     Attributes:
         day: The first day it holds for.
@@ -51,8 +51,8 @@ class CatalogueSnapshot:
 
 
 @dataclasses.dataclass(frozen=True)
-class ProfilesSnapshot:
-    """A snapshot of user profiles to join with.
+class ProfileFiles:
+    """Where a snapshot of the user profiles is, for workers to join events with.
 
     Attributes:
         day: The first day it holds for.
@@ -91,8 +91,8 @@ class Plan:
     days: tuple[int, ...]
     events: tuple[SourceFile, ...]
     splits: tuple[tuple[int, SourceSplit], ...]
-    catalogues: tuple[CatalogueSnapshot, ...]
-    profiles: tuple[ProfilesSnapshot, ...]
+    catalogues: tuple[CatalogueFile, ...]
+    profiles: tuple[ProfileFiles, ...]
     chains: tuple[tuple[Link, ...], ...]
     searches: tuple[SourceFile, ...] = ()
     search_splits: tuple[tuple[int, SourceSplit], ...] = ()
@@ -117,7 +117,7 @@ class Plan:
         """The days to build, to look up."""
         return frozenset(self.days)
 
-    def catalogue_of(self, day: int) -> CatalogueSnapshot:
+    def catalogue_of(self, day: int) -> CatalogueFile:
         """Returns the catalogue snapshot that holds on a day."""
         return latest(self.catalogues, day, key=lambda snapshot: snapshot.day)
 
@@ -126,7 +126,7 @@ class Plan:
         snapshot = self.catalogue_of(day)
         return item_lookup.shared_lookup(snapshot.path, snapshot.checksum, self.config_json)
 
-    def profiles_of(self, day: int) -> ProfilesSnapshot | None:
+    def profiles_of(self, day: int) -> ProfileFiles | None:
         """Returns the user profiles' snapshot that holds on a day, None without profiles."""
         return latest(self.profiles, day, key=lambda snapshot: snapshot.day)
 

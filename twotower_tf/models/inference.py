@@ -139,7 +139,7 @@ class CatalogueRows:
         features = {name: tf.gather(values, rows) for name, values in self._features.items()}
         for name, every in self._since.items():
             since = tf.gather(every, rows)
-            # As ``item_lookup.ages_in_days``, in float64 too.
+            # As ``Age.at`` of ``examples.value_types``, in float64 too.
             days = tf.maximum(tf.cast(times, tf.float64) - since, 0.0) / SECONDS_PER_DAY
             unknown = tf.math.is_nan(since)
             features[name] = tf.where(unknown, features[name], tf.cast(days, tf.float32))

@@ -33,7 +33,7 @@ class Recommender:
         self._config = config
         self._workdir = workdir
         self.release = require_current(workdir, config.name)
-        self._serving = self.release.serving()
+        self._serving = self.release.read_serving()
 
     def recommend(
         self,
@@ -134,9 +134,9 @@ class Recommender:
     def _model(self):
         # Another release may have become current since, and this one may have been pruned.
         self.release, model = read_current(
-            self._workdir, self.release.model, lambda release: (release, release.load())
+            self._workdir, self.release.model, lambda release: (release, release.load_saved_model())
         )
-        self._serving = self.release.serving()
+        self._serving = self.release.read_serving()
         return model
 
     def _newest_histories(self) -> Partition | None:

@@ -39,6 +39,7 @@ from twotower_tf.serving.serving_description import (
 from twotower_tf.serving.stitching import FRESH
 from twotower_tf.storage import Workdir, read_on_disk
 from twotower_tf.storage.files import read_ids
+from twotower_tf.storage.whole_files import link_file
 
 WITHDRAWN_FILE = os.path.join("assets.extra", "withdrawn.txt")
 
@@ -165,7 +166,7 @@ def _refresh(
 
 
 def _check_features(release: Release, config: Config) -> None:
-    if features_of(release.serving(), "candidate") != raw_features(config, "candidate"):
+    if features_of(release.read_serving(), "candidate") != raw_features(config, "candidate"):
         raise InputError(
             f"release {release.path} was built with other candidate features than the "
             "configuration has now: use that configuration, or build the index anew"
@@ -207,7 +208,7 @@ def _embed(
     kept[kept] = before.items.versions[old[kept]] == versions.versions[kept]
     embeddings = np.empty((len(items), before.embeddings.shape[1]), np.float32)
     embeddings[kept] = before.embeddings[old[kept]]
-    loaded = release.load()
+    loaded = release.load_saved_model()
     new = np.flatnonzero(~kept)
     for start in range(0, len(new), batch_size):
         rows = new[start : start + batch_size]
@@ -244,11 +245,11 @@ def _write(release: Release, folder: str, fresh: _Fresh) -> None:
     for path in _files(release.path):
         target = os.path.join(folder, path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        variable_files.link(os.path.join(release.path, path), target)
+        link_file(os.path.join(release.path, path), target)
     item_ids = fresh.items.item_ids.to_numpy(zero_copy_only=False)
     values = fresh_values(item_ids, fresh.embeddings, fresh.removed)
     variable_files.replace(release.path, folder, FRESH, values)
-    serving = release.serving()
+    serving = release.read_serving()
     serving = write_serving(
         folder,
         serving["index_kind"],

@@ -22,6 +22,7 @@ from twotower_tf.releases.releases import (
     version_after,
 )
 from twotower_tf.storage import Workdir
+from twotower_tf.storage.whole_files import link_file
 
 
 def find_release(workdir: Workdir, model_name: str, version: str) -> Release:
@@ -54,14 +55,14 @@ def promote(workdir: Workdir, model_name: str, version: str) -> Release:
         return current
     folder = releases_folder(workdir, model_name)
 
-    def link(staging: str) -> None:
+    def save(staging: str) -> None:
         with storage.read_on_disk(release.path) as folder:
-            shutil.copytree(folder, staging, copy_function=_link, dirs_exist_ok=True)
+            shutil.copytree(folder, staging, copy_function=link_file, dirs_exist_ok=True)
         # A link of the old one, which write_json must not take for its own.
         os.unlink(os.path.join(staging, RELEASE_FILE))
 
     metadata = {**release.metadata, "republished_from": release.origin}
-    return publish_version(folder, model_name, version_after(folder), release.day, link, metadata)
+    return publish_version(folder, model_name, version_after(folder), release.day, save, metadata)
 
 
 def roll_back(workdir: Workdir, model_name: str) -> Release:
@@ -133,11 +134,3 @@ def _remove(path: str) -> None:
             storage.remove_folder(path)
         else:
             os.rename(path, os.path.join(folder, "removed"))
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        # Another file system, or one without links.
-        shutil.copy2(source, target)

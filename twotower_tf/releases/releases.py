@@ -70,12 +70,12 @@ class Release:
         """The version this one is a copy of; its own if it is none."""
         return self.metadata.get("republished_from", self.version)
 
-    def serving(self) -> dict:
-        """Returns what ``StitchedModel.save`` wrote about asking it (``serving.json``)."""
+    def read_serving(self) -> dict:
+        """Reads the description of how to ask it (``serving_description``)."""
         return read_serving(self.path)
 
-    def load(self):
-        """Returns the loaded SavedModel, as ``tf.saved_model.load`` gives it."""
+    def load_saved_model(self):
+        """Loads the SavedModel (``serving_description``), from a store by way of this machine."""
         # What is loaded holds all it needs, the files of the index included.
         with read_on_disk(self.path) as folder:
             return load_saved_model(folder)

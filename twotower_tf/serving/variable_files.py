@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from twotower_tf.indexing.candidates.item_versions import EXTRA
+from twotower_tf.storage.whole_files import link_file
 
 FOLDER = "variables"
 _VARIABLES = os.path.join(FOLDER, "variables")
@@ -65,7 +66,7 @@ def replace(old: str, new: str, module: str, values: Mapping[str, np.ndarray]) -
         shutil.copyfile(os.path.join(old, INDEX_FILE), f"{build}.index")
         data = _data_files(old)[:-1]
         for number, path in enumerate(data):
-            link(path, f"{build}.data-{number:05d}-of-{len(data):05d}")
+            link_file(path, f"{build}.data-{number:05d}-of-{len(data):05d}")
         tensors = {f"{module}/{name}{_SUFFIX}": tf.constant(v) for name, v in values.items()}
         changing = _write(os.path.join(parts, "changing"), tensors)
         _keep_index(build, new)
@@ -76,14 +77,6 @@ def read(folder: str, module: str, name: str) -> np.ndarray:
     """Returns the value of a variable of the module."""
     reader = tf.train.load_checkpoint(os.path.join(folder, _VARIABLES))
     return reader.get_tensor(f"{module}/{name}{_SUFFIX}")
-
-
-def link(source: str, target: str) -> None:
-    """Makes the same file appear a second time; copies it where file systems can't do that."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _groups(prefix: str, keys: list[str]) -> Iterator[list[str]]:

@@ -32,9 +32,11 @@ from twotower_tf.storage.files import (
 )
 from twotower_tf.storage.partitions import MANIFEST, Partition
 from twotower_tf.storage.publishing import clear_away, has_leftovers, scratch, staged
-from twotower_tf.storage.workdir import Workdir
+from twotower_tf.storage.workdir import CHECKPOINTS, EXAMPLES, Workdir
 
 __all__ = [
+    "CHECKPOINTS",
+    "EXAMPLES",
     "MANIFEST",
     "Partition",
     "Workdir",

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -28,3 +29,12 @@ def whole_file(path: str) -> Iterator[str]:
     temporary = f"{path}.{uuid.uuid4().hex}"
     yield temporary
     os.replace(temporary, path)
+
+
+def link_file(source: str, target: str) -> None:
+    """Makes a file of this machine appear a second time, or copies it where it can't be linked."""
+    try:
+        os.link(source, target)
+    except OSError:
+        # Another file system, or one without links.
+        shutil.copy2(source, target)

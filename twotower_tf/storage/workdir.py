@@ -11,6 +11,9 @@ from twotower_tf.storage import files
 from twotower_tf.storage.connection import is_url
 from twotower_tf.storage.partitions import MANIFEST, Partition
 
+# The kinds of partitions that more than one room reads or writes; others are with who writes them.
+EXAMPLES = "examples"
+CHECKPOINTS = "checkpoints"
 _DAY_FOLDER = re.compile(r"^dt=(\d{4}-\d{2}-\d{2})$")
 
 
@@ -54,7 +57,7 @@ class Workdir:
         path = os.path.join(self.root, "configuration.json")
         bound = files.read_json(path)
         differing = [] if bound is None else [key for key, _, _ in _differences(bound, sections)]
-        if differing and self.days("examples"):
+        if differing and self.days(EXAMPLES):
             raise InputError(
                 f"--workdir={self.root} was made by another configuration, which differs in "
                 f"{', '.join(differing[:3])}{' ...' if len(differing) > 3 else ''}; "

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from absl import logging
 
 from twotower_tf.config import Config
-from twotower_tf.storage import Workdir
+from twotower_tf.storage import EXAMPLES, Workdir
 
 # Measures the model as it is on the held-out examples of some days: the larger, the better.
 Validate = Callable[[Sequence[datetime.date]], float]
@@ -45,7 +45,7 @@ def window_of(config: Config, workdir: Workdir) -> list[datetime.date]:
 
     Days without a partition of examples are not in it.
     """
-    backfill, days = config.training.backfill, workdir.days("examples")
+    backfill, days = config.training.backfill, workdir.days(EXAMPLES)
     if backfill is None or not days:
         return []
     if backfill.until is not None:
@@ -55,6 +55,6 @@ def window_of(config: Config, workdir: Workdir) -> list[datetime.date]:
 
 def log_waiting(config: Config, workdir: Workdir) -> None:
     """Says what the training waits for."""
-    backfill, days = config.training.backfill, workdir.days("examples")
+    backfill, days = config.training.backfill, workdir.days(EXAMPLES)
     end = backfill.until or f"{backfill.days} days are built, and {len(days)} are"
     logging.warning("nothing is trained yet: training.backfill waits until %s", end)

@@ -12,7 +12,6 @@ from twotower_tf.errors import InputError
 from twotower_tf.storage import Partition, Workdir
 from twotower_tf.training.backfill import Passes
 
-KIND = "checkpoints"
 # Where the model after each pass of the backfill is kept until all are made.
 BACKFILL = "backfill"
 _PREFIX = "checkpoint"
@@ -50,7 +49,7 @@ class Checkpoints:
         Raises:
             InputError: If it was made by another configuration.
         """
-        partition = self._workdir.latest(KIND, at_or_before or datetime.date.max)
+        partition = self._workdir.latest(storage.CHECKPOINTS, at_or_before or datetime.date.max)
         if partition is None:
             return None
         manifest = partition.manifest()
@@ -67,15 +66,15 @@ class Checkpoints:
         """
         self._last_day.assign(days[-1].isoformat())
         self.days_trained += days
-        partition = self._workdir.partition(KIND, days[-1])
+        partition = self._workdir.partition(storage.CHECKPOINTS, days[-1])
         manifest = {
             "configuration": self._fingerprint,
             "step": step,
             "days_trained": [one.isoformat() for one in self.days_trained],
         }
         self._write(partition, manifest)
-        for old in self._workdir.days(KIND)[: -self._keep]:
-            self._workdir.partition(KIND, old).remove()
+        for old in self._workdir.days(storage.CHECKPOINTS)[: -self._keep]:
+            self._workdir.partition(storage.CHECKPOINTS, old).remove()
         storage.remove_folder(self._workdir.path(BACKFILL))
         return partition
 

@@ -8,7 +8,7 @@ from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
-from twotower_tf.storage import Workdir
+from twotower_tf.storage import EXAMPLES, Workdir
 from twotower_tf.training.backfill import Validate, log_waiting, window_of
 from twotower_tf.training.trainer import Trainer
 
@@ -72,7 +72,7 @@ def train_days(
     Raises:
         InputError: If a day has no examples, or was passed over.
     """
-    missing = sorted(set(days) - set(workdir.days("examples")))
+    missing = sorted(set(days) - set(workdir.days(EXAMPLES)))
     if missing:
         raise InputError(f"there are no examples of {missing[0]}: run build_examples for it first")
     trainer = Trainer(config, workdir)
@@ -94,7 +94,7 @@ def follow_days(
     validate = validate_with and validate_with(trainer)
     while True:
         last = trainer.last_day or datetime.date.min
-        days = [day for day in workdir.days("examples") if day > last]
+        days = [day for day in workdir.days(EXAMPLES) if day > last]
         for together in trainings(config, workdir, trainer, days):
             yield together[-1], train_together(trainer, together, validate)
         logging.info("waiting for examples of a day after %s", trainer.last_day)

@@ -93,8 +93,8 @@ def _chosen(config: Config, workdir: Workdir, day: datetime.date) -> dict:
             FEATURE_KINDS.make(feature, {feature.table: recorded}, 0).rows(raw)
             ids[feature.table] += recorded.prints
     examples = [
-        workdir.partition("examples", one).manifest()["counts"]["examples"]
-        for one in workdir.days("examples")
+        workdir.partition(storage.EXAMPLES, one).manifest()["counts"]["examples"]
+        for one in workdir.days(storage.EXAMPLES)
         if one <= day
     ]
     return {

@@ -96,7 +96,7 @@ class Trainer:
                 f"{day} is not after {self.last_day}, the last day trained: "
                 "each day is trained once, in order"
             )
-        partition = self._workdir.partition("examples", day)
+        partition = self._workdir.partition(storage.EXAMPLES, day)
         examples = partition.manifest()["counts"]["examples"]
         start = time.monotonic()
         speed = None
@@ -129,7 +129,7 @@ class Trainer:
             InputError, JobError: As for ``train_day``.
         """
         settings = self._config.training.backfill
-        partitions = [self._workdir.partition("examples", day) for day in days]
+        partitions = [self._workdir.partition(storage.EXAMPLES, day) for day in days]
         examples = sum(one.manifest()["counts"]["examples"] for one in partitions)
         start, speed = time.monotonic(), None
         passes = self._checkpoints.restore_last_pass(days)
@@ -184,12 +184,12 @@ class Trainer:
     ) -> list[storage.Partition]:
         """Returns earlier days trained on, at random, with so many examples if there are."""
         rng = np.random.default_rng([self._config.seed, day.toordinal(), number])
-        trained = sorted(set(self.days_trained) & set(self._workdir.days("examples")))
+        trained = sorted(set(self.days_trained) & set(self._workdir.days(storage.EXAMPLES)))
         chosen = []
         for place in rng.permutation(len(trained)):
             if examples <= 0:
                 break
-            chosen.append(self._workdir.partition("examples", trained[place]))
+            chosen.append(self._workdir.partition(storage.EXAMPLES, trained[place]))
             examples -= chosen[-1].manifest()["counts"]["examples"]
         return chosen
 
@@ -228,7 +228,7 @@ class Trainer:
         """
         if self._counted is None or self._counted[0] != day:
             counts = BatchCounts()
-            partition = self._workdir.partition("examples", day)
+            partition = self._workdir.partition(storage.EXAMPLES, day)
             batches = self._reader.read(partition, "train", self._config.training.batch_size)
             for batch in batches:
                 counts.add(batch["item_id"].numpy())
@@ -320,7 +320,7 @@ class Trainer:
 def _first_days_end(config: Config, workdir: storage.Workdir) -> datetime.date | None:
     """Returns the last of the days that a model starts with, None while they are not built."""
     if config.training.backfill is None:
-        return min(workdir.days("examples"), default=None)
+        return min(workdir.days(storage.EXAMPLES), default=None)
     return max(window_of(config, workdir), default=None)
 
 

@@ -19,7 +19,6 @@ from twotower_tf.config import Config
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples import build_progress
 from twotower_tf.examples.building.planning import (
-    KIND,
     days_to_build,
     find_logs,
     make_plan,
@@ -87,7 +86,7 @@ def build_examples(
 
 def _counts(config: Config, workdir: storage.Workdir, day: datetime.date) -> dict:
     """Returns the counts of a day that is built."""
-    known = workdir.partition(KIND, day).manifest()["counts"]
+    known = workdir.partition(storage.EXAMPLES, day).manifest()["counts"]
     counts = {name: known[name] for name in count_names(config)}
     if storage.read_json(workdir.metrics_path(JOB, day)) is None:
         # A build that died between the day's partition and its metrics.

@@ -16,11 +16,10 @@ from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.errors import InputError
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot, snapshots
 from twotower_tf.examples.items import item_lookup
-from twotower_tf.examples.plan import CatalogueSnapshot, Plan, ProfilesSnapshot
+from twotower_tf.examples.plan import CatalogueFile, Plan, ProfileFiles
 from twotower_tf.examples.records import check_columns
 from twotower_tf.examples.users import histories
 
-KIND = "examples"
 # Small enough that a few workers share a day's files evenly, large enough for whole columns.
 _SPLIT_BYTES = 32 << 20
 # Days are built at once whose files hold so much at most: 10 million events of a video log are 130
@@ -93,7 +92,7 @@ def make_plan(
         events=tuple(logs.events),
         splits=_splits(logs.events),
         catalogues=tuple(map(_catalogue_of, catalogues)),
-        profiles=tuple(ProfilesSnapshot(one.day.toordinal(), one.folder) for one in profiles),
+        profiles=tuple(ProfileFiles(one.day.toordinal(), one.folder) for one in profiles),
         chains=tuple(map(tuple, _chains(config, workdir, days[0]))),
         searches=tuple(logs.searches),
         search_splits=_splits(logs.searches),
@@ -160,7 +159,7 @@ def days_to_build(
     fingerprint = examples_fingerprint(config)
     missing = []
     for day in wanted:
-        partition = workdir.partition(KIND, day)
+        partition = workdir.partition(storage.EXAMPLES, day)
         if not partition.exists():
             missing.append(day)
         elif partition.manifest()["configuration"] != fingerprint:
@@ -210,10 +209,10 @@ def _of_days(files: list[SourceFile], days: Collection[datetime.date]) -> list[S
     return [file for file in files if file.day is None or file.day in wanted]
 
 
-def _catalogue_of(snapshot: Snapshot) -> CatalogueSnapshot:
+def _catalogue_of(snapshot: Snapshot) -> CatalogueFile:
     (file,) = snapshot.manifest["shards"]
     path = os.path.join(snapshot.folder, file["file"])
-    return CatalogueSnapshot(snapshot.day.toordinal(), path, file["sha256"])
+    return CatalogueFile(snapshot.day.toordinal(), path, file["sha256"])
 
 
 def _chains(

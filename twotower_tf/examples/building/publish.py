@@ -9,7 +9,6 @@ from twotower_tf.config import Config
 from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.errors import InputError
 from twotower_tf.examples import counts, rejects, statistics, statistics_sources
-from twotower_tf.examples.building.planning import KIND
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot
 from twotower_tf.examples.encoding import tfrecord
 from twotower_tf.examples.outcome import Outcome, input_entry, manifest_entry
@@ -26,7 +25,7 @@ PUBLISHED = (
     histories.KIND,
     counts.KIND,
     statistics.KIND,
-    KIND,
+    storage.EXAMPLES,
 )
 # What is counted of a day, in the order people read it: events read are the next five together.
 COUNTS = (
@@ -213,8 +212,8 @@ class Publisher:
             "catalogue": str(datetime.date.fromordinal(self._plan.catalogue_of(number).day)),
             "inputs": [input_entry(file, self._plan.root) for file in self._plan.inputs_of(number)],
         }
-        with self._write(KIND, day, manifest) as folder:
-            manifest["shards"] = self._moved(KIND, day, names, folder)
+        with self._write(storage.EXAMPLES, day, manifest) as folder:
+            manifest["shards"] = self._moved(storage.EXAMPLES, day, names, folder)
             rejected = {
                 log: self._outcome.records(shard_path(rejects.KIND, number, rejects.file_name(log)))
                 for log in logs(self._config)

@@ -49,7 +49,7 @@ class Snapshot:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Sort:
+class _SnapshotKind:
     """What differs between the catalogue and the profiles.
 
     Attributes:
@@ -68,12 +68,12 @@ class _Sort:
 def _stage_catalogue(
     config: Config, day: datetime.date, files: list[SourceFile], root: str, folder: str
 ) -> dict:
-    parsed = catalogue.parse_snapshot(files, root, config)
+    parsed = catalogue.parse_catalogue(files, root, config)
     most = config.examples.max_rejected_share
     if len(parsed.rejected) > most * parsed.read:
         raise InputError(rejects.too_many(f"items of {day}", parsed.rejected, parsed.read, most))
     path = os.path.join(folder, catalogue.FILE)
-    catalogue.write_snapshot(parsed, path)
+    catalogue.write_catalogue(parsed, path)
     with open(os.path.join(folder, CATALOGUE.rejected), "w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in parsed.rejected)
     items = parsed.items.num_rows
@@ -97,12 +97,12 @@ def _stage_profiles(
     return {"counts": staged.counts(), "shards": shards}
 
 
-CATALOGUE = _Sort("items", catalogue.KIND, "items.jsonl", _stage_catalogue)
-PROFILES = _Sort("users", profiles.KIND, profiles.REJECTED_FILE, _stage_profiles)
+CATALOGUE = _SnapshotKind("items", catalogue.KIND, "items.jsonl", _stage_catalogue)
+PROFILES = _SnapshotKind("users", profiles.KIND, profiles.REJECTED_FILE, _stage_profiles)
 
 
 def snapshots(
-    sort: _Sort,
+    which: _SnapshotKind,
     config: Config,
     workdir: storage.Workdir,
     source: str,
@@ -117,20 +117,20 @@ def snapshots(
     Raises:
         InputError: If a day has none, or if one can't be used.
     """
-    dated = "{date}" in _section(config, sort).path
+    dated = "{date}" in _section(config, which).path
     usable = [
         day
-        for day in workdir.days(sort.kind)
-        if workdir.partition(sort.kind, day).manifest()["configuration"]
+        for day in workdir.days(which.kind)
+        if workdir.partition(which.kind, day).manifest()["configuration"]
         == examples_fingerprint(config)
     ]
-    needed = _needed(sort, config, source, days, built=usable if dated else [])
+    needed = _needed(which, config, source, days, built=usable if dated else [])
     for day, files in needed.items():
         if not files:
-            yield _published(workdir, sort, day)
+            yield _published(workdir, which, day)
             continue
         before = None if dated else latest(usable, day, key=lambda usable_day: usable_day)
-        published = None if before is None else _published(workdir, sort, before)
+        published = None if before is None else _published(workdir, which, before)
         # With checksums, which say whether a snapshot is to be parsed anew.
         inputs = [
             {**input_entry(file, source), "sha256": storage.checksum(file.path)} for file in files
@@ -138,24 +138,24 @@ def snapshots(
         if published is not None and published.manifest["inputs"] == inputs:
             yield published
             continue
-        folder = os.path.join(scratch, sort.kind, f"dt={day}")
+        folder = os.path.join(scratch, which.kind, f"dt={day}")
         with storage.filled_on_disk(folder) as local:
             os.makedirs(local, exist_ok=True)
-            manifest = {"inputs": inputs, **sort.stage(config, day, files, source, local)}
+            manifest = {"inputs": inputs, **which.stage(config, day, files, source, local)}
         # What never changes must not cost a copy a day.
         if published is not None and published.manifest["shards"] == manifest["shards"]:
             yield published
         else:
-            yield Snapshot(sort.kind, day, folder, manifest, sort.rejected)
+            yield Snapshot(which.kind, day, folder, manifest, which.rejected)
 
 
-def _published(workdir: storage.Workdir, sort: _Sort, day: datetime.date) -> Snapshot:
-    partition = workdir.partition(sort.kind, day)
-    return Snapshot(sort.kind, day, partition.path, partition.manifest(), None)
+def _published(workdir: storage.Workdir, which: _SnapshotKind, day: datetime.date) -> Snapshot:
+    partition = workdir.partition(which.kind, day)
+    return Snapshot(which.kind, day, partition.path, partition.manifest(), None)
 
 
 def _needed(
-    sort: _Sort,
+    which: _SnapshotKind,
     config: Config,
     root: str,
     days: list[datetime.date],
@@ -164,7 +164,7 @@ def _needed(
     """Returns the source's files of the snapshots that days need, none for a built one.
 
     Args:
-        sort: Which snapshots.
+        which: Which snapshots.
         config: Names the files.
         root: The source folder.
         days: The days to build, ascending.
@@ -173,9 +173,9 @@ def _needed(
     Raises:
         InputError: If a day has none, or a column is missing.
     """
-    section = _section(config, sort)
+    section = _section(config, which)
     by_day: dict[datetime.date, list[SourceFile]] = {}
-    for file in find_files(root, section, sort.what, config.source.homepage):
+    for file in find_files(root, section, which.what, config.source.homepage):
         by_day.setdefault(file.day or days[0], []).append(file)
     known = sorted({*by_day, *built})
     needed: dict[datetime.date, list[SourceFile]] = {}
@@ -183,14 +183,14 @@ def _needed(
         snapshot = latest(known, day, key=lambda known_day: known_day)
         if snapshot is None:
             raise InputError(
-                f"{os.path.join(root, section.path)} (source.{sort.what}.path) has no "
+                f"{os.path.join(root, section.path)} (source.{which.what}.path) has no "
                 f"snapshot of {day} or a day before it"
             )
         needed[snapshot] = [] if snapshot in built else by_day[snapshot]
     for file in (file for chosen in needed.values() for file in chosen):
-        check_columns(file, config, sort.what)
+        check_columns(file, config, which.what)
     return needed
 
 
-def _section(config: Config, sort: _Sort) -> Files:
-    return getattr(config.source, sort.what)
+def _section(config: Config, which: _SnapshotKind) -> Files:
+    return getattr(config.source, which.what)

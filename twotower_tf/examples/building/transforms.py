@@ -68,7 +68,7 @@ class ReadSearches(ReadLog):
 @beam.typehints.with_input_types(tuple[int, Iterable[Place]])
 @beam.typehints.with_output_types(Report)
 class MakeShards(beam.DoFn):
-    """The chunks of a shard to its files; reports them."""
+    """The chunks of a shard to its files of all days: examples, histories, statistics, counts."""
 
     def __init__(self, plan: Plan):
         self._plan = plan
@@ -78,7 +78,7 @@ class MakeShards(beam.DoFn):
         self._maker = ShardMaker(self._plan)
 
     def process(self, element: tuple[int, Iterable[Place]]) -> Iterator[Report]:
-        """Makes a shard."""
+        """Takes a shard and the places of its chunks; yields a report of each file it writes."""
         yield from self._maker.make(*element)
 
 

@@ -86,7 +86,7 @@ class TextLists:
         self._values = _Kept()
 
     def encoded(self, lists: Ranges) -> pa.LargeBinaryArray:
-        """Returns each list as its joined elements."""
+        """Returns each list as its concatenated elements."""
         elements = self._values.get(lists.values, self._elements)
         offsets = offsets_of(elements)
         return _slices(
@@ -101,18 +101,18 @@ class TextLists:
 
 
 class _Kept:
-    """The result for the last array given."""
+    """What a function made of the last array given; asked for the same array, made once."""
 
     def __init__(self):
         self._of: pa.Array = pa.array([], BINARY)
-        self._made: pa.LargeBinaryArray = self._of
+        self._result: pa.LargeBinaryArray = self._of
 
     def get(self, array: pa.Array, make) -> pa.LargeBinaryArray:
         # The array is held on to, so that no other one can come to lie at its address.
         if _place(array) != _place(self._of):
-            self._made = make(array)
+            self._result = make(array)
             self._of = array
-        return self._made
+        return self._result
 
 
 def _place(array: pa.Array) -> tuple:

@@ -20,8 +20,8 @@ from twotower_tf import storage
 from twotower_tf.examples.encoding.wire_format import (
     BINARY,
     byte_lengths,
+    concatenated,
     fixed_width,
-    joined,
     offsets_of,
 )
 from twotower_tf.storage.whole_files import whole_file
@@ -77,7 +77,7 @@ def _framed(records: pa.LargeBinaryArray) -> pa.Buffer:
     places = (offsets - first).tolist()
     crcs = _masked_crcs(data, places[:-1], places[1:]).astype("<u4")
     footers = fixed_width(crcs.view(np.uint8).reshape(len(crcs), _CRC.size))
-    return joined(headers, records, footers).buffers()[2]
+    return concatenated(headers, records, footers).buffers()[2]
 
 
 class RecordWriter:

@@ -46,8 +46,8 @@ def fixed_width(rows: np.ndarray) -> pa.LargeBinaryArray:
     return binary_of(np.arange(count + 1, dtype=np.int64) * width, np.ascontiguousarray(rows))
 
 
-def joined(*pieces: pa.Array | bytes) -> pa.LargeBinaryArray:
-    """Joins binary values row by row; ``bytes`` stand for the same value in every row."""
+def concatenated(*pieces: pa.Array | bytes) -> pa.LargeBinaryArray:
+    """Concatenates binary values row by row; ``bytes`` stand for the same value in every row."""
     scalars = [pa.scalar(one, BINARY) if isinstance(one, bytes) else one for one in pieces]
     return pc.binary_join_element_wise(*scalars, _NOTHING)
 
@@ -94,7 +94,7 @@ class _Heads:
         return self
 
     def encoded(self) -> pa.LargeBinaryArray:
-        return joined(*self._pieces)
+        return concatenated(*self._pieces)
 
 
 def _by_length(lengths: np.ndarray, heads) -> pa.LargeBinaryArray:
@@ -104,10 +104,10 @@ def _by_length(lengths: np.ndarray, heads) -> pa.LargeBinaryArray:
 
 
 def list_elements(texts: pa.Array) -> pa.LargeBinaryArray:
-    """Returns each text as an element of a bytes list: joined, they are the list."""
+    """Returns each text as an element of a bytes list: concatenated, they are the list."""
     texts = texts.cast(BINARY)
     tags = _by_length(byte_lengths(texts), lambda lengths: _Heads(lengths).wrap(_FIELD_1).encoded())
-    return joined(tags, texts)
+    return concatenated(tags, texts)
 
 
 def _entry_tag(key: str) -> bytes:
@@ -147,7 +147,7 @@ def _packed_heads(key: str, kind: bytes, lengths: np.ndarray) -> pa.LargeBinaryA
 
 
 class FeatureColumns:
-    """The features of n rows: columns are added one by one, and joined row by row in the end.
+    """The features of n rows: columns are added one by one, and concatenated row by row in the end.
 
     Numbers that every row has one of stand together at the end, where their heads never change;
     otherwise features stand in the order in which they were added.
@@ -168,7 +168,7 @@ class FeatureColumns:
         self._pieces += [_text_heads(key, byte_lengths(texts)), texts]
 
     def add_text_lists(self, key: str, lists: pa.LargeBinaryArray) -> None:
-        """Adds a feature with a list of texts a row, each list its joined ``list_elements``."""
+        """Adds a list of texts a row, each list its ``list_elements``, concatenated."""
         self._pieces += [_list_heads(key, BYTES_LIST, byte_lengths(lists)), lists]
 
     def add_floats(self, key: str, numbers: np.ndarray) -> None:
@@ -187,13 +187,13 @@ class FeatureColumns:
 
     def features(self) -> pa.LargeBinaryArray:
         """Returns each row's features: put one after the other, several are still features."""
-        return joined(*self._all())
+        return concatenated(*self._all())
 
     def examples(self) -> pa.LargeBinaryArray:
         """Returns each row's features as a serialised ``tf.train.Example``."""
         pieces = self._all()
         total = sum(map(byte_lengths, pieces), np.zeros(self._rows, np.int64))
-        return joined(_FIELD_1, varints(total), *pieces)
+        return concatenated(_FIELD_1, varints(total), *pieces)
 
     def _all(self) -> list[pa.Array]:
         if not self._numbers:

@@ -29,8 +29,8 @@ _ITEMS = 16_384
 
 
 @dataclasses.dataclass(frozen=True)
-class Snapshot:
-    """The parsed catalogue files of a day.
+class ParsedCatalogue:
+    """What was read of the catalogue files of a snapshot.
 
     Attributes:
         items: The rows.
@@ -45,7 +45,7 @@ class Snapshot:
     rejected: list[str]
 
 
-def parse_snapshot(files: list[SourceFile], root: str, config: Config) -> Snapshot:
+def parse_catalogue(files: list[SourceFile], root: str, config: Config) -> ParsedCatalogue:
     """Reads catalogue files; of several records with an item id the last one holds."""
     parser = ItemParser(config)
     # As Python objects a million items would take more than a gigabyte.
@@ -68,7 +68,7 @@ def parse_snapshot(files: list[SourceFile], root: str, config: Config) -> Snapsh
                 items = []
     table = pa.concat_tables([*tables, _table(items, config)])
     kept = _last_of_each(table)
-    return Snapshot(kept, read, len(table) - len(kept), rejected)
+    return ParsedCatalogue(kept, read, len(table) - len(kept), rejected)
 
 
 def _last_of_each(items: pa.Table) -> pa.Table:
@@ -96,6 +96,6 @@ def _table(items: list[Item], config: Config) -> pa.Table:
     return pa.table(columns)
 
 
-def write_snapshot(snapshot: Snapshot, path: str) -> None:
-    """Writes the rows as Parquet: the same rows make the same bytes."""
-    pyarrow.parquet.write_table(snapshot.items, path, compression="zstd")
+def write_catalogue(parsed: ParsedCatalogue, path: str) -> None:
+    """Writes a snapshot as Parquet: the same rows make the same bytes."""
+    pyarrow.parquet.write_table(parsed.items, path, compression="zstd")

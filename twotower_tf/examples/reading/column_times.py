@@ -28,18 +28,18 @@ def times(column: pa.Array, time: Time) -> Converted:
     given = flags(column.is_valid())
     if pa.types.is_timestamp(type_):
         found = _ticks(column, pa.int64()) // _TICKS_A_SECOND[type_.unit]
-        left = np.zeros(len(column), bool)
+        odd = np.zeros(len(column), bool)
         if type_.tz is None:
             found = _to_utc(found, time)
     elif pa.types.is_date32(type_):
         found = _to_utc(_ticks(column, pa.int32()).astype(np.int64) * _SECONDS_A_DAY, time)
-        left = np.zeros(len(column), bool)
+        odd = np.zeros(len(column), bool)
     elif time.unit == "iso8601":
-        found, given, left = _of_texts(column, time)
+        found, given, odd = _of_texts(column, time)
     else:
-        found, given, left = _of_numbers(column, time)
-    left = left | (given & ((found < time.earliest) | (found >= time.latest)))
-    return Converted(pa.array(found, mask=~given | left), left)
+        found, given, odd = _of_numbers(column, time)
+    odd = odd | (given & ((found < time.earliest) | (found >= time.latest)))
+    return Converted(pa.array(found, mask=~given | odd), odd)
 
 
 def _ticks(column: pa.Array, type_: pa.DataType) -> np.ndarray:
@@ -48,20 +48,20 @@ def _ticks(column: pa.Array, type_: pa.DataType) -> np.ndarray:
 
 def _of_numbers(column: pa.Array, time: Time) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if pa.types.is_boolean(column.type):
-        return _left_alone(column)
+        return _all_odd(column)
     converted = numbers(column)
     found = pc.fill_null(converted.values, 0.0).to_numpy(zero_copy_only=False)
     seconds = np.floor(found / UNITS_A_SECOND[time.unit])
     # Beyond int64, and out of every range.
     seconds = np.clip(seconds, -(2.0**62), 2.0**62).astype(np.int64)
-    return seconds, converted.given, converted.left
+    return seconds, converted.given, converted.odd
 
 
 def _of_texts(column: pa.Array, time: Time) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if pa.types.is_large_string(column.type):
         column = column.cast(pa.string())
     if not pa.types.is_string(column.type):
-        return _left_alone(column)
+        return _all_odd(column)
     fields = pc.extract_regex(column, _TEXT)
     given = flags(column.is_valid()) & ~flags(pc.equal(column, ""))
     usual = flags(fields.is_valid())
@@ -71,7 +71,7 @@ def _of_texts(column: pa.Array, time: Time) -> tuple[np.ndarray, np.ndarray, np.
         seconds = local.cast(pa.timestamp("s")).cast(pa.int64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
         # A day that its month hasn't.
-        return _left_alone(column)
+        return _all_odd(column)
     found = np.zeros(len(column), np.int64)
     found[usual] = _less_offsets(seconds, pc.struct_field(fields, 0).filter(rows), time)
     return found, given & usual, given & ~usual
@@ -97,7 +97,7 @@ def _offset_seconds(text: str) -> int:
     return -size if text[0] == "-" else size
 
 
-def _left_alone(column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _all_odd(column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     given = flags(column.is_valid())
     return np.zeros(len(column), np.int64), np.zeros(len(column), bool), given
 

@@ -1,6 +1,6 @@
 """Converts whole columns of raw records, as ``values`` converts single values.
 
-These are fast paths for what is usual. Each gives the converted values beside the rows that it
+These are fast paths for what is usual. Each gives the converted values and the odd rows, which it
 leaves to the conversion of single values, which then converts them or says what is wrong: so
 ``values`` alone defines what is valid.
 """
@@ -20,11 +20,11 @@ class Converted:
 
     Attributes:
         values: [n]; null where the value is missing or ``""``.
-        left: bool [n], the rows that are left to the conversion of single values.
+        odd: bool [n], the rows that the conversion of single values is to see.
     """
 
     values: pa.Array
-    left: np.ndarray
+    odd: np.ndarray
 
     @property
     def given(self) -> np.ndarray:
@@ -51,7 +51,7 @@ def texts(column: pa.Array, booleans: bool = True) -> Converted:
 
 def _whole_numbers(column: pa.Array) -> Converted:
     numbers = _float64(column)
-    # NaN: missing, or one that is left.
+    # NaN: missing, or one that is odd.
     whole = (np.floor(numbers) == numbers) & (np.abs(numbers) < EXACT_INTEGERS)
     safe = np.where(whole, numbers, 0.0).astype(np.int64)
     return Converted(pa.array(safe, mask=~whole).cast(pa.string()), _given(column) & ~whole)
@@ -61,7 +61,7 @@ def ids(column: pa.Array, longest: int) -> Converted:
     """Converts ids to text, as ``values.id_value``; ``""`` to null."""
     converted = texts(column, booleans=False)
     too_long = flags(pc.greater(pc.binary_length(converted.values), longest))
-    return Converted(converted.values, converted.left | too_long)
+    return Converted(converted.values, converted.odd | too_long)
 
 
 def numbers(column: pa.Array) -> Converted:
@@ -69,30 +69,30 @@ def numbers(column: pa.Array) -> Converted:
     type_ = column.type
     if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_):
         found, given = _float64(column), _given(column)
-        left = np.zeros(len(column), bool)
+        odd = np.zeros(len(column), bool)
     elif pa.types.is_string(type_) or pa.types.is_large_string(type_):
-        found, given, left = _numbers_in(column)
+        found, given, odd = _numbers_in(column)
     else:
         return _none(column, pa.float64())
     with np.errstate(invalid="ignore"):
-        left |= given & ~((found >= -LARGEST) & (found <= LARGEST))
-    return Converted(pa.array(found, mask=~given | left), left)
+        odd |= given & ~((found >= -LARGEST) & (found <= LARGEST))
+    return Converted(pa.array(found, mask=~given | odd), odd)
 
 
 def _numbers_in(column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     given = _given(column) & ~flags(pc.equal(column, ""))
-    found, left = np.full(len(column), np.nan), np.zeros(len(column), bool)
+    found, odd = np.full(len(column), np.nan), np.zeros(len(column), bool)
     written = column.filter(pa.array(given)).to_pylist()
     try:
         found[given] = np.fromiter(map(float, written), np.float64, len(written))
     except ValueError:
         readable = np.array([_reads_as_number(text) for text in written], bool)
-        left[given] = ~readable
-        found[given & ~left] = [
+        odd[given] = ~readable
+        found[given & ~odd] = [
             float(text) for text, reads in zip(written, readable, strict=True) if reads
         ]
-        given &= ~left
-    return found, given, left
+        given &= ~odd
+    return found, given, odd
 
 
 def _reads_as_number(text: str) -> bool:
@@ -110,12 +110,12 @@ class ConvertedLists:
     Attributes:
         elements: The elements of all lists, one list after the other.
         lengths: int64 [n].
-        left: bool [n], as in ``Converted``.
+        odd: bool [n], as in ``Converted``.
     """
 
     elements: pa.Array
     lengths: np.ndarray
-    left: np.ndarray
+    odd: np.ndarray
 
     def array(self) -> pa.ListArray:
         """Returns the lists as an Arrow array."""
@@ -137,10 +137,10 @@ def lists(column: pa.Array, convert, separator: str | None) -> ConvertedLists:
     elements, lengths = _flat(column, separator)
     converted = convert(elements)
     # A list must not hold null or "".
-    refused = converted.left | ~converted.given
-    left = np.zeros(len(column), bool)
-    left[np.repeat(np.arange(len(column)), lengths)[refused]] = True
-    return ConvertedLists(converted.values, lengths, left)
+    refused = converted.odd | ~converted.given
+    odd = np.zeros(len(column), bool)
+    odd[np.repeat(np.arange(len(column)), lengths)[refused]] = True
+    return ConvertedLists(converted.values, lengths, odd)
 
 
 def _flat(column: pa.Array, separator: str | None) -> tuple[pa.Array, np.ndarray]:

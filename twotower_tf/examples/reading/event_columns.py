@@ -80,7 +80,7 @@ class EventColumns(LogColumns):
         for raw in self._own_features:
             if raw.type.weighs is not None:
                 # Before lists are cut, for then a lacking weight would go unseen.
-                columns.left |= _lengths(read[raw.type.weighs]) != _lengths(read[raw.name])
+                columns.odd |= _lengths(read[raw.type.weighs]) != _lengths(read[raw.name])
             made[raw.event_column] = raw.type.at(raw.type.cut_column(read[raw.name]), seconds)
         return made
 

@@ -63,7 +63,10 @@ class LogBatch:
 
 
 class LogReader(ABC):
-    """Reads splits of a log's files.
+    """Reads splits of a log's files: records in; out come valid rows, rejected records, counts.
+
+    Only records of the days to build are read. What is invalid, late or of another day than its
+    file is rejected with the reason.
 
     Args:
         plan: What to build.
@@ -85,7 +88,7 @@ class LogReader(ABC):
         self._keep_late = plan.config.examples.late_events == "keep"
 
     @abstractmethod
-    def _joined(
+    def _more_columns(
         self, parsed: pa.Table, days: np.ndarray
     ) -> tuple[dict[str, np.ndarray], list[Reason]]:
         """Returns the columns that parsing did not give, and which records can't be used.
@@ -129,7 +132,7 @@ class LogReader(ABC):
                     reasons.append((row, _other_day(self.one, date, day)))
                 parsed = parsed.filter(pa.array(~wrong))
             days = np.full(len(batch), day, np.int32)
-            yield self._made(file_number, file, batch, parsed, reasons, days)
+            yield self._batch(file_number, file, batch, parsed, reasons, days)
 
     def _read_undivided(
         self, file_number: int, file: SourceFile, batches: Iterator[RecordBatch]
@@ -150,11 +153,11 @@ class LogReader(ABC):
             if timed.any():
                 parsed, reasons = self._columns.parse(batch, np.flatnonzero(timed))
                 days = np.where(timed, days, 0).astype(np.int32)
-                yield self._made(file_number, file, batch, parsed, reasons, days)
+                yield self._batch(file_number, file, batch, parsed, reasons, days)
         if timeless.records:
             yield from self._of_the_earliest(timeless, earliest)
 
-    def _made(
+    def _batch(
         self,
         file_number: int,
         file: SourceFile,
@@ -163,25 +166,30 @@ class LogReader(ABC):
         reasons: list[Reason],
         days: np.ndarray,
     ) -> LogBatch:
-        """Completes what was parsed of a batch.
+        """Returns what a batch came to: its valid rows, its rejected records, its counts by day.
 
         Args:
+            file_number: What the column ``file`` is to say.
+            file: The file of the batch.
+            batch: All records, those to pass over too.
+            parsed: The rows that could be parsed, with their ``row`` of the batch.
+            reasons: Why others can't be used, by row of the batch.
             days: The day of every record of the batch, int32; 0: passed over.
         """
         rows = parsed["row"].to_numpy()
-        joined, more = self._joined(parsed, days[rows])
+        added, more = self._more_columns(parsed, days[rows])
         if more:
             reasons = reasons + [(int(rows[place]), reason) for place, reason in more]
             usable = np.ones(len(parsed), bool)
             usable[[place for place, _ in more]] = False
             parsed, rows = parsed.filter(pa.array(usable)), rows[usable]
-            joined = {name: column[usable] for name, column in joined.items()}
+            added = {name: column[usable] for name, column in added.items()}
         columns = {
             "user_hash": text_hashes(parsed["user_id"]),
             "day": days[rows],
             "file": np.full(len(rows), file_number, np.int32),
             "position": batch.positions[rows],
-            **joined,
+            **added,
         }
         arrays = [
             pa.array(columns[field.name]) if field.name in columns else parsed[field.name]
@@ -218,7 +226,7 @@ class EventReader(LogReader):
         super().__init__(plan, EventColumns(plan.config), event_schema(plan.config))
         self._rewards = EventRewards(plan)
 
-    def _joined(
+    def _more_columns(
         self, parsed: pa.Table, days: np.ndarray
     ) -> tuple[dict[str, np.ndarray], list[Reason]]:
         rewards, reasons = self._rewards.rewards(parsed, days)
@@ -277,7 +285,7 @@ class SearchReader(LogReader):
     def __init__(self, plan: Plan):
         super().__init__(plan, SearchColumns(plan.config), SEARCH_SCHEMA)
 
-    def _joined(
+    def _more_columns(
         self, parsed: pa.Table, days: np.ndarray
     ) -> tuple[dict[str, np.ndarray], list[Reason]]:
         return {}, []

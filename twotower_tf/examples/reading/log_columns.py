@@ -34,20 +34,20 @@ class UsualColumns:
 
     Attributes:
         rows: Those of the batch that are parsed, int64 [n].
-        left: Those in which the columns are not to be trusted, bool [n].
+        odd: Those in which the columns are not to be trusted, bool [n].
     """
 
     def __init__(self, batch: RecordBatch, rows: np.ndarray | None):
         self._batch = batch
         self._chosen = rows
         self.rows = np.arange(len(batch)) if rows is None else rows
-        self.left = np.zeros(len(self.rows), bool)
+        self.odd = np.zeros(len(self.rows), bool)
         self._read: dict[str, pa.Array] = {}
 
     def _column(self, name: str) -> pa.Array:
         if name not in self._read:
             column, odd = self._batch.column(name, self._chosen)
-            self.left |= odd
+            self.odd |= odd
             self._read[name] = column
         return self._read[name]
 
@@ -56,13 +56,13 @@ class UsualColumns:
         if name is None:
             return pa.nulls(len(self.rows), pa.string())
         converted = convert(self._column(name))
-        self.left |= converted.left
+        self.odd |= converted.odd
         return converted.values
 
     def required(self, name: str, convert: Callable[[pa.Array], Converted]) -> pa.Array:
-        """Returns a converted column; rows in which there is nothing are left."""
+        """Returns a converted column; rows in which there is nothing are odd."""
         converted = convert(self._column(name))
-        self.left |= converted.left | ~converted.given
+        self.odd |= converted.odd | ~converted.given
         return converted.values
 
     def lists(
@@ -70,7 +70,7 @@ class UsualColumns:
     ) -> pa.ListArray:
         """Returns a converted column of lists, none of them null."""
         found = lists(self._column(name), convert, separator)
-        self.left |= found.left
+        self.odd |= found.odd
         return found.array()
 
     def texts(self, name: str) -> pa.Array:
@@ -114,7 +114,7 @@ class LogColumns(ABC):
 
     @abstractmethod
     def _usual(self, columns: UsualColumns) -> dict[str, pa.Array]:
-        """Returns the table's columns but ``row``; ``columns.left`` says where they are wrong."""
+        """Returns the table's columns but ``row``; ``columns.odd`` says where they are wrong."""
 
     @abstractmethod
     def _values(self, records: Sequence) -> dict[str, list | pa.Array]:
@@ -130,7 +130,7 @@ class LogColumns(ABC):
         converted = self._time(column)
         found = pc.fill_null(converted.values, 0).to_numpy(zero_copy_only=False).copy()
         reasons = []
-        for row in np.flatnonzero(odd | converted.left | ~converted.given).tolist():
+        for row in np.flatnonzero(odd | converted.odd | ~converted.given).tolist():
             try:
                 found[row] = self._parser.timestamp(_readable(batch.record(row)))
             except RejectedRecord as error:
@@ -153,12 +153,12 @@ class LogColumns(ABC):
         """
         columns = UsualColumns(batch, rows)
         usual = self._table({"row": pa.array(columns.rows), **self._usual(columns)})
-        left = columns.left
-        if not left.any():
+        odd = columns.odd
+        if not odd.any():
             return usual, []
-        usual = usual.filter(pa.array(~left))
+        usual = usual.filter(pa.array(~odd))
         parsed, reasons = [], []
-        for row in columns.rows[left].tolist():
+        for row in columns.rows[odd].tolist():
             try:
                 parsed.append((row, self._parser.parse(_readable(batch.record(row)))))
             except RejectedRecord as error:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from twotower_tf.config.examples import Examples
+from twotower_tf.config.examples import ExamplesSection
 from twotower_tf.examples import hashes
 from twotower_tf.examples.hashes import Purpose
 from twotower_tf.examples.shards.timeline import first_of_group, group_starts
@@ -41,7 +41,7 @@ class ValidEvents:
         return ValidEvents(*(getattr(self, field.name)[rows] for field in fields))
 
 
-def chosen(events: ValidEvents, section: Examples) -> np.ndarray:
+def chosen(events: ValidEvents, section: ExamplesSection) -> np.ndarray:
     """Says which events make an example, bool [n]; the others are history only.
 
     An event makes one if its reward is at least ``min_reward``; of more than
@@ -64,13 +64,13 @@ def chosen(events: ValidEvents, section: Examples) -> np.ndarray:
     return result
 
 
-def splits(events: ValidEvents, section: Examples) -> np.ndarray:
+def splits(events: ValidEvents, section: ExamplesSection) -> np.ndarray:
     """Returns the split of each example, int64 [n] of ``TRAIN`` and ``EVAL``: by its hash."""
     held_out = hashes.shares(events.hash, Purpose.HOLD_OUT) < section.holdout_share
     return np.where(held_out, EVAL, TRAIN)
 
 
-def final_order(events: ValidEvents, split: np.ndarray, section: Examples) -> np.ndarray:
+def final_order(events: ValidEvents, split: np.ndarray, section: ExamplesSection) -> np.ndarray:
     """Returns the order of examples in their files: int64 [n], by day, split, and place in it.
 
     The n examples a user has in a window of time stand at (rank + share) / n in it, where the

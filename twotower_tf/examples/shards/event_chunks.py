@@ -97,7 +97,7 @@ def _length(bounds: np.ndarray, shard: int) -> int:
     return int(bounds[shard + 1] - bounds[shard])
 
 
-def joined(places: Iterable[Place], log: str, scratch: str, schema: pa.Schema) -> pa.Table:
+def read_chunks(places: Iterable[Place], log: str, scratch: str, schema: pa.Schema) -> pa.Table:
     """Returns a log's chunks as one table, in the order the places come."""
     tables = [schema.empty_table()]
     for of, name, offset, size in places:

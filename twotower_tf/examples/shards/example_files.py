@@ -58,7 +58,7 @@ class ExampleFiles:
     def _write_examples(self, shard: int, pieces: Iterator[Piece]) -> Iterator[Report]:
         for (day, split), of_file in itertools.groupby(pieces, key=lambda piece: piece[:2]):
             name = example_shard_name(SPLITS[split], shard, self._plan.config.examples.shards)
-            path = shard_path("examples", day, name)
+            path = shard_path(storage.EXAMPLES, day, name)
             target = os.path.join(self._plan.scratch, path)
             with whole_file(target) as temporary, RecordWriter(temporary) as writer:
                 for *_, encoded in of_file:

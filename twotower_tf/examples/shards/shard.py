@@ -12,7 +12,7 @@ from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
 from twotower_tf.examples.outcome import Report, count, written
 from twotower_tf.examples.plan import Plan, shard_path
 from twotower_tf.examples.shards import choice
-from twotower_tf.examples.shards.event_chunks import Place, joined
+from twotower_tf.examples.shards.event_chunks import Place, read_chunks
 from twotower_tf.examples.shards.example_files import ExampleFiles
 from twotower_tf.examples.shards.own_items import OwnItems, OwnWalk, make_own_items
 from twotower_tf.examples.shards.sequences import Sequence, active_users, make_sequence
@@ -30,7 +30,7 @@ from twotower_tf.examples.users.histories import ShardHistories
 
 
 class ShardMaker:
-    """Makes shards.
+    """Makes the files of shards of users: examples, histories, statistics and counts of each day.
 
     Args:
         plan: What to build.
@@ -78,7 +78,7 @@ class ShardMaker:
         if self._plan.has_searches:
             schemas["searches"] = SEARCH_SCHEMA
         scratch = self._plan.scratch
-        return [joined(chunks, log, scratch, schema) for log, schema in schemas.items()]
+        return [read_chunks(chunks, log, scratch, schema) for log, schema in schemas.items()]
 
     def _write_examples(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from twotower_tf.examples.items.item_lookup import ItemLookup
-from twotower_tf.examples.plan import Plan, ProfilesSnapshot
+from twotower_tf.examples.plan import Plan, ProfileFiles
 from twotower_tf.examples.shards.own_items import OwnItems
 from twotower_tf.examples.shards.shard_events import ShardEvents
 from twotower_tf.examples.shards.timeline import group_starts
@@ -74,7 +74,7 @@ class UserProfiles:
     """
 
     def __init__(
-        self, snapshot: ProfilesSnapshot | None, shard: int, plan: Plan, examples: OrderedExamples
+        self, snapshot: ProfileFiles | None, shard: int, plan: Plan, examples: OrderedExamples
     ):
         self._users = np.unique(examples.events.user[examples.rows])
         self._found: pa.Table | None = None

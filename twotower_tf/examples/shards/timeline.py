@@ -121,7 +121,7 @@ def make_timeline(
             known = _state(known, here.user, length)
         known, piece = _merged(known, here, days[chosen], rows[chosen], length)
         pieces.append(piece)
-    return _joined(pieces)
+    return _concatenated(pieces)
 
 
 def _runs(events: Actions, days: np.ndarray, carried: Actions) -> np.ndarray:
@@ -249,7 +249,7 @@ def _state(actions: Actions, users: np.ndarray, length: int) -> Actions:
     return actions[flat_indices(starts, ends)[0]]
 
 
-def _joined(pieces: list[Timeline]) -> Timeline:
+def _concatenated(pieces: list[Timeline]) -> Timeline:
     """Puts the timelines of runs one after the other."""
     if len(pieces) == 1:
         return pieces[0]
@@ -258,11 +258,11 @@ def _joined(pieces: list[Timeline]) -> Timeline:
         dataclasses.replace(piece, **{name: getattr(piece, name) + base for name in _PLACES})
         for piece, base in zip(pieces, bases, strict=True)
     ]
-    joined = {
+    columns = {
         field.name: np.concatenate([getattr(piece, field.name) for piece in shifted])
         for field in dataclasses.fields(Timeline)
     }
-    by_user_and_day = np.lexsort((joined["days"], joined["users"]))
+    by_user_and_day = np.lexsort((columns["days"], columns["users"]))
     for name in ("users", "days", "known_starts", "state_starts", "state_ends"):
-        joined[name] = joined[name][by_user_and_day]
-    return Timeline(**joined)
+        columns[name] = columns[name][by_user_and_day]
+    return Timeline(**columns)

@@ -68,8 +68,8 @@ class ValueType(ABC):
         """Reads a column of a batch of records, as ``reader`` reads one value.
 
         Args:
-            columns: A ``reading.log_columns.UsualColumns``; is told which rows are left to
-                ``reader``.
+            columns: A ``reading.log_columns.UsualColumns``; its ``odd`` is told which rows
+                ``reader`` is to read.
             column: The feature's.
             files: As of ``reader``.
 

@@ -58,7 +58,7 @@ class Vector(ValueType):
         """See ``ValueType``."""
         lists = columns.number_lists(column, self.separator)
         lengths = pc.list_value_length(lists).to_numpy()
-        columns.left |= (lengths != 0) & (lengths != self.length)
+        columns.odd |= (lengths != 0) & (lengths != self.length)
         return lists.cast(self.arrow_type)
 
     @property

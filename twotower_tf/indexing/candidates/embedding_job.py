@@ -12,8 +12,8 @@ from twotower_tf.models.inference import TowerInference
 
 @beam.typehints.with_input_types(Shard)
 @beam.typehints.with_output_types(str)
-class MakeShards(beam.DoFn):
-    """Shards to files, whose names it returns. A worker's threads share one tower.
+class EmbedShards(beam.DoFn):
+    """Embeds the rows of shards, to the files whose names it returns; threads share one tower.
 
     Args:
         plan: What the shards have in common.
@@ -32,7 +32,7 @@ class MakeShards(beam.DoFn):
         )
 
     def process(self, element: Shard) -> Iterator[str]:
-        """Makes a shard."""
+        """Embeds a shard and writes its files; yields the name of the one with the vectors."""
         made = embed_shard(self._plan.config, element, self._tower, lambda items: None)
         self._plan.write(element, made)
         yield element.file
@@ -55,5 +55,5 @@ def run_embedding_job(
             | "Shards" >> beam.Create(shards, reshuffle=False)
             # Else a runner may take all of them for one piece of work.
             | "Spread" >> beam.Reshuffle()
-            | "Embed" >> beam.ParDo(MakeShards(plan, tower_folder))
+            | "Embed" >> beam.ParDo(EmbedShards(plan, tower_folder))
         )

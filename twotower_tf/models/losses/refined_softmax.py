@@ -62,7 +62,7 @@ class RefinedSoftmax(InBatchSoftmax):
         """See `BatchLoss.of`."""
         queries = self.scaled(batch.query_embeddings)
         examples = batch.whole.examples
-        inclusion = probability_beside(tf.cast(batch.probabilities, queries.dtype), examples)
+        inclusion = probability_among_others(tf.cast(batch.probabilities, queries.dtype), examples)
         log_weights = -tf.math.log(tf.stop_gradient(inclusion))
         certain = tf.zeros_like(batch.positives, queries.dtype)
         shares = shares_of_mean(batch.rewards, batch.positives, queries.dtype, examples)
@@ -76,8 +76,8 @@ class RefinedSoftmax(InBatchSoftmax):
         return total + tf.reduce_sum(shares * (published - cross_entropy))
 
 
-def probability_beside(probabilities: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
-    """The probability that an item is among the B - 1 examples beside a given one.
+def probability_among_others(probabilities: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    """The probability that an item is among the B - 1 examples other than a given one.
 
     1 - (1 - p)^((B-1) / B), the second factor being the share of B independent draws.
 
