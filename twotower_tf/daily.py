@@ -165,12 +165,13 @@ class _Session:
             self._evaluator.embed_held_out(day),
             self._counts,
             self._embedder,
+            self._evaluator.blend(day),
         )
         release(self._config, self._workdir, day, candidate)
 
     def _clear_away(self) -> None:
         """Removes what killed runs were writing of metrics and reports."""
-        for job in ("train", "evaluate", "build_index", "run_daily"):
+        for job in ("train", "evaluate", "blend", "build_index", "run_daily"):
             storage.remove_temporary(self._workdir.path("metrics", job))
         storage.remove_temporary(self._workdir.path("reports"))
 

@@ -16,7 +16,13 @@ from twotower_tf.graph.hashing import fingerprint
 from twotower_tf.indexing.kinds.indexes import Index
 from twotower_tf.indexing.nominators.blend import Blend
 from twotower_tf.indexing.nominators.item_finder import ItemFinder, find
-from twotower_tf.indexing.nominators.nominator import Nominator, inputs_of, nominated_by
+from twotower_tf.indexing.nominators.nominator import (
+    Nominator,
+    features_of,
+    inputs_of,
+    nominated_by,
+)
+from twotower_tf.indexing.ranking import LEAST_SCORE
 from twotower_tf.serving.fresh_items import FreshItems
 from twotower_tf.serving.retrieval import (
     NO_ITEM,
@@ -27,8 +33,6 @@ from twotower_tf.serving.retrieval import (
     nearest,
     width,
 )
-
-_LEAST = -1.0
 
 
 class Proposed(NamedTuple):
@@ -70,8 +74,8 @@ class Blending(tf.Module):
         super().__init__(name="blending")
         self.nominators = tuple(nominators)
         self.inputs: tuple[RawFeature, ...] = tuple(inputs_of(nominators))
-        names = [name for nominator in nominators for name in nominator.features]
-        self._bonuses = tf.Variable(blend.bonuses(names), trainable=False, name="bonuses")
+        bonuses = blend.bonuses(features_of(nominators))
+        self._bonuses = tf.Variable(bonuses, trainable=False, name="bonuses")
         self._finder = ItemFinder(item_ids)
         self._index = index
         if not hasattr(index, "scores_of"):
@@ -128,7 +132,7 @@ class Blending(tf.Module):
         excluded = tf.sort(place(request.exclude_ids), axis=1)
         positions = tf.where(is_among(excluded, positions), -1, positions)
         scores = self._cosines(fresh, request.queries, positions) + bonuses
-        scores = tf.where(positions < 0, NO_ITEM, tf.maximum(scores, _LEAST))
+        scores = tf.where(positions < 0, NO_ITEM, tf.maximum(scores, LEAST_SCORE))
         return Proposed(positions, scores, in_order)
 
     def _place(self, fresh: FreshItems, wanted: tf.Tensor) -> tf.Tensor:

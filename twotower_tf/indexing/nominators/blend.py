@@ -17,6 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from twotower_tf.indexing.nominators.nominator import Nominator, features_of
+
+# What a cosine is multiplied by while there are no examples, as in a softmax of temperature 0.1.
+PRIOR_SLOPE = 10.0
 # The prior weighs as much as about so many examples.
 _PRECISION = 1.0
 # The cosine counts for something, or scores would have no scale.
@@ -43,6 +47,32 @@ class Blend:
         """Returns what each feature, by name, adds to a cosine: float32 [F]."""
         logits = [self.weights[name] for name in features]
         return np.array(logits, np.float32) / np.float32(self.slope)
+
+
+def fit_blend(choices: Sequence["Choices"], nominators: Sequence[Nominator]) -> Blend:
+    """Returns the blend that fits choices best; without any it is the prior.
+
+    Args:
+        choices: Of several batches of examples; the features are those of the nominators.
+        nominators: Those beside the index.
+    """
+    names = features_of(nominators)
+    prior = [PRIOR_SLOPE, *(weight for nominator in nominators for weight in nominator.prior)]
+    prior = np.array(prior, np.float64)
+    sizes = np.array([len(one.features) for one in choices], np.int64)
+    firsts = np.cumsum(sizes) - sizes
+    together = Choices(
+        np.concatenate([np.zeros((0, len(prior))), *(one.features for one in choices)]),
+        _joined(choices, firsts, "starts"),
+        _joined(choices, firsts, "chosen"),
+    )
+    slope, *weights = fit(together, prior).tolist()
+    return Blend(slope, dict(zip(names, weights, strict=True)), len(together.chosen))
+
+
+def _joined(choices: Sequence["Choices"], firsts: np.ndarray, name: str) -> np.ndarray:
+    rows = [getattr(one, name) + first for one, first in zip(choices, firsts, strict=True)]
+    return np.concatenate([np.zeros(0, np.int64), *rows])
 
 
 class Choices(NamedTuple):

@@ -38,8 +38,8 @@ class Nominator(ABC):
     Attributes:
         inputs: What a request brings for it: raw values, in held-out examples under their names.
         features: What each of its features is called; of all nominators each once.
-        prior: The weight each feature has while there are no held-out examples to fit it to, in
-            units of the logits that the model was trained with.
+        prior: The weight that each feature has while there are no held-out examples to fit it
+            to, beside a cosine's of ``blend.PRIOR_SLOPE``.
     """
 
     inputs: ClassVar[tuple[RawFeature, ...]] = ()
@@ -70,6 +70,11 @@ def beside_the_index(config: Config) -> list[Nominator]:
     return [nominator for nominator in made if nominator is not None]
 
 
+def features_of(nominators: Sequence[Nominator]) -> list[str]:
+    """Returns the names of all features of some nominators."""
+    return [name for nominator in nominators for name in nominator.features]
+
+
 def inputs_of(nominators: Sequence[Nominator]) -> list[RawFeature]:
     """Returns what requests bring for some nominators."""
     return [raw for nominator in nominators for raw in nominator.inputs]
@@ -84,7 +89,7 @@ def nominated_by(
     item that several propose is there several times.
     """
     parts = [nominator.nominate(request, find) for nominator in nominators]
-    width = sum(len(nominator.features) for nominator in nominators)
+    width = len(features_of(nominators))
     features, first = [], 0
     for nominator, part in zip(nominators, parts, strict=True):
         after = width - first - len(nominator.features)

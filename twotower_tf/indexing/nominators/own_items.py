@@ -16,14 +16,13 @@ class OwnItems(Nominator):
     """Proposes all of the user's own items.
 
     What speaks for each: that it is one, how often the user acted on it and how long ago it was
-    (logarithms, for the tenth time says less than the second), how near it is to the query, and,
-    alike for all, how many there are: who has many of them takes each less often.
+    (logarithms, for the tenth time says less than the second).
     """
 
     inputs = tuple(own_features())
-    features = ("own", "own_log_count", "own_log_days", "own_log_items")
-    # While nothing is known, what was acted on twice comes before what the index finds.
-    prior = (0.0, 2.0, -0.5, 0.0)
+    features = ("own", "own_log_count", "own_log_days")
+    # While nothing is known, most of them come before what the index finds.
+    prior = (4.0, 2.0, -0.1)
 
     @classmethod
     def from_section(cls, section: NominatorSection) -> "OwnItems":
@@ -36,14 +35,7 @@ class OwnItems(Nominator):
         # Comparisons with what is no number are false: then it counts as little as it can.
         counts = tf.where(counts >= 1.0, tf.minimum(counts, _MOST), 1.0)
         days = tf.where(days >= 0.0, tf.minimum(days, _MOST), _MOST)
-        ones = tf.ones_like(counts)
-        items = tf.cast(request[OWN[0]].row_lengths(), tf.float32)
-        columns = [
-            ones,
-            tf.math.log(counts),
-            tf.math.log1p(days),
-            ones * tf.math.log1p(items)[:, tf.newaxis],
-        ]
+        columns = [tf.ones_like(counts), tf.math.log(counts), tf.math.log1p(days)]
         return Nominated(find(ids), tf.stack(columns, axis=-1))
 
     def sample(self, item_ids: Sequence[str]) -> dict[str, list]:
