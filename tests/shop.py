@@ -85,10 +85,15 @@ class Shop:
         self.catalogue = self.catalogue_of(items_of_shop())
         self._released = {}
 
-    def config_of(self, kind: str) -> Config:
-        """Returns the configuration of a release of its own, named as its kind of index."""
+    def config_of(self, kind: str, nominators: tuple[str, ...] = ("index",)) -> Config:
+        """Returns the configuration of a release of its own, named as its kind of index.
+
+        With nominators beside the index, also as these.
+        """
         index = {**CONFIGURATION["index"], "kind": kind}
-        return Config.model_validate({**CONFIGURATION, "name": kind, "index": index})
+        name = "_".join([kind, *nominators[1:]])
+        told = {"name": name, "index": index, "nominators": list(nominators)}
+        return Config.model_validate({**CONFIGURATION, **told})
 
     def catalogue_of(self, records: list[dict]):
         """Returns the catalogue that records make, parsed as a build does."""
@@ -102,17 +107,25 @@ class Shop:
             catalogue.write_catalogue(parsed, os.path.join(staging, catalogue.FILE))
         return load_catalogue(self.workdir, self.config, DAY)
 
-    def release(self, kind: str):
-        """Returns the release of the whole catalogue with a kind of index, made once."""
+    def release(self, kind: str, nominators: tuple[str, ...] = ("index",), blend=None):
+        """Returns the release of the whole catalogue with a kind of index, made once.
+
+        Args:
+            kind: The kind of index.
+            nominators: Their kinds.
+            blend: Puts what they propose on one scale.
+        """
         from twotower_tf.releases import releases
         from twotower_tf.releases.build import build_index
 
-        if kind not in self._released:
+        config = self.config_of(kind, nominators)
+        if config.name not in self._released:
             self.catalogue_of(items_of_shop())
-            built = build_index(self.config_of(kind), self.workdir, self.model, DAY, None)
+            built = build_index(config, self.workdir, self.model, DAY, None, blend=blend)
             assert built.metrics["kind"] == kind
-            self._released[kind] = releases.publish(self.workdir, kind, DAY, built.save, {})
-        return self._released[kind]
+            published = releases.publish(self.workdir, config.name, DAY, built.save, {})
+            self._released[config.name] = published
+        return self._released[config.name]
 
     def vectors(self, items) -> dict[str, np.ndarray]:
         """Returns the vectors of a catalogue's items by id, by the trainer's own tower."""

@@ -166,6 +166,7 @@ class _Session:
             self._evaluator.embed_held_out(day),
             self._counts,
             self._embedder,
+            self._evaluator.blend(day),
         )
         release(self._config, self._workdir, day, candidate)
 
@@ -177,7 +178,7 @@ class _Session:
 
     def _clear_away(self) -> None:
         """Removes what killed runs were writing of metrics and reports."""
-        for job in ("train", "evaluate", "build_index", "run_daily"):
+        for job in ("train", "evaluate", "blend", "build_index", "run_daily"):
             storage.remove_temporary(self._workdir.path("metrics", job))
         storage.remove_temporary(self._workdir.path("reports"))
 

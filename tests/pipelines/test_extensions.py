@@ -122,7 +122,7 @@ def test_a_package_of_the_users_own_runs_from_logs_to_a_release_that_is_asked(si
 def test_a_release_that_needs_a_module_that_is_not_there_says_so(tmp_path):
     from twotower_tf.serving.serving_description import load_saved_model, write_serving
 
-    write_serving(str(tmp_path), "portable", ["no_such_module"], 1, 1, [], [])
+    write_serving(str(tmp_path), "portable", ["no_such_module"], 1, 1, [], [], [])
     with pytest.raises(InputError, match="can't be loaded: there is no module 'no_such_module'"):
         load_saved_model(str(tmp_path))
 

@@ -9,6 +9,7 @@ from twotower_tf.config.examples import ExamplesSection, StatisticsSection
 from twotower_tf.config.extensions import import_modules
 from twotower_tf.config.features import TableSection
 from twotower_tf.config.index import Gates
+from twotower_tf.config.nominators import Blend, Nominator, check_nominators
 from twotower_tf.config.registries import (
     ESTIMATORS,
     FEATURE_KINDS,
@@ -94,6 +95,16 @@ class Config(Section):
 
     [index.md](index.md) compares the kinds.
     """
+    nominators: list[Nominator] = Field(
+        default_factory=lambda: ["index"], validate_default=True, min_length=1
+    )
+    """What proposes items: the kinds, or sections.
+
+    ``nominators: [index, own_items]`` is short for ``[{kind: index}, {kind: own_items}]``. Which
+    when, and what a request then brings: [nominators.md](nominators.md).
+    """
+    blend: Blend = Blend()
+    """How what several nominators propose comes on one scale."""
     gates: Gates = Gates()
     """What a release must reach."""
 
@@ -131,6 +142,8 @@ class Config(Section):
                 f"got {self.gates.recall_at}"
             )
         check_selection(self)
+        inputs = (raw for one in self.query.features for raw in _raw_features(one, "query", self))
+        check_nominators(self, self.nominators, {raw.name for raw in inputs})
         return self
 
 

@@ -17,6 +17,7 @@ TOWERS = Registry("tower", "twotower_tf.models.tower_sections", default="mlp")
 ESTIMATORS = Registry("estimator", "twotower_tf.frequency.sections", default="adaptive")
 OPTIMIZERS = Registry("optimizer", "twotower_tf.training.optimizer_sections", default="adagrad")
 INDEX_KINDS = Registry("index", "twotower_tf.indexing.kinds.sections", default="auto")
+NOMINATORS = Registry("nominator", "twotower_tf.indexing.nominators.sections")
 FEATURE_KINDS = Registry("feature kind", "twotower_tf.models.features.sections")
 HISTORY_ENCODERS = Registry(
     "history encoder", "twotower_tf.models.history.sections", default="recency"

@@ -80,7 +80,7 @@ def _recall(ranks: np.ndarray, at: Sequence[int]) -> dict[str, float | None]:
 
 
 def _coverage(top: np.ndarray, items: int) -> float | None:
-    return len(np.unique(top)) / items if top.size else None
+    return len(np.unique(top[top >= 0])) / items if top.size else None
 
 
 def _recall_by_decile(

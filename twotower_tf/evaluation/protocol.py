@@ -5,48 +5,32 @@ paper's, Yi et al. 2019, section 6.3). ``before``: the same examples before the 
 on, which is what the model will do tomorrow.
 """
 
-import dataclasses
 import datetime
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.evaluation.baselines import AfterSeed, MostPopular
+from twotower_tf.evaluation.blending import Blender, Items
 from twotower_tf.evaluation.frequencies import compare
+from twotower_tf.evaluation.held_out import HeldOut, HeldOutReader
 from twotower_tf.evaluation.metrics import summarise
-from twotower_tf.examples.counts import Counts, seed_history
+from twotower_tf.evaluation.own_items import rank_own_items
+from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import nothing_published
-from twotower_tf.examples.reader import ExampleReader
+from twotower_tf.examples.schema import has_own_items
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
+from twotower_tf.indexing.nominators.blend import Blend
 from twotower_tf.indexing.ranking import Ranking, rank_exactly
 from twotower_tf.models.inference import TowerInference, finite_rows, report_broken
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.storage import Workdir
 from twotower_tf.training.backfill import Validate
 from twotower_tf.training.trainer import Trainer
-
-
-@dataclasses.dataclass(frozen=True)
-class HeldOut:
-    """The held-out examples of a day that have a reward: queries, and what they should find.
-
-    Attributes:
-        batches: Raw query features, a dictionary a batch.
-        item_ids: [Q] str, the items that were acted on.
-        seed_ids: [Q] str, what the after-seed baseline goes by; ``""``: nothing.
-    """
-
-    batches: list[dict]
-    item_ids: list[str]
-    seed_ids: list[str]
-
-    def __len__(self) -> int:
-        return len(self.item_ids)
 
 
 class Evaluator:
@@ -71,19 +55,22 @@ class Evaluator:
         self._config = config
         self._workdir = workdir
         self._model = model
-        self._reader = ExampleReader(config)
+        self._reader = HeldOutReader(config, workdir)
         # Both protocols, and the build of the index, ask for the same day in a row.
-        self.held_out = functools.lru_cache(maxsize=1)(self._read_held_out)
+        self.held_out = functools.lru_cache(maxsize=1)(self._reader.read)
         self._counts = counts or Counts(workdir)
         self._embedder = embedder or CatalogueEmbedder(config, workdir, model)
         self.embed_queries = TowerInference(model.query_tower, config, "query")
+        self._blender = Blender(config, workdir, model, self.embed_queries)
         self._popular = MostPopular(config.evaluation.baseline_days)
         self._after_seed = AfterSeed(config.evaluation.baseline_days)
         self._counted_to = datetime.date.min
-        self._history = seed_history(config)
 
     def evaluate(self, day: datetime.date, counted_to: datetime.date) -> dict:
         """Returns recall and friends of a day's held-out examples, per method.
+
+        With nominators beside the index, the model is what its release gives: the blend of all.
+        ``index_only`` is the model without them.
 
         Args:
             day: The day.
@@ -91,12 +78,14 @@ class Evaluator:
                 itself after training on it, the day before it before.
         """
         self._count_to(counted_to)
-        item_ids, items = self._embed_catalogue(day)
+        items = self._items(day)
+        item_ids = items.item_ids
         held_out = self.held_out(day)
-        positives, ranking = self._rank(day, held_out, item_ids, items)
-        at = self._config.evaluation.at
-        k = min(at[-1], len(item_ids))
-        rankings = {"model": ranking}
+        positives = items.positives(held_out)
+        k = min(self._config.evaluation.at[-1], len(item_ids))
+        rankings = self._by_model(day, held_out, items, positives, counted_to)
+        if has_own_items(self._config):
+            rankings["own_items"] = rank_own_items(held_out.own, positives, item_ids, k)
         for name, baseline in (("most_popular", self._popular), ("after_seed", self._after_seed)):
             rankings[name] = baseline.rank(held_out.seed_ids, positives, item_ids, k)
         counts = self._popular.counts(item_ids)
@@ -104,7 +93,7 @@ class Evaluator:
             "held_out": len(held_out),
             "catalogue": len(item_ids),
             "methods": {
-                name: summarise(ranking, positives, counts, at)
+                name: summarise(ranking, positives, counts, self._config.evaluation.at)
                 for name, ranking in rankings.items()
             },
         }
@@ -112,26 +101,50 @@ class Evaluator:
     def mean_recall(self, days: Sequence[datetime.date]) -> float:
         """Returns the recall of the days' held-out examples, the mean over all ``evaluation.at``.
 
-        The catalogue is the last day's; without an example it is 0.
+        It is that of the index alone, which is what training changes. The catalogue is the last
+        day's; without an example it is 0.
         """
-        item_ids, items = self._embed_catalogue(days[-1])
-        held_out = [self._read_held_out(day) for day in days]
-        ranks = np.concatenate(
-            [self._rank(days[-1], one, item_ids, items)[1].ranks for one in held_out]
-        )
+        items = self._items(days[-1])
+        ranks = []
+        for day in days:
+            held_out = self._reader.read(day)
+            ranked = self._ranked_by_model(days[-1], held_out, items, items.positives(held_out))
+            ranks.append(ranked().ranks)
+        ranks = np.concatenate(ranks)
         found = [(ranks > 0) & (ranks <= k) for k in self._config.evaluation.at]
         return float(np.mean(found)) if len(ranks) else 0.0
 
-    def _rank(
-        self, day: datetime.date, held_out: HeldOut, item_ids: list[str], items: np.ndarray
-    ) -> tuple[np.ndarray, Ranking]:
-        """Returns where in the catalogue of a day what held-out examples should find is, and how
-        the model ranks it."""
-        positions = {item_id: row for row, item_id in enumerate(item_ids)}
-        positives = np.array([positions.get(one, -1) for one in held_out.item_ids], np.int64)
-        queries = self._embed(held_out, day)
+    def _ranked_by_model(
+        self, day: datetime.date, held_out: HeldOut, items: Items, positives: np.ndarray
+    ) -> Callable[..., Ranking]:
+        """Returns what ranks a day's items by the model, given bonuses, if there are any."""
         k, batch_size = self._config.evaluation.at[-1], self._config.evaluation.batch_size
-        return positives, rank_exactly(queries, items, positives, min(k, len(items)), batch_size)
+        vectors = items.embeddings
+        queries = self._embed(held_out, day)
+        k = min(k, len(vectors))
+        return functools.partial(rank_exactly, queries, vectors, positives, k, batch_size)
+
+    def _by_model(
+        self,
+        day: datetime.date,
+        held_out: HeldOut,
+        items: Items,
+        positives: np.ndarray,
+        trained_to: datetime.date,
+    ) -> dict[str, Ranking]:
+        """Returns the rankings of the model: as its release ranks, and by its index alone."""
+        if not self._blender.nominators:
+            return {"model": self._ranked_by_model(day, held_out, items, positives)()}
+        bonuses = self._blender.bonuses(held_out, items, self._blender.blend(trained_to, items))
+        ranked = self._ranked_by_model(day, held_out, items, positives)
+        return {"model": ranked(bonuses), "index_only": ranked()}
+
+    def blend(self, day: datetime.date) -> Blend | None:
+        """Returns the blend of the day that the model was last trained on.
+
+        None if there are no nominators beside the index.
+        """
+        return self._blender.blend(day, self._items(day)) if self._blender.nominators else None
 
     def frequencies(self, counted: Mapping[str, float]) -> dict:
         """Compares the estimated probability of being in a batch with the counted one.
@@ -147,26 +160,14 @@ class Evaluator:
         """Returns the embeddings of a day's held-out queries, float32 [Q, d]; Q may be 0."""
         return self._embed(self.held_out(day), day)
 
-    def _read_held_out(self, day: datetime.date) -> HeldOut:
-        """Returns the held-out examples of a day that have a reward."""
-        partition = self._workdir.partition(storage.EXAMPLES, day)
-        batches, item_ids, seed_ids = [], [], []
-        batch_size = self._config.evaluation.batch_size
-        for batch in self._reader.read(partition, "eval", batch_size):
-            keep = np.flatnonzero(batch["reward"].numpy() > 0)
-            batches.append({name: tf.gather(raw, keep) for name, raw in batch["query"].items()})
-            item_ids += _texts(batch["item_id"].numpy()[keep])
-            seed_ids += _texts(self._seeds(batch)[keep])
-        return HeldOut(batches, item_ids, seed_ids)
-
     def _embed(self, held_out: HeldOut, day: datetime.date) -> np.ndarray:
         if not held_out:
             return np.zeros((0, self._config.query.dimension), np.float32)
         self._model.set_day(self._workdir, self._config, day)
         return self.embed_queries.embed_batches(held_out.batches)
 
-    def _embed_catalogue(self, day: datetime.date) -> tuple[list[str], np.ndarray]:
-        """Returns the ids and the vectors of the catalogue's items, of those that have any."""
+    def _items(self, day: datetime.date) -> Items:
+        """Returns the catalogue's items that have vectors."""
         items = self._embedder.embed(day)
         if not len(items.item_ids):
             raise nothing_published(day)
@@ -178,8 +179,8 @@ class Evaluator:
             self._config.selection.max_broken_share,
         )
         if finite.all():
-            return items.item_ids.tolist(), items.embeddings
-        return items.item_ids[finite].tolist(), items.embeddings[finite]
+            return Items(items.item_ids.tolist(), items.embeddings)
+        return Items(items.item_ids[finite].tolist(), items.embeddings[finite])
 
     def _count_to(self, day: datetime.date) -> None:
         first = day - datetime.timedelta(days=self._config.evaluation.baseline_days - 1)
@@ -189,15 +190,6 @@ class Evaluator:
                 self._popular.add_day(one, items)
                 self._after_seed.add_day(one, items, self._counts.pairs(one))
         self._counted_to = max(self._counted_to, day)
-
-    def _seeds(self, batch: dict) -> np.ndarray:
-        """The item on screen or, where the log does not say, the last one acted on before."""
-        seeds = batch["seed_item_id"].numpy()
-        if self._history is None:
-            return seeds
-        history = batch["query"][self._history.name]
-        last = history[:, -1:].to_tensor(default_value="", shape=[None, 1])[:, 0].numpy()
-        return np.where(seeds == b"", last, seeds)
 
 
 def recall_of(trainer: Trainer) -> Validate:
@@ -231,7 +223,3 @@ def record(workdir: Workdir, day: datetime.date, measured: dict) -> dict:
     known = storage.read_json(path) or {"day": day.isoformat(), "before": None, "after": None}
     storage.write_json(path, known | measured)
     return known | measured
-
-
-def _texts(values: np.ndarray) -> list[str]:
-    return [value.decode() for value in values.tolist()]

@@ -1,12 +1,13 @@
 """Reads the examples of a day back as batches, in the order they were written."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from twotower_tf.config import Config
-from twotower_tf.examples.schema import raw_features
+from twotower_tf.examples.schema import has_own_items, own_features, raw_features
 from twotower_tf.storage import Partition, for_tensorflow
 
 # So many files are read in turn where days are shuffled, and so many records wait for their turn.
@@ -24,17 +25,18 @@ class ExampleReader:
     """
 
     def __init__(self, config: Config):
-        self._parse = _Parser(config)
-        self._make_dataset = tf.function(
-            tf.autograph.experimental.do_not_convert(self._trace_dataset),
-            input_signature=[
-                tf.TensorSpec([None], tf.string),
-                tf.TensorSpec([], tf.int64),
-                tf.TensorSpec([], tf.int64),
-            ],
-            autograph=False,
-        )
+        # Held-out examples have more than those that are trained on.
+        self._parse = {split: _Parser(config, split) for split in ("train", "eval")}
         number, texts = tf.TensorSpec([], tf.int64), tf.TensorSpec([None], tf.string)
+        trace = tf.autograph.experimental.do_not_convert(self._trace_dataset)
+        self._make_dataset = {
+            split: tf.function(
+                functools.partial(trace, split),
+                input_signature=[texts, number, number],
+                autograph=False,
+            )
+            for split in self._parse
+        }
         self._make_shuffled = tf.function(
             tf.autograph.experimental.do_not_convert(self._trace_shuffled),
             input_signature=[texts, number, texts, number, number, number],
@@ -87,7 +89,8 @@ class ExampleReader:
 
         Returns:
             Batches as ``models.two_tower.TwoTowerModel`` takes them, with ``user_id`` and
-            ``seed_item_id`` (string) and ``timestamp`` (int64) beside.
+            ``seed_item_id`` (string) and ``timestamp`` (int64) beside; of held-out examples, where
+            own items are counted, also those of ``schema.own_features``, ragged.
 
         Raises:
             InputError: If the partition was not published.
@@ -99,7 +102,7 @@ class ExampleReader:
         ]
         paths = [for_tensorflow(partition.file(shard["file"])) for shard in shards]
         batch_count = -(-sum(shard["records"] for shard in shards) // batch_size)
-        return self._make_dataset(paths, batch_size, batch_count)
+        return self._make_dataset[split](paths, batch_size, batch_count)
 
     def _trace_shuffled(
         self, paths, examples, other_paths, other_examples, batch_size, seed
@@ -117,9 +120,9 @@ class ExampleReader:
         some = shuffled(records(other_paths)).take(other_examples)
         both = shuffled(records(paths).concatenate(some))
         count = examples + other_examples
-        return self._in_batches(both, batch_size, -(-count // batch_size))
+        return self._in_batches("train", both, batch_size, -(-count // batch_size))
 
-    def _trace_dataset(self, paths, batch_size, batch_count) -> tf.data.Dataset:
+    def _trace_dataset(self, split, paths, batch_size, batch_count) -> tf.data.Dataset:
         shard_count = tf.size(paths, out_type=tf.int64)
         records = tf.data.Dataset.from_tensor_slices(paths).interleave(
             lambda path: tf.data.TFRecordDataset(path, "GZIP", _READ_BUFFER_BYTES),
@@ -128,11 +131,11 @@ class ExampleReader:
             cycle_length=shard_count,
             block_length=1,
         )
-        return self._in_batches(records, batch_size, batch_count)
+        return self._in_batches(split, records, batch_size, batch_count)
 
-    def _in_batches(self, records, batch_size, batch_count) -> tf.data.Dataset:
+    def _in_batches(self, split, records, batch_size, batch_count) -> tf.data.Dataset:
         batches = records.batch(batch_size).map(
-            self._parse, num_parallel_calls=2, deterministic=True
+            self._parse[split], num_parallel_calls=2, deterministic=True
         )
         # Keras stops by the count. It would otherwise run a step into the end of the data, in
         # which step counters may advance before the missing batch fails it.
@@ -155,7 +158,7 @@ def _training_files(
 class _Parser:
     """Parses a batch of serialised examples into the nested dictionary the model takes."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, split: str):
         self._spec = {
             "user_id": tf.io.FixedLenFeature([], tf.string),
             "item_id": tf.io.FixedLenFeature([], tf.string),
@@ -166,6 +169,9 @@ class _Parser:
         for tower in ("query", "candidate"):
             for raw in raw_features(config, tower):
                 self._spec[raw.key] = raw.type.parsing_spec
+        if split == "eval" and has_own_items(config):
+            for raw in own_features():
+                self._spec[raw.name] = raw.type.parsing_spec
 
     def __call__(self, serialised: tf.Tensor) -> dict:
         batch: dict = {"query": {}, "candidate": {}}

@@ -31,15 +31,6 @@ _FILLED_IN = (HISTORY, SEED_ITEM_ID, SEARCHES)
 OWN = ("own_item_ids", "own_counts", "own_days")
 
 
-def has_own_items(config: Config) -> bool:
-    """Says whether own items are counted: not where the log gives the histories.
-
-    What a user did is then what the log says of each event, and nothing is carried from day to
-    day that could be counted.
-    """
-    return config.examples.own_length > 0 and config.source.events.columns.history is None
-
-
 @dataclasses.dataclass(frozen=True)
 class RawFeature:
     """One raw value of a tower: whose it is, where it is read, and of which type it is.
@@ -125,4 +116,23 @@ def raw_features(config: Config, tower: Literal["query", "candidate"]) -> list[R
         raw
         for feature in getattr(config, tower).features
         for raw in feature.raw_features(feature.owner(tower), config)
+    ]
+
+
+def has_own_items(config: Config) -> bool:
+    """Says whether own items are counted: not where the log gives the histories.
+
+    What a user did is then what the log says of each event, and nothing is carried from day to
+    day that could be counted.
+    """
+    return config.examples.own_length > 0 and config.source.events.columns.history is None
+
+
+def own_features() -> list[RawFeature]:
+    """Returns a user's own items as raw values: in examples under their names, and in requests."""
+    ids, *numbers = OWN
+    weights = value_types.Weights(weighs=ids)
+    return [
+        RawFeature(ids, ids, "event", value_types.TextList()),
+        *(RawFeature(name, name, "event", weights) for name in numbers),
     ]

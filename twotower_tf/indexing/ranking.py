@@ -4,6 +4,9 @@ import dataclasses
 
 import numpy as np
 
+# No bonus, however negative, takes a score below this, which is that of opposite vectors.
+LEAST_SCORE = -1.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
@@ -11,11 +14,34 @@ class Ranking:
 
     Attributes:
         ranks: [Q] int64, 1 is best; 0 where the item is not in the catalogue (never found).
-        top: [Q, min(k, N)] int64, positions in the catalogue, best first.
+        top: [Q, min(k, N)] int64, positions in the catalogue, best first; -1 where a method that
+            does not rank the whole catalogue has no more.
     """
 
     ranks: np.ndarray
     top: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Bonuses:
+    """What is added to the scores of some items for some queries (``indexing.nominators``).
+
+    Attributes:
+        queries: [n] int64, ascending.
+        items: [n] int64, positions in the catalogue, each at most once for a query.
+        amounts: [n] float32.
+    """
+
+    queries: np.ndarray
+    items: np.ndarray
+    amounts: np.ndarray
+
+    def add_to(self, scores: np.ndarray, first: int) -> None:
+        """Adds them to the scores [B, N] of the queries from ``first`` on."""
+        bounds = np.searchsorted(self.queries, [first, first + len(scores)])
+        some = slice(*bounds)
+        places = self.queries[some] - first, self.items[some]
+        scores[places] = np.maximum(scores[places] + self.amounts[some], LEAST_SCORE)
 
 
 def rank_exactly(
@@ -24,6 +50,7 @@ def rank_exactly(
     positives: np.ndarray,
     k: int,
     batch_size: int,
+    bonuses: Bonuses | None = None,
 ) -> Ranking:
     """Ranks every item of the catalogue for every query by the inner product, without sampling.
 
@@ -39,6 +66,7 @@ def rank_exactly(
             item is not in the catalogue.
         k: How many items of the top to return.
         batch_size: How many queries to score at a time.
+        bonuses: What is added to some of the scores, if anything is.
 
     Returns:
         The ranks and the top k.
@@ -62,6 +90,8 @@ def rank_exactly(
     for start in range(0, len(queries), batch_size):
         batch = slice(start, start + batch_size)
         scores = np.matmul(queries[batch], transposed, out=buffer[: len(queries[batch])])
+        if bonuses is not None:
+            bonuses.add_to(scores, start)
         ranks[batch] = _ranks(scores, positives[batch])
         top[batch] = _top(scores, k)
     return Ranking(ranks, top)

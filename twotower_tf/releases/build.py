@@ -18,13 +18,19 @@ from twotower_tf.config.registries import INDEX_KINDS
 from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import latest_catalogue
 from twotower_tf.examples.schema import raw_features
-from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder, publish_embeddings
+from twotower_tf.indexing.candidates.embedding import (
+    CatalogueEmbedder,
+    publish_embeddings,
+)
 from twotower_tf.indexing.candidates.item_versions import ItemVersions
 from twotower_tf.indexing.candidates.selection import coverage, select_candidates
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.indexing.kinds.indexes import Index, chosen_section
+from twotower_tf.indexing.nominators.blend import Blend, fit_blend
+from twotower_tf.indexing.nominators.nominator import beside_the_index
 from twotower_tf.models.two_tower import TwoTowerModel
+from twotower_tf.serving.blending import Blending
 from twotower_tf.serving.stitching import StitchedModel
 from twotower_tf.storage import Workdir, scratch
 
@@ -63,6 +69,7 @@ def build_index(
     query_embeddings: np.ndarray | None,
     counts: Counts | None = None,
     embedder: CatalogueEmbedder | None = None,
+    blend: Blend | None = None,
 ) -> BuiltIndex:
     """Builds a release candidate of the day's catalogue, and the partition ``embeddings`` with it.
 
@@ -77,6 +84,7 @@ def build_index(
             Q = 0, its recall is not measured.
         counts: Of the training examples of the work directory's days; None: its own reader.
         embedder: Of the model, which may have embedded the catalogue before; None: one of its own.
+        blend: Of what the nominators propose; None: the one that nothing was fitted to.
 
     Raises:
         InputError: If there is no catalogue of the day or before, or a list of ids can't be read.
@@ -93,6 +101,9 @@ def build_index(
     index_start = time.monotonic()
     section = chosen_section(config.index, len(items.embeddings))
     index, measured = _index(section, items.embeddings, query_embeddings)
+    nominators = beside_the_index(config)
+    if nominators and blend is None:
+        blend = fit_blend([], nominators)
     stitched = StitchedModel(
         model.query_tower,
         model.candidate_tower,
@@ -102,6 +113,9 @@ def build_index(
         raw_features(config, "candidate"),
         config.index.default_k,
         items.embeddings.shape[1],
+        Blending(nominators, blend, index, items.item_ids, items.embeddings)
+        if nominators
+        else None,
     )
     end = time.monotonic()
     metrics = {
@@ -109,6 +123,7 @@ def build_index(
         "broken": partition.manifest()["broken"],
         "coverage": _coverage(config, counts, day, items.item_ids),
         **measured,
+        "blend": dataclasses.asdict(blend) if nominators else None,
         "selection_seconds": embedding_start - start,
         "embedding_seconds": index_start - embedding_start,
         "index_seconds": end - index_start,

@@ -9,12 +9,13 @@ from twotower_tf.config import Config
 from twotower_tf.config.section import nearest
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.items import catalogue
-from twotower_tf.examples.items.catalogue_reader import find_titles
-from twotower_tf.examples.schema import HISTORY, SEARCHES, SEED_ITEM_ID, RawFeature
+from twotower_tf.examples.items.catalogue_reader import end_of, find_titles
+from twotower_tf.examples.schema import HISTORY, OWN, SEARCHES, SEED_ITEM_ID, RawFeature
 from twotower_tf.examples.users import histories, profiles
+from twotower_tf.examples.values import SECONDS_PER_DAY
 from twotower_tf.releases.releases import read_current, require_current
 from twotower_tf.serving.asking import ask
-from twotower_tf.serving.serving_description import features_of
+from twotower_tf.serving.serving_description import asked_features, features_of
 from twotower_tf.storage import Partition, Workdir
 
 
@@ -51,8 +52,9 @@ class Recommender:
             exclude_ids: Items that may not come, such as those that the user has seen.
 
         Returns:
-            (item id, score, title) each, best first. The score is the cosine, in [-1, 1]; the
-            title is ``""`` where the catalogue of the release's day has none.
+            (item id, score, title) each, best first. The score is the cosine, in [-1, 1], plus
+            what nominators beside the index say of the item, if the release has any; the title is
+            ``""`` where the catalogue of the release's day has none.
 
         Raises:
             InputError: If k is less than 1, or the query does not fit the release.
@@ -61,7 +63,7 @@ class Recommender:
         k = self._serving["default_k"] if k is None else k
         if k < 1:
             raise InputError(f"k must be at least 1, got {k}")
-        features = features_of(self._serving, "query")
+        features = asked_features(self._serving)
         query = checked_query(query, features)
         model = self._model
         # Of more than there are it is as good to ask for all.
@@ -77,6 +79,8 @@ class Recommender:
 
     def query_for_user(self, user_id: str) -> dict:
         """Returns a user's query: history, its last item as the seed, past searches, profile.
+
+        With ``own_items`` among the release's nominators also the user's own items.
 
         Features of the event, which hasn't happened yet, are left to their defaults.
 
@@ -101,7 +105,17 @@ class Recommender:
                 query[raw.name] = profile[raw.name]
             elif raw.filled_in is not None:
                 query[raw.name] = raw.type.of_past(past[raw.filled_in])
-        return query
+        return query | self._own_items(user_id, partition)
+
+    def _own_items(self, user_id: str, partition: Partition) -> dict:
+        """Returns a user's own items at the end of a day, if the release asks for them."""
+        if not {raw.name for raw in features_of(self._serving, "more")} & set(OWN):
+            return {}
+        items = histories.find_own_items(self._workdir, partition, user_id)
+        end = end_of(partition.day)
+        days = [(end - item.last) / SECONDS_PER_DAY for item in items]
+        values = [item.item_id for item in items], [item.count for item in items], days
+        return dict(zip(OWN, values, strict=True))
 
     def _searches(self, user_id: str, partition: Partition | None) -> list[str]:
         """Returns a user's past searches, none where the source has no log of them."""

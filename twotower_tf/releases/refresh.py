@@ -258,6 +258,7 @@ def _write(release: Release, folder: str, fresh: _Fresh) -> None:
         serving["default_k"],
         features_of(serving, "query"),
         features_of(serving, "candidate"),
+        features_of(serving, "more"),
     )
     item_versions.write(os.path.join(folder, FRESH_FILE), fresh.items)
     with open(os.path.join(folder, WITHDRAWN_FILE), "w", encoding="utf-8") as file:

@@ -16,6 +16,7 @@ from twotower_tf.errors import JobError
 from twotower_tf.evaluation.report import write_report
 from twotower_tf.examples.counts import Counts
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
+from twotower_tf.indexing.nominators.blend import Blend
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.releases.build import BuiltIndex, build_index
 from twotower_tf.releases.gates import GateResult, Measured, check_gates
@@ -36,6 +37,7 @@ class Candidate:
         queries: float32 [Q, d], embedded held-out queries of the day, to measure the index with.
         counts: Of the training examples of the work directory's days.
         embedder: Of the model.
+        blend: Of what its nominators propose; None if there is the index alone.
     """
 
     model: TwoTowerModel
@@ -43,6 +45,7 @@ class Candidate:
     queries: np.ndarray
     counts: Counts
     embedder: CatalogueEmbedder
+    blend: Blend | None
 
 
 def release(config: Config, workdir: Workdir, day: datetime.date, candidate: Candidate) -> None:
@@ -59,6 +62,7 @@ def release(config: Config, workdir: Workdir, day: datetime.date, candidate: Can
         candidate.queries[: config.index.recall_queries],
         candidate.counts,
         candidate.embedder,
+        candidate.blend,
     )
     storage.write_json(workdir.metrics_path("build_index", day), built.metrics)
     measured = measure(config, workdir, day, built.metrics)

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from twotower_tf.indexing.nominators.item_finder import by_fingerprint
+
 
 class FreshItems(tf.Module):
     """The items added to and taken from an index after it was built.
@@ -18,6 +20,7 @@ class FreshItems(tf.Module):
         embeddings: float32 [F, d].
         removed: bool [N], by position in the index.
         removed_count: int32 scalar: how many of them are true.
+        fingerprints, places: int64 and int32 [F + 1], to find fresh items by (``item_finder``).
     """
 
     def __init__(self, items: int, dim: int):
@@ -30,6 +33,11 @@ class FreshItems(tf.Module):
         )
         self.removed = tf.Variable(tf.zeros([items], tf.bool), trainable=False, name="removed")
         self.removed_count = tf.Variable(0, trainable=False, name="removed_count")
+        nothing = by_fingerprint(np.array([], object))
+        self.fingerprints, self.places = (
+            tf.Variable(value, shape=[None], trainable=False, name=name)
+            for name, value in zip(("fingerprints", "places"), nothing, strict=True)
+        )
 
 
 def fresh_values(
@@ -42,9 +50,12 @@ def fresh_values(
         embeddings: float32 [F, d].
         removed: bool [N].
     """
+    fingerprints, places = by_fingerprint(item_ids)
     return {
         "item_ids": np.concatenate([np.array([""], object), item_ids]),
         "embeddings": np.asarray(embeddings, np.float32),
         "removed": np.asarray(removed, bool),
         "removed_count": np.asarray(removed.sum(), np.int32),
+        "fingerprints": fingerprints,
+        "places": places,
     }

@@ -18,9 +18,7 @@ def retrieve(
     index: Index,
     item_ids: tf.Variable,
     fresh: FreshItems,
-    queries: tf.Tensor,
-    k: tf.Tensor,
-    exclude_ids: tf.Tensor,
+    request: "Request",
 ) -> dict[str, tf.Tensor]:
     """Finds the best items that are neither removed nor excluded.
 
@@ -31,56 +29,102 @@ def retrieve(
         index: Over the N items.
         item_ids: string [N].
         fresh: Items beside the index, removed ones.
-        queries: float32 [B, d].
-        k: int32 scalar, 1 or more.
-        exclude_ids: string [B, L], padded with ``""``.
+        request: What is asked.
 
     Returns:
         ``item_ids`` and ``scores``, [B, k'], best first; k' <= k is the most that a row has. A row
         with fewer ends in ``""`` with the score -2.
     """
     search = index.searcher()
-    request = _Request(queries, k, exclude_ids, _longest(exclude_ids))
 
     def take_the_best():
-        scores, positions = search(queries, k)
+        scores, positions = search(request.queries, request.k)
         return tf.gather(item_ids, positions), scores
 
     # Most requests to a release that was never refreshed need no more than the index's answer.
-    has_fresh = tf.shape(fresh.embeddings)[0] > 0
     ids, scores = tf.cond(
-        (request.most_excluded > 0) | (fresh.removed_count > 0) | has_fresh,
-        lambda: _fetch_until_enough(search, item_ids, fresh, request),
+        _is_choosy(fresh, request),
+        lambda: _named(item_ids, fresh, *_fetch_until_enough(search, item_ids, fresh, request)),
         take_the_best,
     )
     return {"item_ids": ids, "scores": scores}
 
 
-class _Request(NamedTuple):
-    """What is asked; ``most_excluded`` is the length of the longest row of ``exclude_ids``."""
+class Request(NamedTuple):
+    """What is asked.
+
+    Attributes:
+        queries: float32 [B, d].
+        k: int32 scalar, 1 or more.
+        exclude_ids: string [B, L], padded with ``""``.
+        most_excluded: int32 scalar, how many of them a row has at most.
+    """
 
     queries: tf.Tensor
     k: tf.Tensor
     exclude_ids: tf.Tensor
     most_excluded: tf.Tensor
 
+    @classmethod
+    def of(cls, queries: tf.Tensor, k: tf.Tensor, exclude_ids: tf.Tensor) -> "Request":
+        """Returns a request, what is excluded counted."""
+        return cls(queries, k, exclude_ids, _longest(exclude_ids))
+
+
+def nearest(
+    index: Index, item_ids: tf.Variable, fresh: FreshItems, request: Request
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Finds what ``retrieve`` does; returns scores and positions.
+
+    Returns:
+        Scores, float32, and positions, int32, both [B, k'], best first: below N in the index, from
+        there in ``fresh.embeddings``; -1 where a row has no more items.
+    """
+    search = index.searcher()
+    return tf.cond(
+        _is_choosy(fresh, request),
+        lambda: _fetch_until_enough(search, item_ids, fresh, request),
+        lambda: search(request.queries, request.k),
+    )
+
+
+def ids_at(item_ids: tf.Variable, fresh: FreshItems, positions: tf.Tensor) -> tf.Tensor:
+    """Returns the ids of items at positions as ``nearest`` gives them, ``""`` at -1."""
+    items = item_ids.shape[0]
+    is_fresh = positions >= items
+    ids = tf.where(
+        is_fresh,
+        tf.gather(fresh.item_ids, tf.where(is_fresh, positions - items + 1, 0)),
+        tf.gather(item_ids, tf.where(is_fresh, 0, tf.maximum(positions, 0))),
+    )
+    return tf.where(positions < 0, "", ids)
+
+
+def _is_choosy(fresh: FreshItems, request: Request) -> tf.Tensor:
+    has_fresh = tf.shape(fresh.embeddings)[0] > 0
+    return (request.most_excluded > 0) | (fresh.removed_count > 0) | has_fresh
+
+
+def _named(item_ids, fresh, scores, positions) -> tuple[tf.Tensor, tf.Tensor]:
+    return ids_at(item_ids, fresh, positions), scores
+
 
 def _fetch_until_enough(search, item_ids, fresh, request) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the best ids and scores that may come, [B, k'] both."""
+    """Returns the best scores and positions that may come, [B, k'] both."""
     items = item_ids.shape[0]
 
     def fetch(fetched, *_):
         scores, positions = search(request.queries, fetched)
-        ids, scores, enough = _choose(item_ids, fresh, request, scores, positions)
-        return tf.minimum(2 * fetched, items), enough | (fetched >= items), ids, scores
+        scores, positions, enough = _choose(item_ids, fresh, request, scores, positions)
+        return tf.minimum(2 * fetched, items), enough | (fetched >= items), scores, positions
 
     rows = [tf.shape(request.queries)[0], 0]
     first = tf.minimum(request.k, items) + request.most_excluded
     first = tf.minimum(first + _slack(fresh, first), items)
-    _, _, ids, scores = tf.while_loop(
+    _, _, scores, positions = tf.while_loop(
         lambda fetched, done, *_: ~done,
         fetch,
-        (first, False, tf.zeros(rows, tf.string), tf.zeros(rows)),
+        (first, False, tf.zeros(rows), tf.zeros(rows, tf.int32)),
         shape_invariants=(
             tf.TensorShape([]),
             tf.TensorShape([]),
@@ -88,17 +132,17 @@ def _fetch_until_enough(search, item_ids, fresh, request) -> tuple[tf.Tensor, tf
             tf.TensorShape([None, None]),
         ),
     )
-    return ids, scores
+    return scores, positions
 
 
 def _choose(item_ids, fresh, request, scores, positions) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns the best ids and scores of what the index gave and the fresh items.
+    """Returns the best scores and positions of what the index gave and the fresh items.
 
     Besides, whether the index gave enough: min(k, N) items that may come, to every query.
     """
     items = item_ids.shape[0]
     excluded = tf.sort(fingerprint(request.exclude_ids), axis=1)
-    forbidden = tf.gather(fresh.removed, positions) | _is_among(
+    forbidden = tf.gather(fresh.removed, positions) | is_among(
         excluded, fingerprint(tf.gather(item_ids, positions))
     )
     allowed = tf.reduce_sum(tf.cast(~forbidden, tf.int32), axis=1)
@@ -109,14 +153,9 @@ def _choose(item_ids, fresh, request, scores, positions) -> tuple[tf.Tensor, tf.
     positions = tf.concat([positions, items + fresh_rows], 1)
     scores, columns = tf.math.top_k(scores, tf.minimum(request.k, tf.shape(scores)[1]))
     positions = tf.gather(positions, columns, batch_dims=1)
-    is_item, is_fresh = scores > NO_ITEM, positions >= items
-    ids = tf.where(
-        is_fresh,
-        tf.gather(fresh.item_ids, tf.where(is_fresh, positions - items + 1, 0)),
-        tf.gather(item_ids, tf.where(is_fresh, 0, positions)),
-    )
-    width = _width(is_item, tf.minimum(request.k, _live(fresh)))
-    return tf.where(is_item, ids, "")[:, :width], scores[:, :width], enough
+    is_item = scores > NO_ITEM
+    kept = width(is_item, tf.minimum(request.k, live_items(fresh)))
+    return scores[:, :kept], tf.where(is_item, positions, -1)[:, :kept], enough
 
 
 def _search_fresh(fresh, request, excluded):
@@ -127,10 +166,10 @@ def _search_fresh(fresh, request, excluded):
     most = tf.minimum(request.k, there_are) + request.most_excluded
     scores, rows = tf.math.top_k(scores, tf.minimum(most, there_are))
     ids = tf.gather(fresh.item_ids, rows + 1)
-    return tf.where(_is_among(excluded, fingerprint(ids)), NO_ITEM, scores), rows
+    return tf.where(is_among(excluded, fingerprint(ids)), NO_ITEM, scores), rows
 
 
-def _is_among(ascending: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+def is_among(ascending: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """Says of each value [B, n] whether it is in its row of ``ascending`` [B, L]: bool [B, n]."""
     # tf.searchsorted does the same, but loses the number of rows where L is 0.
     left = tf.raw_ops.LowerBound(sorted_inputs=ascending, values=values)
@@ -150,12 +189,12 @@ def _slack(fresh: FreshItems, fetched: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.math.ceil(expected + _DEVIATIONS * tf.sqrt(expected)), tf.int32)
 
 
-def _live(fresh: FreshItems) -> tf.Tensor:
+def live_items(fresh: FreshItems) -> tf.Tensor:
     """Returns how many items there are, int32."""
     return fresh.removed.shape[0] - fresh.removed_count + tf.shape(fresh.embeddings)[0]
 
 
-def _width(is_item: tf.Tensor, without_rows: tf.Tensor) -> tf.Tensor:
+def width(is_item: tf.Tensor, without_rows: tf.Tensor) -> tf.Tensor:
     """Returns how many columns hold an item; ``without_rows`` if there is no row."""
     counts = tf.reduce_sum(tf.cast(is_item, tf.int32), axis=1)
     widest = tf.reduce_max(tf.concat([[0], counts], 0))

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from twotower_tf.errors import JobError
 from twotower_tf.examples.schema import RawFeature
 from twotower_tf.indexing.candidates.item_versions import EXTRA
+from twotower_tf.indexing.nominators.nominator import Nominator
 from twotower_tf.serving.asking import Query, ask
 from twotower_tf.serving.serving_description import (
-    features_of,
+    asked_features,
     load_saved_model,
     read_serving,
 )
@@ -26,8 +27,16 @@ _EXCLUDED = 3
 _TOLERANCE = 1e-4
 
 
-def sample_queries(features: Sequence[RawFeature], item_ids: Sequence[str]) -> list[Query]:
-    """Returns a query of nothing but defaults, and some of people who saw items of a catalogue."""
+def sample_queries(
+    features: Sequence[RawFeature], item_ids: Sequence[str], nominators: Sequence[Nominator] = ()
+) -> list[Query]:
+    """Returns a query of nothing but defaults, and some of people who saw items of a catalogue.
+
+    Args:
+        features: Those of the query.
+        item_ids: The catalogue's.
+        nominators: Those beside the index, which are told of the same items.
+    """
     queries: list[Query] = [{}]
     for number in range(_QUERIES - 1):
         seen = [str(item_ids[(number * 7 + step) % len(item_ids)]) for step in range(number + 1)]
@@ -36,6 +45,8 @@ def sample_queries(features: Sequence[RawFeature], item_ids: Sequence[str]) -> l
             # As what was searched for, ids do as well as any text.
             if raw.filled_in is not None:
                 query[raw.name] = raw.type.of_past(seen)
+        for nominator in nominators:
+            query.update(nominator.sample(seen))
         queries.append(query)
     return queries
 
@@ -105,7 +116,7 @@ def self_test(folder: str) -> list[str]:
 def _answers(loaded, serving: dict, questions: Sequence[tuple]) -> list:
     # One at a time: with another batch size, matrix products may round differently.
     return [
-        ask(loaded, features_of(serving, "query"), [query], _K, [excluded])[0]
+        ask(loaded, asked_features(serving), [query], _K, [excluded])[0]
         for query, excluded in questions
     ]
 

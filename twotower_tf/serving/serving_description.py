@@ -2,7 +2,8 @@
 
 Keys: ``index_kind``, ``modules`` (what Python must import before it loads the SavedModel, for its
 operations), ``items`` (how many it can give, fresh ones included), ``default_k``,
-``query_features`` and ``candidate_features`` (``RawFeature.to_json``).
+``query_features``, ``candidate_features`` and ``more_features``, what ``serving_default`` takes
+for nominators beside the index (``RawFeature.to_json``).
 """
 
 import os
@@ -26,6 +27,7 @@ def write_serving(
     default_k: int,
     query_features: Sequence[RawFeature],
     candidate_features: Sequence[RawFeature],
+    more_features: Sequence[RawFeature],
 ) -> dict:
     """Writes the description into a SavedModel's folder, and returns it."""
     serving = {
@@ -35,6 +37,7 @@ def write_serving(
         "default_k": default_k,
         "query_features": [raw.to_json() for raw in query_features],
         "candidate_features": [raw.to_json() for raw in candidate_features],
+        "more_features": [raw.to_json() for raw in more_features],
     }
     write_json(os.path.join(folder, SERVING_FILE), serving)
     return serving
@@ -46,12 +49,17 @@ def read_serving(folder: str) -> dict:
     if serving is None:
         raise JobError(f"release {folder} has no {SERVING_FILE}: it can't be asked from here")
     # Releases of before this was written down may have ScaNN's operations.
-    return {"modules": ["scann"], **serving}
+    return {"modules": ["scann"], "more_features": [], **serving}
 
 
-def features_of(serving: dict, tower: Literal["query", "candidate"]) -> list[RawFeature]:
-    """Returns the raw features that a described release takes, of one of its towers."""
-    return [RawFeature.from_json(values) for values in serving[f"{tower}_features"]]
+def features_of(serving: dict, whose: Literal["query", "candidate", "more"]) -> list[RawFeature]:
+    """Returns the raw features that a described release takes: of a tower, or of nominators."""
+    return [RawFeature.from_json(values) for values in serving[f"{whose}_features"]]
+
+
+def asked_features(serving: dict) -> list[RawFeature]:
+    """Returns all that a query may say of a described release's ``serving_default``."""
+    return features_of(serving, "query") + features_of(serving, "more")
 
 
 def load_saved_model(folder: str):

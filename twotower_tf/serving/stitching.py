@@ -13,6 +13,9 @@ input may be left out, see ``signatures``; lists [B, L] are padded with ``""`` o
   get their serving value, which is what the index was built with.
 - ``examples``: serialised ``tf.train.Example``, string [B], with the keys ``query/<name>`` of the
   day partitions and, if wanted, ``exclude_ids`` -> as above, k the default.
+
+With nominators beside the index, ``serving_default`` also takes what they ask for, under its own
+name, and so does ``examples``.
 """
 
 import os
@@ -28,8 +31,9 @@ from twotower_tf.indexing.candidates import item_versions
 from twotower_tf.indexing.candidates.item_versions import ItemVersions
 from twotower_tf.indexing.kinds.indexes import Index
 from twotower_tf.serving import self_test, signatures, variable_files, warm_up
+from twotower_tf.serving.blending import Blending
 from twotower_tf.serving.fresh_items import FreshItems
-from twotower_tf.serving.retrieval import retrieve
+from twotower_tf.serving.retrieval import Request, retrieve
 from twotower_tf.serving.serving_description import write_serving
 
 K = "k"
@@ -52,9 +56,10 @@ class StitchedModel(tf.Module):
         candidate_features: The items'.
         default_k: ``k`` where a request doesn't say.
         dim: d, the length of a vector.
+        blending: What is asked beside the index, if anything is.
 
     Raises:
-        ValueError: If a query feature has the name ``k`` or ``exclude_ids``.
+        ValueError: If a query feature has the name of another input.
     """
 
     def __init__(
@@ -67,10 +72,15 @@ class StitchedModel(tf.Module):
         candidate_features: Sequence[RawFeature],
         default_k: int,
         dim: int,
+        blending: Blending | None = None,
     ):
         super().__init__(name="stitched_model")
-        if {K, EXCLUDE_IDS} & {raw.name for raw in query_features}:
-            raise ValueError(f"a query feature may not be named '{K}' or '{EXCLUDE_IDS}'")
+        self._blending = blending
+        self._more_features = blending.inputs if blending is not None else ()
+        taken = {K, EXCLUDE_IDS, *(raw.name for raw in self._more_features)}
+        for raw in query_features:
+            if raw.name in taken:
+                raise ValueError(f"a query feature may not be named '{raw.name}'")
         self._query_tower, self._candidate_tower = query_tower, candidate_tower
         # The tower does not own it, see ``models.towers.ItemEncoder``; a release does.
         self._item_features = getattr(query_tower, "item_features", None)
@@ -123,9 +133,11 @@ class StitchedModel(tf.Module):
             self._default_k,
             self._query_features,
             self._candidate_features,
+            self._more_features,
         )
         item_versions.write(os.path.join(folder, item_versions.INDEXED_FILE), self._items)
-        queries = self_test.sample_queries(self._query_features, self._items.item_ids)
+        nominators = self._blending.nominators if self._blending is not None else ()
+        queries = self_test.sample_queries(self._query_features, self._items.item_ids, nominators)
         warm_up.write_requests(folder, serving, queries)
         self_test.write(folder, serving, queries)
 
@@ -134,9 +146,9 @@ class StitchedModel(tf.Module):
         inputs = [
             *map(signatures.feature_input, self._query_features),
             signatures.Input(tf.TensorSpec([], tf.int32, K), default_k),
-            signatures.feature_input(_EXCLUDED),
+            *map(signatures.feature_input, (_EXCLUDED, *self._more_features)),
         ]
-        features = (*self._query_features, _EXCLUDED)
+        features = (*self._query_features, _EXCLUDED, *self._more_features)
 
         def serving_default(values):
             k = values.pop(K)
@@ -158,9 +170,10 @@ class StitchedModel(tf.Module):
         def examples(values):
             serialised = values["examples"]
             features = {raw.key: raw for raw in self._query_features}
+            features |= {raw.name: raw for raw in (_EXCLUDED, *self._more_features)}
             rows = signatures.parse_examples(serialised, features)
-            excluded = signatures.parse_examples(serialised, {EXCLUDE_IDS: _EXCLUDED})[EXCLUDE_IDS]
-            return self._recommend(rows, tf.constant(self._default_k), excluded.to_tensor(""))
+            excluded = rows[EXCLUDE_IDS].to_tensor("")
+            return self._recommend(rows, tf.constant(self._default_k), excluded)
 
         return signatures.signature(examples, [signatures.feature_input(_EXAMPLES)])
 
@@ -170,4 +183,8 @@ class StitchedModel(tf.Module):
         with tf.control_dependencies([demand(k > 0, "k must be at least 1, got", k)]):
             k = tf.identity(k)
         queries = self._query_tower(signatures.as_trained(rows, self._query_features))
-        return retrieve(self._index, self._item_ids, self.fresh, queries, k, exclude_ids)
+        request = Request.of(queries, k, exclude_ids)
+        if self._blending is None:
+            return retrieve(self._index, self._item_ids, self.fresh, request)
+        more = signatures.as_trained(rows, self._more_features)
+        return self._blending.retrieve(self._item_ids, self.fresh, request, more)

@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from twotower_tf.examples.value_types.lists import padded
 from twotower_tf.indexing.candidates.item_versions import EXTRA
 from twotower_tf.serving.asking import Query, feature_rows
-from twotower_tf.serving.serving_description import features_of
+from twotower_tf.serving.serving_description import asked_features, features_of
 
 WARM_UP_FILE = os.path.join(EXTRA, "tf_serving_warmup_requests")
 _BATCHES = (1, 4, 16)
@@ -85,7 +85,7 @@ def write_requests(folder: str, serving: dict, queries: Sequence[Query]) -> None
     with tf.io.TFRecordWriter(path) as writer:
         for size in _BATCHES:
             batch = [queries[number % len(queries)] for number in range(size)]
-            features = feature_rows(batch, features_of(serving, "query"))
+            features = feature_rows(batch, asked_features(serving))
             for excluded in ([], ["a", "b", "c"]):
                 ids = padded([excluded] * size, object, "")
                 k = np.int32(serving["default_k"])

@@ -56,27 +56,27 @@ class LogSplitter:
             file they belong to and some of them, ``OUTCOME`` with a report.
         """
         file_number, split = element
-        beside: list[tuple[str, Any]] = []
+        others: list[tuple[str, Any]] = []
         try:
-            valid = self._valid(file_number, split, beside)
+            valid = self._valid(file_number, split, others)
             for chunk in cut_by_shard(self._reader.log, valid, self._shards, self._scratch):
                 yield CHUNKS, chunk
-                yield from beside
-                beside.clear()
+                yield from others
+                others.clear()
         except InputError as error:
             yield OUTCOME, problem(str(error))
-        yield from beside
+        yield from others
 
-    def _valid(self, file_number: int, split: SourceSplit, beside: list) -> Iterator[pa.Table]:
-        """Yields the valid records; appends what goes beside."""
+    def _valid(self, file_number: int, split: SourceSplit, others: list) -> Iterator[pa.Table]:
+        """Yields the valid records; appends the other outputs to ``others``."""
         log = self._reader.log
         for batch in self._reader.read(file_number, split):
             build_progress.advance(log, sum(batch.read.values()))
             for day, read in batch.read.items():
-                beside.append((OUTCOME, count(day, log, read)))
+                others.append((OUTCOME, count(day, log, read)))
             for day, rejected in itertools.groupby(batch.rejected, key=lambda one: one.day):
                 path = shard_path(rejects.KIND, day, rejects.file_name(log))
-                beside.append((REJECTED, (path, (file_number, list(rejected)))))
+                others.append((REJECTED, (path, (file_number, list(rejected)))))
             yield batch.valid
 
 

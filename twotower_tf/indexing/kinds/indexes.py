@@ -31,6 +31,17 @@ class Index(Protocol):
         ScaNN's copy of the index, they hold once for each searcher.
         """
 
+    def scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """Returns the inner products of queries and items, float32 [B, L].
+
+        An index need not have it: then what nominates items beside it brings their vectors along,
+        a second copy.
+
+        Args:
+            queries: float32 [B, d].
+            positions: int32 [B, L], in the catalogue.
+        """
+
 
 class BruteForceIndex(tf.Module):
     """The exact index: every item is scored. Of equal scores the lower position comes first.
@@ -63,6 +74,10 @@ class BruteForceIndex(tf.Module):
             return in_blocks(score_all, [queries], block)
 
         return search
+
+    def scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """See ``Index.scores_of``."""
+        return tf.linalg.matvec(tf.gather(self._embeddings, positions), queries)
 
 
 def chosen_section(index: IndexSection, items: int) -> IndexSection:

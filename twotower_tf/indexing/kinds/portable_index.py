@@ -95,6 +95,10 @@ class PortableIndex(ApproximateIndex):
 
         return in_blocks(search_block, [queries], max(1, _CENTRES_AT_A_TIME // self.partitions))
 
+    def scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """See ``Index.scores_of``."""
+        return tf.linalg.matvec(tf.gather(self._embeddings, positions), queries)
+
     def cost(self, extent: Extent) -> float:
         """See ``ApproximateIndex.cost``."""
         gathered = extent.partitions * self._size

@@ -67,6 +67,11 @@ class ScannIndex(ApproximateIndex):
 
         return search
 
+    def scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """See ``Index.scores_of``: by the vectors that ScaNN reorders by, which are exact."""
+        rotated = tf.matmul(queries, self._rotation)
+        return tf.linalg.matvec(tf.gather(self._state.dataset, positions), rotated)
+
     def cost(self, extent: Extent) -> float:
         """See ``ApproximateIndex.cost``."""
         in_leaves = extent.partitions * self.items / self.partitions

@@ -1,0 +1,73 @@
+"""What proposes items for a request, and how all that is proposed comes on one scale."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator
+
+from twotower_tf.config.registries import NOMINATORS
+from twotower_tf.config.section import Positive, Section
+
+if TYPE_CHECKING:
+    from twotower_tf.config.deployment import Config
+
+INDEX = "index"
+
+
+class NominatorSection(Section):
+    """Base of the sections of ``NOMINATORS``.
+
+    Attributes:
+        inputs: What a request brings for it, beside the features of the query.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ()
+
+    def check(self, config: "Config") -> None:
+        """Checks that a deployment has what this nominator needs; ValueError if it has not."""
+
+
+class Blend(Section):
+    """The scale that what several nominators propose is put on: weights that are fitted to
+    held-out examples of days before, with the scores that the model of the day gives them."""
+
+    days: Positive = 14
+    """The last days whose held-out examples are fitted to; the day that is evaluated is none."""
+    examples: Positive = 4000
+    """At most so many of them, the latest."""
+
+
+def _named(value: Any) -> Any:
+    """Lets a kind stand for a section that says no more."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+Nominator = Annotated[NOMINATORS.section, BeforeValidator(_named)]
+
+
+def check_nominators(
+    config: "Config", nominators: Sequence[NominatorSection], taken: Collection[str]
+) -> None:
+    """Checks the nominators of a deployment; raises ValueError for the first mistake.
+
+    Args:
+        config: The deployment.
+        nominators: Its nominators.
+        taken: The inputs of its query.
+    """
+    kinds = [section.kind for section in nominators]
+    for number, section in enumerate(nominators):
+        if section.kind in kinds[:number]:
+            raise ValueError(f"nominators[{number}]: '{section.kind}' is there already")
+        for name in section.inputs:
+            if name in taken:
+                raise ValueError(
+                    f"nominators[{number}] ({section.kind}): it has an input called '{name}', as "
+                    "a feature of the query has"
+                )
+        try:
+            section.check(config)
+        except ValueError as error:
+            raise ValueError(f"nominators[{number}] ({section.kind}): {error}") from error
+    if INDEX not in kinds:
+        raise ValueError(f"nominators: '{INDEX}' must be one of them, got {', '.join(kinds)}")

@@ -1,0 +1,45 @@
+"""What a model must beat where repeats are normal: the user's own items, most acted on first."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from twotower_tf.examples.schema import OWN
+from twotower_tf.indexing.ranking import Ranking
+
+
+def rank_own_items(
+    own: Sequence[dict], positives: np.ndarray, catalogue: Sequence[str], k: int
+) -> Ranking:
+    """Ranks the users' own items by count, then by how recently they were acted on.
+
+    That is the order in which examples have them. Own items that the catalogue lacks are passed
+    over, and after the last one comes nothing: other items are not found.
+
+    Args:
+        own: Of each batch of queries the users' own items, ragged (``schema.own_features``).
+        positives: [Q] int, the relevant items' positions in the catalogue, -1: not in it.
+        catalogue: The N item ids, each once.
+        k: How many items of the top to return.
+
+    Returns:
+        The ranks [Q], 0 where the relevant item is not the user's own, and the top [Q, min(k, N)].
+    """
+    positions = {item_id.encode(): row for row, item_id in enumerate(catalogue)}
+    ranks = np.zeros(len(positives), np.int64)
+    top = np.full((len(positives), min(k, len(catalogue))), -1, np.int64)
+    ids_key = OWN[0]
+    lists = (ids for batch in own for ids in _rows(batch[ids_key]))
+    for query, (ids, positive) in enumerate(zip(lists, positives.tolist(), strict=True)):
+        known = [positions[item_id] for item_id in ids if item_id in positions]
+        top[query, : len(known)] = known[: top.shape[1]]
+        if positive in known:
+            ranks[query] = 1 + known.index(positive)
+    return Ranking(ranks, top)
+
+
+def _rows(lists: tf.RaggedTensor) -> list[list[bytes]]:
+    values, splits = lists.values.numpy().tolist(), lists.row_splits.numpy().tolist()
+    return [values[start:end] for start, end in itertools.pairwise(splits)]

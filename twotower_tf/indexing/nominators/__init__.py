@@ -1,0 +1,1 @@
+"""What proposes items beside the index, and how all is put on one scale."""

@@ -1,0 +1,38 @@
+"""What the configuration says of each kind of nominator; docs/nominators.md tells when which."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from twotower_tf.config.nominators import NominatorSection
+from twotower_tf.config.registries import NOMINATORS
+
+if TYPE_CHECKING:
+    from twotower_tf.config.deployment import Config
+
+
+@NOMINATORS.made_by("twotower_tf.indexing.nominators.nominator:nothing_beside")
+class IndexNominatorSection(NominatorSection):
+    """The items whose vectors are nearest to the query's. It is always one of the nominators."""
+
+    kind: Literal["index"] = "index"
+
+
+@NOMINATORS.made_by("twotower_tf.indexing.nominators.own_items:OwnItems")
+class OwnItemsSection(NominatorSection):
+    """What the user acted on before, by how often and how long ago: where repeats are normal.
+
+    A request then brings the user's own items (``own_item_ids``, ``own_counts``, ``own_days``).
+    It needs ``examples.own_length``, and histories that the build makes.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("own_item_ids", "own_counts", "own_days")
+    kind: Literal["own_items"] = "own_items"
+
+    def check(self, config: "Config") -> None:
+        """See ``NominatorSection``."""
+        if config.source.events.columns.history is not None:
+            raise ValueError(
+                "own items are counted with the histories, which the build does not make where "
+                "the log gives them (source.events.columns.history)"
+            )
+        if not config.examples.own_length:
+            raise ValueError("examples.own_length is 0: no own items are counted")
