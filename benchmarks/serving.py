@@ -38,7 +38,7 @@ import tensorflow as tf
 
 from benchmarks.contenders.session import Session
 from twotower_tf.examples.schema import raw_features
-from twotower_tf.indexing.candidates.item_versions import ItemVersions
+from twotower_tf.indexing.candidates.item_hashes import ItemHashes
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.serving import signatures
@@ -98,7 +98,7 @@ class Problem:
             model.query_tower,
             model.candidate_tower,
             index,
-            ItemVersions(pa.array(self.item_ids), np.zeros(flags.items, np.uint64)),
+            ItemHashes(pa.array(self.item_ids), np.zeros(flags.items, np.uint64)),
             self.features,
             raw_features(config, "candidate"),
             _K,
