@@ -19,7 +19,7 @@ from twotower_tf.errors import InputError
 from twotower_tf.evaluation.baselines import AfterSeed, MostPopular
 from twotower_tf.evaluation.frequencies import compare
 from twotower_tf.evaluation.metrics import summarise
-from twotower_tf.examples.counts import Counts, seed_history
+from twotower_tf.examples.counts import Counts, seed_item_history
 from twotower_tf.examples.items.catalogue_reader import nothing_published
 from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
@@ -80,7 +80,7 @@ class Evaluator:
         self._popular = MostPopular(config.evaluation.baseline_days)
         self._after_seed = AfterSeed(config.evaluation.baseline_days)
         self._counted_to = datetime.date.min
-        self._history = seed_history(config)
+        self._history = seed_item_history(config)
 
     def evaluate(self, day: datetime.date, counted_to: datetime.date) -> dict:
         """Returns recall and friends of a day's held-out examples, per method.
@@ -156,7 +156,7 @@ class Evaluator:
             keep = np.flatnonzero(batch["reward"].numpy() > 0)
             batches.append({name: tf.gather(raw, keep) for name, raw in batch["query"].items()})
             item_ids += _texts(batch["item_id"].numpy()[keep])
-            seed_ids += _texts(self._seeds(batch)[keep])
+            seed_ids += _texts(self._seed_items(batch)[keep])
         return HeldOut(batches, item_ids, seed_ids)
 
     def _embed(self, held_out: HeldOut, day: datetime.date) -> np.ndarray:
@@ -190,14 +190,14 @@ class Evaluator:
                 self._after_seed.add_day(one, items, self._counts.pairs(one))
         self._counted_to = max(self._counted_to, day)
 
-    def _seeds(self, batch: dict) -> np.ndarray:
+    def _seed_items(self, batch: dict) -> np.ndarray:
         """The item on screen or, where the log does not say, the last one acted on before."""
-        seeds = batch["seed_item_id"].numpy()
+        seed_items = batch["seed_item_id"].numpy()
         if self._history is None:
-            return seeds
+            return seed_items
         history = batch["query"][self._history.name]
         last = history[:, -1:].to_tensor(default_value="", shape=[None, 1])[:, 0].numpy()
-        return np.where(seeds == b"", last, seeds)
+        return np.where(seed_items == b"", last, seed_items)
 
 
 def recall_of(trainer: Trainer) -> Validate:
