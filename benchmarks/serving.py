@@ -70,8 +70,8 @@ class Bare(tf.Module):
         inputs.append(signatures.Input(tf.TensorSpec([], tf.int32, "k"), tf.constant(_K)))
 
         def bare(values):
-            k, search = values.pop("k"), index.searcher()
-            scores, positions = search(tower(signatures.as_trained(values, features)), k)
+            k, retrieve = values.pop("k"), index.retriever()
+            scores, positions = retrieve(tower(signatures.as_trained(values, features)), k)
             return {"scores": scores, "positions": positions}
 
         self.serving_default = signatures.signature(bare, inputs)

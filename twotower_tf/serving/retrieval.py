@@ -39,18 +39,18 @@ def retrieve(
         ``item_ids`` and ``scores``, [B, k'], best first; k' <= k is the most that a row has. A row
         with fewer ends in ``""`` with the score -2.
     """
-    search = index.searcher()
+    ask_index = index.retriever()
     request = _Request(queries, k, exclude_ids, _longest(exclude_ids))
 
     def take_the_best():
-        scores, positions = search(queries, k)
+        scores, positions = ask_index(queries, k)
         return tf.gather(item_ids, positions), scores
 
     # Most requests to a release that was never refreshed need no more than the index's answer.
     has_fresh = tf.shape(fresh.embeddings)[0] > 0
     ids, scores = tf.cond(
         (request.most_excluded > 0) | (fresh.removed_count > 0) | has_fresh,
-        lambda: _fetch_until_enough(search, item_ids, fresh, request),
+        lambda: _fetch_until_enough(ask_index, item_ids, fresh, request),
         take_the_best,
     )
     return {"item_ids": ids, "scores": scores}
@@ -65,12 +65,12 @@ class _Request(NamedTuple):
     most_excluded: tf.Tensor
 
 
-def _fetch_until_enough(search, item_ids, fresh, request) -> tuple[tf.Tensor, tf.Tensor]:
+def _fetch_until_enough(ask_index, item_ids, fresh, request) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the best ids and scores that may come, [B, k'] both."""
     items = item_ids.shape[0]
 
     def fetch(fetched, *_):
-        scores, positions = search(request.queries, fetched)
+        scores, positions = ask_index(request.queries, fetched)
         ids, scores, enough = _choose(item_ids, fresh, request, scores, positions)
         return tf.minimum(2 * fetched, items), enough | (fetched >= items), ids, scores
 
@@ -103,7 +103,7 @@ def _choose(item_ids, fresh, request, scores, positions) -> tuple[tf.Tensor, tf.
     )
     allowed = tf.reduce_sum(tf.cast(~forbidden, tf.int32), axis=1)
     enough = tf.reduce_all(allowed >= tf.minimum(request.k, items))
-    fresh_scores, fresh_rows = _search_fresh(fresh, request, excluded)
+    fresh_scores, fresh_rows = _retrieve_fresh(fresh, request, excluded)
     # Of equal scores top_k takes the first: the index's own.
     scores = tf.concat([tf.where(forbidden, NO_ITEM, scores), fresh_scores], 1)
     positions = tf.concat([positions, items + fresh_rows], 1)
@@ -119,7 +119,7 @@ def _choose(item_ids, fresh, request, scores, positions) -> tuple[tf.Tensor, tf.
     return tf.where(is_item, ids, "")[:, :width], scores[:, :width], enough
 
 
-def _search_fresh(fresh, request, excluded):
+def _retrieve_fresh(fresh, request, excluded):
     """Returns the scores of the best fresh items, and their rows in ``fresh.embeddings``."""
     scores = tf.matmul(request.queries, fresh.embeddings, transpose_b=True)
     there_are = tf.shape(scores)[1]
