@@ -113,7 +113,7 @@ def write_day(folder: str, pairs: pa.Table) -> dict[str, int]:
 
 
 def read(path: str) -> pa.Table:
-    """Reads what ``write`` wrote."""
+    """Reads counts as ``write`` was given them, a row an item or a pair."""
     return pq.read_table(arrow_input(path))
 
 

@@ -60,7 +60,7 @@ class ReadLog(beam.DoFn):
         self._shards = self._plan.config.examples.shards
 
     def process(self, element: NumberedSplit) -> Iterator[Any]:
-        """Reads a part of a file."""
+        """Takes a split and its file's number; yields chunks, rejected records, reports, tagged."""
         file_number, split = element
         others: list[pvalue.TaggedOutput] = []
         try:
@@ -126,7 +126,7 @@ class WriteRejected(beam.DoFn):
         self._scratch = plan.scratch
 
     def process(self, element: tuple[str, Iterable[RejectedOfFile]]) -> Iterator[Report]:
-        """Writes a file; reports it."""
+        """Takes a file's name and its records, in any order; writes it and yields its report."""
         name, parts = element
         rejected = sorted(
             (file_number, one.position, one.line) for file_number, some in parts for one in some
@@ -157,7 +157,7 @@ class BuildExamples(beam.PTransform):
         self._plan = plan
 
     def expand(self, pbegin: pvalue.PBegin) -> beam.PCollection:
-        """Applies the transforms."""
+        """Returns the path of the file with all reports, once all files are written."""
         plan = self._plan
         logs = [_read(pbegin, plan.splits, ReadEvents(plan))]
         if plan.has_searches:
