@@ -132,7 +132,7 @@ def _with_loss(**loss) -> Config:
     return Config.model_validate({**_CONFIG.model_dump(), "loss": loss})
 
 
-def _batch_with_negatives() -> dict:
+def _batch_with_uniform_negatives() -> dict:
     ids = tf.constant(["d", "b", "d"])
     negatives = {
         "item_id": ids,
@@ -147,7 +147,7 @@ def _batch_with_negatives() -> dict:
 
 def test_mixed_loss_equals_a_naive_forward_pass_over_items_of_either_route():
     model = TwoTowerModel.from_config(_with_loss(kind="mixed_softmax", temperature=0.2))
-    batch = _batch_with_negatives()
+    batch = _batch_with_uniform_negatives()
     loss = float(model.compute_loss(batch, training=True))
     u = model.query_tower(batch["query"]).numpy().astype(np.float64)
     v = model.candidate_tower(batch["candidate"]).numpy().astype(np.float64)
@@ -179,7 +179,7 @@ def test_mixed_loss_without_negatives_in_the_batch_says_where_they_come_from():
 def test_every_loss_of_the_configuration_trains_the_model(kind):
     model = TwoTowerModel.from_config(_with_loss(kind=kind))
     before = [variable.numpy() for variable in model.trainable_variables]
-    model.train_step(_batch_with_negatives())
+    model.train_step(_batch_with_uniform_negatives())
     assert np.isfinite(float(model.mean_loss.result()))
     changed = [
         np.abs(one - two.numpy()).max() > 0
