@@ -38,7 +38,7 @@ import tensorflow as tf
 
 from benchmarks.contenders.session import Session
 from twotower_tf.examples.schema import raw_features
-from twotower_tf.indexing.candidates.item_versions import ItemVersions
+from twotower_tf.indexing.candidates.item_hashes import ItemHashes
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.serving import signatures
@@ -70,8 +70,8 @@ class Bare(tf.Module):
         inputs.append(signatures.Input(tf.TensorSpec([], tf.int32, "k"), tf.constant(_K)))
 
         def bare(values):
-            k, search = values.pop("k"), index.searcher()
-            scores, positions = search(tower(signatures.as_trained(values, features)), k)
+            k, retrieve = values.pop("k"), index.retriever()
+            scores, positions = retrieve(tower(signatures.as_trained(values, features)), k)
             return {"scores": scores, "positions": positions}
 
         self.serving_default = signatures.signature(bare, inputs)
@@ -98,7 +98,7 @@ class Problem:
             model.query_tower,
             model.candidate_tower,
             index,
-            ItemVersions(pa.array(self.item_ids), np.zeros(flags.items, np.uint64)),
+            ItemHashes(pa.array(self.item_ids), np.zeros(flags.items, np.uint64)),
             self.features,
             raw_features(config, "candidate"),
             _K,

@@ -16,8 +16,8 @@ def _job(values, beam_args) -> None:
     from twotower_tf.daily import release_day
 
     workdir = command.open_workdir(values, config)
-    outcome = release_day(config, workdir, days[0], beam_args)
-    print(f"release: {outcome.release}\nreport:  {outcome.report}")
+    run = release_day(config, workdir, days[0], beam_args)
+    print(f"release: {run.release}\nreport:  {run.report}")
 
 
 main = command.Command(

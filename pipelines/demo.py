@@ -29,11 +29,11 @@ def _job(values, _) -> None:
     from twotower_tf.evaluation.table import day_table
 
     for part in (days[:-1], days[-1:]):
-        outcome = run_days(config, workdir, source, part)
+        run = run_days(config, workdir, source, part)
     print("\n" + day_table(workdir, days))
-    print(f"\nrelease: {outcome.release}")
+    print(f"\nrelease: {run.release}")
     _show_recommendations(config, workdir)
-    print(f"\nreport:  {outcome.report}")
+    print(f"\nreport:  {run.report}")
 
 
 def _simulate(workdir) -> tuple[list, str]:

@@ -18,13 +18,13 @@ def _job(values, beam_args) -> None:
     from twotower_tf.evaluation.table import day_table
 
     workdir = command.open_workdir(values, config, make=True)
-    outcome = run_days(config, workdir, values.source, days, beam_args)
-    if outcome.trained:
-        print(day_table(workdir, outcome.trained))
-    if outcome.release:
-        print(f"release: {outcome.release}")
-    if outcome.report:
-        print(f"report:  {outcome.report}")
+    run = run_days(config, workdir, values.source, days, beam_args)
+    if run.trained:
+        print(day_table(workdir, run.trained))
+    if run.release:
+        print(f"release: {run.release}")
+    if run.report:
+        print(f"report:  {run.report}")
 
 
 main = command.Command(

@@ -19,8 +19,8 @@ from twotower_tf.storage import Workdir
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a daily run came to.
+class DailyRun:
+    """What a call of the daily job came to.
 
     Attributes:
         day: The last day of the call.
@@ -41,7 +41,7 @@ def run_days(
     source: str,
     days: Sequence[datetime.date],
     beam_args: Sequence[str] = (),
-) -> Outcome:
+) -> DailyRun:
     """Runs the daily job for the days given, oldest first.
 
     Raises:
@@ -53,13 +53,13 @@ def run_days(
     last = days[-1]
     if _is_done(workdir, days):
         logging.info("nothing to do: %s is done", last)
-        return _outcome(workdir, last, [])
+        return _daily_run(workdir, last, [])
     build_examples(config, workdir, source, days, beam_args)
     session = _Session(config, workdir, beam_args)
     trained = session.train_and_evaluate(days)
     if session.trainer.last_day == last:
         session.release(last)
-    return _outcome(workdir, last, trained)
+    return _daily_run(workdir, last, trained)
 
 
 def _is_done(workdir: Workdir, days: Sequence[datetime.date]) -> bool:
@@ -73,18 +73,18 @@ def _is_done(workdir: Workdir, days: Sequence[datetime.date]) -> bool:
     return days[-1] < newest.day or (record is not None and record["status"] == "released")
 
 
-def _outcome(workdir: Workdir, day: datetime.date, trained: list) -> Outcome:
+def _daily_run(workdir: Workdir, day: datetime.date, trained: list) -> DailyRun:
     record = storage.read_json(workdir.metrics_path("run_daily", day)) or {}
     paths = [
         record[name] and workdir.path(record[name]) if name in record else None
         for name in ("release", "report")
     ]
-    return Outcome(day, trained, *paths)
+    return DailyRun(day, trained, *paths)
 
 
 def release_day(
     config: Config, workdir: Workdir, day: datetime.date, beam_args: Sequence[str] = ()
-) -> Outcome:
+) -> DailyRun:
     """Builds and publishes the release of a day that was trained and evaluated.
 
     Raises:
@@ -99,7 +99,7 @@ def release_day(
         )
     session.train_and_evaluate([day])
     session.release(day)
-    return _outcome(workdir, day, [])
+    return _daily_run(workdir, day, [])
 
 
 class _Session:

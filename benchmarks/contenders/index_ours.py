@@ -42,7 +42,7 @@ class _Searcher(tf.Module):
         ]
     )
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"positions": self.index.searcher()(queries, k)[1]}
+        return {"positions": self.index.retriever()(queries, k)[1]}
 
     @tf.function(
         input_signature=[

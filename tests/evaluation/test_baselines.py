@@ -23,7 +23,7 @@ def day(number):
 def counted(examples):
     """The counts of items and of pairs of some (seed, item), as the build writes them."""
     made = table_of([seed for seed, _ in examples], [item for _, item in examples])
-    return counts.of_items(made), counts.with_seed(made)
+    return counts.of_items(made), counts.with_seed_item(made)
 
 
 def naive_ranking(seed, positive, examples, catalogue, use_seed):

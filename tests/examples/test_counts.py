@@ -39,7 +39,7 @@ def test_parts_together_equal_plain_counting_sorted_by_ids(parts):
     by_pair = Counter(together)
     assert _rows(counts.of_items(made)) == sorted(by_item.items())
     seeded = sorted((*pair, number) for pair, number in by_pair.items() if pair[0])
-    assert _rows(counts.with_seed(made)) == seeded
+    assert _rows(counts.with_seed_item(made)) == seeded
 
 
 def test_what_is_written_is_read_back_the_same_whatever_the_order_of_the_parts(tmp_path):
@@ -119,7 +119,7 @@ def test_a_build_counts_the_training_examples_as_they_are_read_back(
         deployment.write_day(day, events)
     with without_beam():
         deployment.build(days[:2], shards=3)
-    workdir, history = deployment.workdir(), counts.seed_history(deployment.config())
+    workdir, history = deployment.workdir(), counts.seed_item_history(deployment.config())
     assert (history is None) == (given == "unknown to the model")
     reader = Counts(workdir)
     for day in days[:2]:

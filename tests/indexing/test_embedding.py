@@ -26,7 +26,7 @@ from twotower_tf.indexing.candidates.embedding import (
     publish_embeddings,
 )
 from twotower_tf.indexing.candidates.embedding_files import read_embeddings
-from twotower_tf.indexing.candidates.item_versions import item_versions
+from twotower_tf.indexing.candidates.item_hashes import item_hashes
 from twotower_tf.indexing.candidates.selection import Selected
 from twotower_tf.storage import Partition, Workdir
 
@@ -140,7 +140,7 @@ def test_a_beam_job_makes_the_same_bytes_as_this_process(tmp_path, tower, embedd
     by_beam = _embed(tmp_path, tower, _config(), ["--runner=FnApiRunner"])
     assert loaded
     assert _files(by_beam.partition) == _files(embedded.partition)
-    np.testing.assert_array_equal(by_beam.items.versions, embedded.items.versions)
+    np.testing.assert_array_equal(by_beam.items.hashes, embedded.items.hashes)
 
 
 @pytest.mark.parametrize(("threshold", "by_beam"), [(ITEMS, True), (ITEMS + 1, False)])
@@ -197,7 +197,7 @@ def test_embeddings_are_the_towers_of_the_selected_rows_in_order(embedded, tower
     whole = tower.embed_catalogue(catalogue, len(ROWS))
     np.testing.assert_allclose(embeddings, whole, atol=2e-7)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)
-    np.testing.assert_array_equal(embedded.items.versions, item_versions(catalogue))
+    np.testing.assert_array_equal(embedded.items.hashes, item_hashes(catalogue))
 
 
 def test_a_vector_database_finds_ids_vectors_of_fixed_length_and_the_version(embedded):
@@ -250,7 +250,7 @@ def test_items_whose_vectors_are_not_finite_are_left_out_and_counted(
     assert item_ids.tolist() == all_ids[stay].tolist()
     # A broken row must not touch the others of its batch.
     np.testing.assert_array_equal(embeddings, all_embeddings[stay])
-    np.testing.assert_array_equal(left.items.versions, embedded.items.versions[stay])
+    np.testing.assert_array_equal(left.items.hashes, embedded.items.hashes[stay])
     assert left.partition.manifest()["broken"] == 2
     assert f"the embeddings of 2 of {len(ROWS)} items are not finite, of 'é0001'" in caplog.text
 

@@ -47,7 +47,7 @@ def index(kind, items):
 
 
 def _search(index, queries, k):
-    scores, positions = index.searcher()(tf.constant(queries), tf.constant(k))
+    scores, positions = index.retriever()(tf.constant(queries), tf.constant(k))
     return scores.numpy(), positions.numpy()
 
 
@@ -151,10 +151,10 @@ class _FixedIndex(tf.Module):
         self._positions = tf.constant(positions, tf.int32)
         self._right = right
 
-    def searcher(self):
-        return self._search
+    def retriever(self):
+        return self._retrieve
 
-    def _search(self, queries, k):
+    def _retrieve(self, queries, k):
         del queries
         kept = (tf.range(k) < k - 1) | self._right
         positions = tf.where(kept, self._positions[:, :k], self._positions[:, -1:])
@@ -204,7 +204,7 @@ def test_an_approximate_index_looks_as_far_as_the_wanted_recall_takes_and_no_fur
 
 def test_the_portable_index_searches_with_tensorflows_own_operations(items):
     index = make("portable", items, recall_at=AT)
-    search = tf.function(index.searcher()).get_concrete_function(
+    search = tf.function(index.retriever()).get_concrete_function(
         tf.TensorSpec([None, DIM], tf.float32), tf.TensorSpec([], tf.int32)
     )
     definition = search.graph.as_graph_def()

@@ -68,7 +68,7 @@ def batch_of(step, start, end, drawn):
         "candidate": {"item": tf.constant(items, tf.string)},
         "item_id": tf.constant(items, tf.string),
         "reward": tf.constant(reward, tf.float32),
-        "negatives": {
+        "uniform_negatives": {
             "item_id": negatives,
             "candidate": {"item": negatives},
             "catalogue_size": tf.constant(20, tf.int64),

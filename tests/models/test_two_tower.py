@@ -132,7 +132,7 @@ def _with_loss(**loss) -> Config:
     return Config.model_validate({**_CONFIG.model_dump(), "loss": loss})
 
 
-def _batch_with_negatives() -> dict:
+def _batch_with_uniform_negatives() -> dict:
     ids = tf.constant(["d", "b", "d"])
     negatives = {
         "item_id": ids,
@@ -142,16 +142,18 @@ def _batch_with_negatives() -> dict:
         },
         "catalogue_size": tf.constant(10, tf.int64),
     }
-    return {**_batch(), "negatives": negatives}
+    return {**_batch(), "uniform_negatives": negatives}
 
 
 def test_mixed_loss_equals_a_naive_forward_pass_over_items_of_either_route():
     model = TwoTowerModel.from_config(_with_loss(kind="mixed_softmax", temperature=0.2))
-    batch = _batch_with_negatives()
+    batch = _batch_with_uniform_negatives()
     loss = float(model.compute_loss(batch, training=True))
     u = model.query_tower(batch["query"]).numpy().astype(np.float64)
     v = model.candidate_tower(batch["candidate"]).numpy().astype(np.float64)
-    drawn = model.candidate_tower(batch["negatives"]["candidate"]).numpy().astype(np.float64)
+    drawn = (
+        model.candidate_tower(batch["uniform_negatives"]["candidate"]).numpy().astype(np.float64)
+    )
     distinct = {"a": v[0], "b": v[1], "c": v[3], "d": drawn[0]}
     # Seen in step 1: 0.5 * 10 + 0.5 * 1; the item that was only drawn has the first gap still.
     p = {"a": 1 / 5.5, "b": 1 / 5.5, "c": 1 / 5.5, "d": 1 / 10}
@@ -167,7 +169,9 @@ def test_mixed_loss_equals_a_naive_forward_pass_over_items_of_either_route():
 
 def test_mixed_loss_without_negatives_in_the_batch_says_where_they_come_from():
     model = TwoTowerModel.from_config(_with_loss(kind="mixed_softmax"))
-    with pytest.raises(ValueError, match=r"MixedSoftmax needs negatives.*with_uniform_negatives"):
+    with pytest.raises(
+        ValueError, match=r"MixedSoftmax needs uniform_negatives.*with_uniform_negatives"
+    ):
         model.compute_loss(_batch())
 
 
@@ -175,7 +179,7 @@ def test_mixed_loss_without_negatives_in_the_batch_says_where_they_come_from():
 def test_every_loss_of_the_configuration_trains_the_model(kind):
     model = TwoTowerModel.from_config(_with_loss(kind=kind))
     before = [variable.numpy() for variable in model.trainable_variables]
-    model.train_step(_batch_with_negatives())
+    model.train_step(_batch_with_uniform_negatives())
     assert np.isfinite(float(model.mean_loss.result()))
     changed = [
         np.abs(one - two.numpy()).max() > 0

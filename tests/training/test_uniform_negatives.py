@@ -37,14 +37,14 @@ def batches(count=6):
 
 
 def drawn(dataset):
-    return [batch["negatives"]["item_id"].numpy().tolist() for batch in dataset]
+    return [batch["uniform_negatives"]["item_id"].numpy().tolist() for batch in dataset]
 
 
 def test_features_are_those_of_the_items_drawn_as_old_as_at_the_times_of_the_examples():
     tags, found = CATALOGUE.features["tags"], []
     for number, batch in enumerate(with_uniform_negatives(batches(), CATALOGUE, 40, seed=3)):
         assert batch["item_id"].numpy().tolist() == [number]
-        negatives = batch["negatives"]
+        negatives = batch["uniform_negatives"]
         rows = [int(name.split()[-1]) for name in negatives["item_id"].numpy()]
         found += rows
         assert len(rows) == 40

@@ -200,7 +200,7 @@ def _check_names(feature, tower: str, config: Config) -> None:
 def _check_filled_in(feature, raw, config: Config) -> None:
     """Checks a raw feature of a column that the build fills in, with ids or texts."""
     if raw.filled_in == "seed_item_id" and config.source.events.columns.seed_item_id is None:
-        raise ValueError("a seed needs source.events.columns.seed_item_id")
+        raise ValueError("a seed item needs source.events.columns.seed_item_id")
     if raw.filled_in == "searches":
         if config.source.searches is None:
             raise ValueError(

@@ -53,7 +53,7 @@ class SeparatedBlock:
     delimiter: str
 
     def record(self, row: int) -> dict[str, str] | Unreadable:
-        """Returns a record in full."""
+        """Returns the record of a row with all its columns, or why its line can't be read."""
         if not self.clean[row]:
             return self.singly[self.places[row]]
         line = _line(self.text.text, int(self.starts[self.lines[row]]))
@@ -136,7 +136,13 @@ class _Blocks:
 
 
 class _Parser:
-    """Parses blocks."""
+    """Parses blocks of text into columns where lines are clean, and row by row where not.
+
+    Args:
+        header: The names of the columns in the file's order.
+        delimiter: What stands between fields, one character.
+        columns: The names of those to parse.
+    """
 
     def __init__(self, header: list[str], delimiter: str, columns: Sequence[str]):
         self._header = header

@@ -1,4 +1,4 @@
-"""What a model must beat: the most popular items, and those most often acted on after the seed.
+"""What a model must beat: the most popular items, and those most often acted on after another.
 
 Both add up the counts of a sliding window of days (``examples.counts``), and rank the full
 catalogue exactly.
@@ -81,12 +81,12 @@ class MostPopular:
         return result
 
     def rank(
-        self, seeds: Sequence[str], positives: np.ndarray, catalogue: Sequence[str], k: int
+        self, seed_items: Sequence[str], positives: np.ndarray, catalogue: Sequence[str], k: int
     ) -> Ranking:
         """Ranks the full catalogue, the same for every query.
 
         Args:
-            seeds: Each query's seed item id; only their number matters here.
+            seed_items: Each query's seed item id; only their number matters here.
             positives: [Q] int, the relevant items' positions in the catalogue, -1: not in it.
             catalogue: The N item ids, each once.
             k: How many items of the top to return.
@@ -97,20 +97,20 @@ class MostPopular:
         Raises:
             ValueError: If an item comes twice in the catalogue, or the positives do not fit.
         """
-        positives = checked_positives(positives, len(seeds), len(catalogue))
+        positives = checked_positives(positives, len(seed_items), len(catalogue))
         order = _descending(self.counts(catalogue))
-        ranks = np.zeros(len(seeds), np.int64)
+        ranks = np.zeros(len(seed_items), np.int64)
         ranks[positives >= 0] = 1 + _inverse(order)[positives[positives >= 0]]
-        top = np.broadcast_to(order[:k], (len(seeds), len(order[:k])))
+        top = np.broadcast_to(order[:k], (len(seed_items), len(order[:k])))
         return Ranking(ranks, top)
 
 
 class AfterSeed:
-    """Recommends the items most often acted on after the query's seed, in the window.
+    """Recommends the items most often acted on after the query's seed item, in the window.
 
-    Items with the same count after the seed, those never acted on after it among them, are in the
-    order of their overall popularity in the window, then in the catalogue's. So a query without a
-    seed, or with one that was never seen, gets the most popular items.
+    Items with the same count after the seed item, those never acted on after it among them, are in
+    the order of their overall popularity in the window, then in the catalogue's. So a query without
+    a seed item, or with one that was never seen, gets the most popular items.
 
     Args:
         window_days: How many days count, the last one added included.
@@ -144,12 +144,12 @@ class AfterSeed:
         self._window.add(day, pairs)
 
     def rank(
-        self, seeds: Sequence[str], positives: np.ndarray, catalogue: Sequence[str], k: int
+        self, seed_items: Sequence[str], positives: np.ndarray, catalogue: Sequence[str], k: int
     ) -> Ranking:
-        """Ranks the full catalogue for each query's seed.
+        """Ranks the full catalogue for each query's seed item.
 
         Args:
-            seeds: Each query's seed item id, ``""`` where there is none.
+            seed_items: Each query's seed item id, ``""`` where there is none.
             positives: [Q] int, the relevant items' positions in the catalogue, -1: not in it.
             catalogue: The N item ids, each once.
             k: How many items of the top to return.
@@ -160,25 +160,25 @@ class AfterSeed:
         Raises:
             ValueError: If an item comes twice in the catalogue, or the positives do not fit.
         """
-        positives = checked_positives(positives, len(seeds), len(catalogue))
+        positives = checked_positives(positives, len(seed_items), len(catalogue))
         positions = _positions(catalogue)
         order = _descending(self._popular._counts(positions))
-        seed_ids, queries = _distinct(seeds)
+        seed_ids, queries = _distinct(seed_items)
         followers = _Followers(self._window, _positions(seed_ids), positions, _inverse(order))
         found = positives >= 0
         ranks = np.zeros(len(queries), np.int64)
         ranks[found] = followers.ranks(queries[found], positives[found])
-        top = [followers.top(seed, order[:k]) for seed in range(len(seed_ids))]
+        top = [followers.top(seed_item, order[:k]) for seed_item in range(len(seed_ids))]
         by_seed = np.array(top, np.int64).reshape(len(seed_ids), len(order[:k]))
         return Ranking(ranks, by_seed[queries])
 
 
 class _Followers:
-    """The items that followed some seeds, best first: never more than the window's pairs.
+    """The items that followed some seed items, best first: never more than the window's pairs.
 
     Args:
         days: The pairs of each day of the window.
-        seeds: The seed ids of interest, numbered from 0.
+        seed_items: The seed ids of interest, numbered from 0.
         positions: The catalogue's item ids, numbered from 0.
         popularity: [N] int, each item's place in the popularity order, 0 is the most popular.
     """
@@ -186,46 +186,46 @@ class _Followers:
     def __init__(
         self,
         days: Iterable[pa.Table],
-        seeds: Mapping[str, int],
+        seed_items: Mapping[str, int],
         positions: Mapping[str, int],
         popularity: np.ndarray,
     ):
         self._width = len(positions)
         self._popularity = popularity
-        keys, counts = self._add_up(days, seeds, positions)
-        pair_seeds, places = np.divmod(keys, max(1, self._width))
-        best_first = np.lexsort((places, -counts, pair_seeds))
+        keys, counts = self._add_up(days, seed_items, positions)
+        pair_seed_items, places = np.divmod(keys, max(1, self._width))
+        best_first = np.lexsort((places, -counts, pair_seed_items))
         self._keys = keys
-        self._starts = np.searchsorted(pair_seeds, np.arange(len(seeds) + 1))
+        self._starts = np.searchsorted(pair_seed_items, np.arange(len(seed_items) + 1))
         self._index_of_key = _inverse(best_first)
         self._items = _inverse(popularity)[places[best_first]]
 
     def _add_up(
         self,
         days: Iterable[pa.Table],
-        seeds: Mapping[str, int],
+        seed_items: Mapping[str, int],
         positions: Mapping[str, int],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the distinct keys seed * N + popularity, ascending, and their counts."""
+        """Returns the distinct keys seed item * N + popularity, ascending, and their counts."""
         keys = [np.zeros(0, np.int64)]
         counts = [np.zeros(0, np.int64)]
         for day in days:
-            seed = _places(seeds, day["seed_item_id"])
+            seed_item = _places(seed_items, day["seed_item_id"])
             item = _places(positions, day["item_id"])
-            known = (seed >= 0) & (item >= 0)
-            keys.append(seed[known] * self._width + self._popularity[item[known]])
+            known = (seed_item >= 0) & (item >= 0)
+            keys.append(seed_item[known] * self._width + self._popularity[item[known]])
             counts.append(day["examples"].to_numpy()[known])
         distinct, inverse = np.unique(np.concatenate(keys), return_inverse=True)
         total = np.zeros(len(distinct), np.int64)
         np.add.at(total, inverse, np.concatenate(counts))
         return distinct, total
 
-    def ranks(self, seeds: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Returns the rank of an item (a position in the catalogue) for each of some seeds."""
-        wanted = seeds * self._width + self._popularity[items]
+    def ranks(self, seed_items: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Returns the rank of an item (a position in the catalogue) for each of some seed items."""
+        wanted = seed_items * self._width + self._popularity[items]
         at = np.searchsorted(self._keys, wanted)
-        starts, ends = self._starts[seeds], self._starts[seeds + 1]
-        # An item that never followed the seed stands behind all that did, in popularity order:
+        starts, ends = self._starts[seed_items], self._starts[seed_items + 1]
+        # An item that never followed the seed item stands behind all that did, in popularity order:
         # the more popular ones that did follow, `at - starts`, must not count twice.
         ranks = 1 + (ends - starts) + self._popularity[items] - (at - starts)
         follows = np.zeros(len(at), bool)
@@ -234,10 +234,10 @@ class _Followers:
         ranks[follows] = 1 + self._index_of_key[at[follows]] - starts[follows]
         return ranks
 
-    def top(self, seed: int, most_popular: np.ndarray) -> np.ndarray:
+    def top(self, seed_item: int, most_popular: np.ndarray) -> np.ndarray:
         """Returns as many items as ``most_popular`` has: followers first, then these."""
         size = len(most_popular)
-        first = self._items[self._starts[seed] : self._starts[seed + 1]][:size]
+        first = self._items[self._starts[seed_item] : self._starts[seed_item + 1]][:size]
         others = most_popular[~np.isin(most_popular, first)]
         return np.concatenate([first, others[: size - len(first)]])
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from twotower_tf.config import Config
-from twotower_tf.examples.counts import seed_history
+from twotower_tf.examples.counts import seed_item_history
 from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.examples.schema import has_own_items, own_features
 from twotower_tf.storage import Workdir
@@ -47,7 +47,7 @@ class HeldOutReader:
         self._workdir = workdir
         self._batch_size = config.evaluation.batch_size
         self._reader = ExampleReader(config)
-        self._history = seed_history(config)
+        self._history = seed_item_history(config)
         self._own = [raw.name for raw in own_features()] if has_own_items(config) else []
 
     def read(self, day: datetime.date, most: float = math.inf) -> HeldOut:
@@ -63,12 +63,12 @@ class HeldOutReader:
             batches.append({name: tf.gather(raw, keep) for name, raw in batch["query"].items()})
             own.append({name: tf.gather(batch[name], keep) for name in self._own})
             item_ids += _texts(batch["item_id"].numpy()[keep])
-            seed_ids += _texts(self._seeds(batch)[keep])
+            seed_ids += _texts(self._seed_items(batch)[keep])
             if len(item_ids) >= most:
                 break
         return HeldOut(batches, own, item_ids, seed_ids)
 
-    def _seeds(self, batch: dict) -> np.ndarray:
+    def _seed_items(self, batch: dict) -> np.ndarray:
         """The item on screen or, where the log does not say, the last one acted on before."""
         seeds = batch["seed_item_id"].numpy()
         if self._history is None:

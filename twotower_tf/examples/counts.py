@@ -1,9 +1,9 @@
-"""How often items, and pairs of a seed and an item, are in the training examples of a day.
+"""How often items, and pairs of a seed item and an item, are in the training examples of a day.
 
 The build counts while it has the examples in hand, so that nobody reads them for it again. A
 partition ``counts/dt=DAY`` has two files: ``items.parquet``, ``item_id`` and ``examples``, a row an
 item; and ``pairs.parquet``, ``seed_item_id``, ``item_id`` and ``examples``, a row a pair, without
-the examples that have no seed. Both are sorted by their ids.
+the examples that have no seed item. Both are sorted by their ids.
 """
 
 import datetime
@@ -23,33 +23,35 @@ from twotower_tf.storage.whole_files import whole_file
 
 KIND = "counts"
 ITEMS_FILE, PAIRS_FILE = "items.parquet", "pairs.parquet"
-# What stands for no seed.
-NO_SEED = ""
+# What stands for no seed item.
+NO_SEED_ITEM = ""
 _ID = pa.dictionary(pa.int32(), pa.string())
 _ITEMS = pa.schema({"item_id": _ID, "examples": pa.int64()})
 _PAIRS = pa.schema({"seed_item_id": _ID, "item_id": _ID, "examples": pa.int64()})
 
 
-def seed_history(config: Config) -> RawFeature | None:
-    """Returns the history whose last item is the seed of an example that names none, if any is."""
+def seed_item_history(config: Config) -> RawFeature | None:
+    """Returns the history whose last item is the seed item of examples that name none, if any."""
     for raw in raw_features(config, "query"):
         if raw.filled_in == HISTORY and raw.type.is_list:
             return raw
     return None
 
 
-def seeds_of(config: Config, seed_item_ids: pa.Array, histories: ListColumn | None) -> pa.Array:
-    """Returns the seeds of examples: the item on screen or else the last one acted on before.
+def seed_items_of(
+    config: Config, seed_item_ids: pa.Array, histories: ListColumn | None
+) -> pa.Array:
+    """Returns the seed items of examples: the item on screen or else the last one acted on before.
 
     Args:
         config: Says whether the model knows a history.
-        seed_item_ids: The item on screen, [n], ``NO_SEED`` where the log doesn't say.
+        seed_item_ids: The item on screen, [n], ``NO_SEED_ITEM`` where the log doesn't say.
         histories: The items before each example, oldest first, [n]; None: nobody has any.
     """
-    if histories is None or seed_history(config) is None:
+    if histories is None or seed_item_history(config) is None:
         return seed_item_ids
-    last = Ranges.of(histories).last_values(NO_SEED)
-    return pc.if_else(pc.equal(seed_item_ids, NO_SEED), last, seed_item_ids)
+    last = Ranges.of(histories).last_values(NO_SEED_ITEM)
+    return pc.if_else(pc.equal(seed_item_ids, NO_SEED_ITEM), last, seed_item_ids)
 
 
 def part_name(shard: int) -> str:
@@ -58,10 +60,10 @@ def part_name(shard: int) -> str:
 
 
 def of_examples(seed_ids: pa.Array, item_ids: pa.Array) -> pa.Table:
-    """Returns how often each pair is in examples, as ``pairs.parquet`` but with ``NO_SEED``.
+    """Returns how often each pair is in examples, as ``pairs.parquet`` but with ``NO_SEED_ITEM``.
 
     Args:
-        seed_ids: Text, [n], ``NO_SEED`` where there is none.
+        seed_ids: Text, [n], ``NO_SEED_ITEM`` where there is none.
         item_ids: Text, [n].
     """
     columns = pa.chunked_array([seed_ids]), pa.chunked_array([item_ids])
@@ -78,7 +80,7 @@ def of_items(pairs: pa.Table) -> pa.Table:
     """Returns the examples of each item, as ``items.parquet`` has them.
 
     Args:
-        pairs: Its examples by seed, those without one included.
+        pairs: Its examples by seed item, those without one included.
     """
     ids, at = _codes(pairs["item_id"])
     examples = np.zeros(len(ids), np.int64)
@@ -86,9 +88,9 @@ def of_items(pairs: pa.Table) -> pa.Table:
     return pa.table([_encoded(np.arange(len(ids)), ids), examples], schema=_ITEMS)
 
 
-def with_seed(pairs: pa.Table) -> pa.Table:
-    """Returns the pairs that have a seed, as ``pairs.parquet`` has them."""
-    return pairs.filter(pc.not_equal(pairs["seed_item_id"].cast(pa.string()), NO_SEED))
+def with_seed_item(pairs: pa.Table) -> pa.Table:
+    """Returns the pairs that have a seed item, as ``pairs.parquet`` has them."""
+    return pairs.filter(pc.not_equal(pairs["seed_item_id"].cast(pa.string()), NO_SEED_ITEM))
 
 
 def write(path: str, counts: pa.Table) -> None:
@@ -102,16 +104,16 @@ def write_day(folder: str, pairs: pa.Table) -> dict[str, int]:
 
     Args:
         folder: Where.
-        pairs: The examples of the day by seed and item, those without a seed included.
+        pairs: The examples of the day by seed item and item, those without a seed item included.
     """
-    tables = {ITEMS_FILE: of_items(pairs), PAIRS_FILE: with_seed(pairs)}
+    tables = {ITEMS_FILE: of_items(pairs), PAIRS_FILE: with_seed_item(pairs)}
     for name, table in tables.items():
         write(os.path.join(folder, name), table)
     return {name: len(table) for name, table in tables.items()}
 
 
 def read(path: str) -> pa.Table:
-    """Reads what ``write`` wrote."""
+    """Reads counts as ``write`` was given them, a row an item or a pair."""
     return pq.read_table(arrow_input(path))
 
 
@@ -176,15 +178,17 @@ class Counts:
         return read(partition.file(file))
 
 
-def _added_up(seeds: pa.ChunkedArray, items: pa.ChunkedArray, examples: np.ndarray) -> pa.Table:
-    seed_ids, seed_at = _codes(seeds)
+def _added_up(
+    seed_items: pa.ChunkedArray, items: pa.ChunkedArray, examples: np.ndarray
+) -> pa.Table:
+    seed_ids, seed_at = _codes(seed_items)
     item_ids, item_at = _codes(items)
     width = max(1, len(item_ids))
     distinct, places = np.unique(seed_at * width + item_at, return_inverse=True)
     total = np.zeros(len(distinct), np.int64)
     np.add.at(total, places, examples)
-    seed, item = np.divmod(distinct, width)
-    columns = [_encoded(seed, seed_ids), _encoded(item, item_ids), total]
+    seed_item, item = np.divmod(distinct, width)
+    columns = [_encoded(seed_item, seed_ids), _encoded(item, item_ids), total]
     return pa.table(columns, schema=_PAIRS)
 
 

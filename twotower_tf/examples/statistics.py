@@ -171,7 +171,7 @@ def _one_list(values: pa.Array | pa.ChunkedArray) -> pa.ListArray:
 
 
 def read(path: str) -> Statistics:
-    """Reads what ``write`` wrote."""
+    """Reads statistics as ``write`` was given them: of a shard, or of a day."""
     with open_input(path) as file:
         table = pa.ipc.open_file(file).read_all()
     lists = {name: table[name].combine_chunks() for name in table.column_names}

@@ -71,17 +71,17 @@ def distinct_items(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return positives, tf.math.unsorted_segment_min(positions, positives, tf.size(distinct))
 
 
-def raw_candidates(batch: Mapping, with_negatives: bool) -> RawCandidates:
-    """The distinct items of a batch, and of its ``negatives`` if they are wanted.
+def raw_candidates(batch: Mapping, with_uniform: bool) -> RawCandidates:
+    """The distinct items of a batch, and of its ``uniform_negatives`` if they are wanted.
 
     Args:
         batch: As `TwoTowerModel` takes it.
-        with_negatives: Whether ``negatives`` are candidates too.
+        with_uniform: Whether ``uniform_negatives`` are candidates too.
     """
     item_id, features = batch["item_id"], dict(batch["candidate"])
     examples = tf.size(item_id)
-    if with_negatives:
-        drawn = batch["negatives"]
+    if with_uniform:
+        drawn = batch["uniform_negatives"]
         item_id = tf.concat([item_id, drawn["item_id"]], axis=0)
         features = {
             name: tf.concat([raw, drawn["candidate"][name]], axis=0)

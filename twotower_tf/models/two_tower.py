@@ -33,8 +33,8 @@ class TwoTowerModel(tfrs.Model):
 
     A batch is a dictionary: ``query`` and ``candidate`` (raw features by name, first dimension
     the batch), ``item_id`` (string [batch]) and ``reward`` (float32 [batch], >= 0). Losses that
-    need them take ``negatives``, drawn uniformly from the catalogue: a dictionary of ``item_id``
-    (string [draws]), ``candidate`` (raw features, first dimension the draws) and
+    need them take ``uniform_negatives``, drawn uniformly from the catalogue: a dictionary of
+    ``item_id`` (string [draws]), ``candidate`` (raw features, first dimension the draws) and
     ``catalogue_size`` (int64 scalar, the items drawn from).
 
     Args:
@@ -121,11 +121,11 @@ class TwoTowerModel(tfrs.Model):
         the parts, and so their gradients, add up to what one replica would compute.
 
         Raises:
-            ValueError: If the loss needs ``negatives`` and the batch has none.
+            ValueError: If the loss needs ``uniform_negatives`` and the batch has none.
         """
-        if self._loss.needs_negatives and "negatives" not in batch:
+        if self._loss.needs_negatives and "uniform_negatives" not in batch:
             raise ValueError(
-                f"{type(self._loss).__name__} needs negatives in the batch: "
+                f"{type(self._loss).__name__} needs uniform_negatives in the batch: "
                 "see training.uniform_negatives.with_uniform_negatives"
             )
         raw = raw_candidates(batch, bool(self._loss.needs_negatives))
@@ -134,7 +134,7 @@ class TwoTowerModel(tfrs.Model):
             raw, _run(self.candidate_tower, raw.features, training), probabilities
         )
         if self._loss.needs_negatives:
-            candidates = self._either_route(candidates, batch["negatives"])
+            candidates = self._either_route(candidates, batch["uniform_negatives"])
         loss = self._loss(
             _run(self.query_tower, batch["query"], training),
             candidates.embeddings,

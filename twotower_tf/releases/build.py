@@ -18,11 +18,8 @@ from twotower_tf.config.registries import INDEX_KINDS
 from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import latest_catalogue
 from twotower_tf.examples.schema import raw_features
-from twotower_tf.indexing.candidates.embedding import (
-    CatalogueEmbedder,
-    publish_embeddings,
-)
-from twotower_tf.indexing.candidates.item_versions import ItemVersions
+from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder, publish_embeddings
+from twotower_tf.indexing.candidates.item_hashes import ItemHashes
 from twotower_tf.indexing.candidates.selection import coverage, select_candidates
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
@@ -108,7 +105,7 @@ def build_index(
         model.query_tower,
         model.candidate_tower,
         index,
-        ItemVersions(pa.array(items.item_ids, pa.string()), items.versions),
+        ItemHashes(pa.array(items.item_ids, pa.string()), items.hashes),
         raw_features(config, "query"),
         raw_features(config, "candidate"),
         config.index.default_k,

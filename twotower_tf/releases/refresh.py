@@ -19,8 +19,8 @@ from twotower_tf.config import Config
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.examples.schema import raw_features
-from twotower_tf.indexing.candidates import item_versions
-from twotower_tf.indexing.candidates.item_versions import FRESH_FILE, INDEXED_FILE, ItemVersions
+from twotower_tf.indexing.candidates import item_hashes
+from twotower_tf.indexing.candidates.item_hashes import FRESH_FILE, INDEXED_FILE, ItemHashes
 from twotower_tf.models.inference import as_tensors, check_finite
 from twotower_tf.releases.releases import (
     RELEASE_FILE,
@@ -72,7 +72,7 @@ class _Fresh:
         withdrawn: Ids, ascending.
     """
 
-    items: ItemVersions
+    items: ItemHashes
     embeddings: np.ndarray
     removed: np.ndarray
     withdrawn: list[str]
@@ -81,10 +81,10 @@ class _Fresh:
     def of(cls, folder: str) -> "_Fresh":
         """Reads it from a release's folder; one that was never refreshed has nothing."""
         path = os.path.join(folder, WITHDRAWN_FILE)
-        items = ItemVersions(pa.array([], pa.string()), np.zeros(0, np.uint64))
+        items = ItemHashes(pa.array([], pa.string()), np.zeros(0, np.uint64))
         refreshed = os.path.exists(path)
         return cls(
-            item_versions.read(os.path.join(folder, FRESH_FILE)) if refreshed else items,
+            item_hashes.read(os.path.join(folder, FRESH_FILE)) if refreshed else items,
             variable_files.read(folder, FRESH, "embeddings"),
             variable_files.read(folder, FRESH, "removed"),
             read_ids(path, "withdrawn items") if refreshed else [],
@@ -93,7 +93,7 @@ class _Fresh:
     def equals(self, other: "_Fresh") -> bool:
         return (
             self.items.item_ids.equals(other.items.item_ids)
-            and np.array_equal(self.items.versions, other.items.versions)
+            and np.array_equal(self.items.hashes, other.items.hashes)
             and np.array_equal(self.removed, other.removed)
             and self.withdrawn == other.withdrawn
         )
@@ -136,15 +136,15 @@ def _refresh(
 ) -> Refreshed:
     """Does it, given the current release, or a download of it."""
     _check_features(release, config)
-    built = item_versions.read(os.path.join(release.path, INDEXED_FILE))
+    built = item_hashes.read(os.path.join(release.path, INDEXED_FILE))
     before = _Fresh.of(release.path)
     withdrawn = sorted({*before.withdrawn, *withdrawn})
     fresh, removed = _compare(built, catalogue, withdrawn)
     _check_share(config, len(removed), len(fresh), int(removed.sum()))
-    hashes = item_versions.item_versions(fresh)
-    versions = ItemVersions(pa.array(fresh.item_ids, pa.string()), hashes)
-    embeddings = _embed(release, fresh, versions, before, config.evaluation.batch_size)
-    after = _Fresh(versions, embeddings, removed, withdrawn)
+    ids = pa.array(fresh.item_ids, pa.string())
+    hashed = ItemHashes(ids, item_hashes.item_hashes(fresh))
+    embeddings = _embed(release, fresh, hashed, before, config.evaluation.batch_size)
+    after = _Fresh(hashed, embeddings, removed, withdrawn)
     if after.equals(before):
         return Refreshed(None, 0, 0, 0)
     counts = _difference(built, before, after)
@@ -174,16 +174,16 @@ def _check_features(release: Release, config: Config) -> None:
 
 
 def _compare(
-    built: ItemVersions, catalogue: Catalogue, withdrawn: list[str]
+    built: ItemHashes, catalogue: Catalogue, withdrawn: list[str]
 ) -> tuple[Catalogue, np.ndarray]:
     """Returns the items that the index lacks or has otherwise, and which of its own must go."""
     ids = pa.array(catalogue.item_ids, pa.string())
     positions = pc.fill_null(pc.index_in(ids, value_set=built.item_ids), -1).to_numpy()
     known = positions >= 0
     same = known.copy()
-    same[known] = built.versions[positions[known]] == item_versions.item_versions(catalogue)[known]
+    same[known] = built.hashes[positions[known]] == item_hashes.item_hashes(catalogue)[known]
     kept = ~pc.is_in(ids, value_set=pa.array(withdrawn, pa.string())).to_numpy(zero_copy_only=False)
-    removed = np.ones(len(built.versions), bool)
+    removed = np.ones(len(built.hashes), bool)
     removed[positions[same & kept]] = False
     return catalogue.take(np.flatnonzero(~same & kept)), removed
 
@@ -199,13 +199,13 @@ def _check_share(config: Config, items: int, fresh: int, removed: int) -> None:
 
 
 def _embed(
-    release: Release, items: Catalogue, versions: ItemVersions, before: _Fresh, batch_size: int
+    release: Release, items: Catalogue, hashed: ItemHashes, before: _Fresh, batch_size: int
 ) -> np.ndarray:
     """Returns the vectors of the fresh items; those that the release has are not made again."""
-    old = pc.index_in(versions.item_ids, value_set=before.items.item_ids)
+    old = pc.index_in(hashed.item_ids, value_set=before.items.item_ids)
     old = pc.fill_null(old, -1).to_numpy()
     kept = old >= 0
-    kept[kept] = before.items.versions[old[kept]] == versions.versions[kept]
+    kept[kept] = before.items.hashes[old[kept]] == hashed.hashes[kept]
     embeddings = np.empty((len(items), before.embeddings.shape[1]), np.float32)
     embeddings[kept] = before.embeddings[old[kept]]
     loaded = release.load_saved_model()
@@ -222,7 +222,7 @@ def _embed(
     return embeddings
 
 
-def _difference(built: ItemVersions, before: _Fresh, after: _Fresh) -> dict[str, int]:
+def _difference(built: ItemHashes, before: _Fresh, after: _Fresh) -> dict[str, int]:
     """Returns how many items were added, removed and changed."""
     old, new = _live(built, before), _live(built, after)
     return {
@@ -232,11 +232,11 @@ def _difference(built: ItemVersions, before: _Fresh, after: _Fresh) -> dict[str,
     }
 
 
-def _live(built: ItemVersions, fresh: _Fresh) -> dict[str, int]:
-    """Returns the versions of all items that can come."""
+def _live(built: ItemHashes, fresh: _Fresh) -> dict[str, int]:
+    """Returns the hashes of all items that can come."""
     kept = np.flatnonzero(~fresh.removed)
-    indexed = zip(built.item_ids.take(kept).to_pylist(), built.versions[kept].tolist(), strict=True)
-    own = zip(fresh.items.item_ids.to_pylist(), fresh.items.versions.tolist(), strict=True)
+    indexed = zip(built.item_ids.take(kept).to_pylist(), built.hashes[kept].tolist(), strict=True)
+    own = zip(fresh.items.item_ids.to_pylist(), fresh.items.hashes.tolist(), strict=True)
     return {**dict(indexed), **dict(own)}
 
 
@@ -260,7 +260,7 @@ def _write(release: Release, folder: str, fresh: _Fresh) -> None:
         features_of(serving, "candidate"),
         features_of(serving, "more"),
     )
-    item_versions.write(os.path.join(folder, FRESH_FILE), fresh.items)
+    item_hashes.write(os.path.join(folder, FRESH_FILE), fresh.items)
     with open(os.path.join(folder, WITHDRAWN_FILE), "w", encoding="utf-8") as file:
         file.writelines(f"{item_id}\n" for item_id in fresh.withdrawn)
     # Loads what was written and asks it: a release that can't be loaded is not published.

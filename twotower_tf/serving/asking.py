@@ -34,7 +34,7 @@ def ask(
     """Asks for the best items of each query.
 
     Args:
-        loaded: A SavedModel as ``Release.load`` returns it.
+        loaded: A SavedModel as ``Release.load_saved_model`` returns it.
         features: The query's raw features.
         queries: See ``feature_rows``.
         k: How many items are wanted.

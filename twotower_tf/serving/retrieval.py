@@ -35,16 +35,16 @@ def retrieve(
         ``item_ids`` and ``scores``, [B, k'], best first; k' <= k is the most that a row has. A row
         with fewer ends in ``""`` with the score -2.
     """
-    search = index.searcher()
+    ask_index = index.retriever()
 
     def take_the_best():
-        scores, positions = search(request.queries, request.k)
+        scores, positions = ask_index(request.queries, request.k)
         return tf.gather(item_ids, positions), scores
 
     # Most requests to a release that was never refreshed need no more than the index's answer.
     ids, scores = tf.cond(
         _is_choosy(fresh, request),
-        lambda: _named(item_ids, fresh, *_fetch_until_enough(search, item_ids, fresh, request)),
+        lambda: _named(item_ids, fresh, *_fetch_until_enough(ask_index, item_ids, fresh, request)),
         take_the_best,
     )
     return {"item_ids": ids, "scores": scores}
@@ -80,7 +80,7 @@ def nearest(
         Scores, float32, and positions, int32, both [B, k'], best first: below N in the index, from
         there in ``fresh.embeddings``; -1 where a row has no more items.
     """
-    search = index.searcher()
+    ask_index = index.retriever()
     return tf.cond(
         _is_choosy(fresh, request),
         lambda: _fetch_until_enough(search, item_ids, fresh, request),
@@ -109,12 +109,12 @@ def _named(item_ids, fresh, scores, positions) -> tuple[tf.Tensor, tf.Tensor]:
     return ids_at(item_ids, fresh, positions), scores
 
 
-def _fetch_until_enough(search, item_ids, fresh, request) -> tuple[tf.Tensor, tf.Tensor]:
+def _fetch_until_enough(ask_index, item_ids, fresh, request) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the best scores and positions that may come, [B, k'] both."""
     items = item_ids.shape[0]
 
     def fetch(fetched, *_):
-        scores, positions = search(request.queries, fetched)
+        scores, positions = ask_index(request.queries, fetched)
         scores, positions, enough = _choose(item_ids, fresh, request, scores, positions)
         return tf.minimum(2 * fetched, items), enough | (fetched >= items), scores, positions
 
@@ -147,7 +147,7 @@ def _choose(item_ids, fresh, request, scores, positions) -> tuple[tf.Tensor, tf.
     )
     allowed = tf.reduce_sum(tf.cast(~forbidden, tf.int32), axis=1)
     enough = tf.reduce_all(allowed >= tf.minimum(request.k, items))
-    fresh_scores, fresh_rows = _search_fresh(fresh, request, excluded)
+    fresh_scores, fresh_rows = _retrieve_fresh(fresh, request, excluded)
     # Of equal scores top_k takes the first: the index's own.
     scores = tf.concat([tf.where(forbidden, NO_ITEM, scores), fresh_scores], 1)
     positions = tf.concat([positions, items + fresh_rows], 1)
@@ -158,7 +158,7 @@ def _choose(item_ids, fresh, request, scores, positions) -> tuple[tf.Tensor, tf.
     return scores[:, :kept], tf.where(is_item, positions, -1)[:, :kept], enough
 
 
-def _search_fresh(fresh, request, excluded):
+def _retrieve_fresh(fresh, request, excluded):
     """Returns the scores of the best fresh items, and their rows in ``fresh.embeddings``."""
     scores = tf.matmul(request.queries, fresh.embeddings, transpose_b=True)
     there_are = tf.shape(scores)[1]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from twotower_tf.errors import JobError
 from twotower_tf.examples.schema import RawFeature
-from twotower_tf.indexing.candidates.item_versions import EXTRA
+from twotower_tf.indexing.candidates.item_hashes import EXTRA
 from twotower_tf.indexing.nominators.nominator import Nominator
 from twotower_tf.serving.asking import Query, ask
 from twotower_tf.serving.serving_description import (

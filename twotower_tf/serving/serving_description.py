@@ -13,7 +13,7 @@ from typing import Literal
 from twotower_tf.config.extensions import import_modules
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.schema import RawFeature
-from twotower_tf.indexing.candidates.item_versions import EXTRA
+from twotower_tf.indexing.candidates.item_hashes import EXTRA
 from twotower_tf.storage import read_json, write_json
 
 SERVING_FILE = os.path.join(EXTRA, "serving.json")

@@ -27,8 +27,8 @@ from twotower_tf.config.index import IndexSection
 from twotower_tf.examples import value_types
 from twotower_tf.examples.schema import RawFeature
 from twotower_tf.graph.ragged import demand
-from twotower_tf.indexing.candidates import item_versions
-from twotower_tf.indexing.candidates.item_versions import ItemVersions
+from twotower_tf.indexing.candidates import item_hashes
+from twotower_tf.indexing.candidates.item_hashes import ItemHashes
 from twotower_tf.indexing.kinds.indexes import Index
 from twotower_tf.serving import self_test, signatures, variable_files, warm_up
 from twotower_tf.serving.blending import Blending
@@ -67,7 +67,7 @@ class StitchedModel(tf.Module):
         query_tower: tf.keras.layers.Layer,
         candidate_tower: tf.keras.layers.Layer,
         index: Index,
-        items: ItemVersions,
+        items: ItemHashes,
         query_features: Sequence[RawFeature],
         candidate_features: Sequence[RawFeature],
         default_k: int,
@@ -135,7 +135,7 @@ class StitchedModel(tf.Module):
             self._candidate_features,
             self._more_features,
         )
-        item_versions.write(os.path.join(folder, item_versions.INDEXED_FILE), self._items)
+        item_hashes.write(os.path.join(folder, item_hashes.INDEXED_FILE), self._items)
         nominators = self._blending.nominators if self._blending is not None else ()
         queries = self_test.sample_queries(self._query_features, self._items.item_ids, nominators)
         warm_up.write_requests(folder, serving, queries)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from twotower_tf.indexing.candidates.item_versions import EXTRA
+from twotower_tf.indexing.candidates.item_hashes import EXTRA
 from twotower_tf.storage.whole_files import link_file
 
 FOLDER = "variables"

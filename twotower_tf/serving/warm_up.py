@@ -15,7 +15,7 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from twotower_tf.examples.value_types.lists import padded
-from twotower_tf.indexing.candidates.item_versions import EXTRA
+from twotower_tf.indexing.candidates.item_hashes import EXTRA
 from twotower_tf.serving.asking import Query, feature_rows
 from twotower_tf.serving.serving_description import asked_features, features_of
 

@@ -51,7 +51,7 @@ class Disk:
             raise
 
     def write(self, path: str, content: bytes) -> None:
-        """Writes a file whole."""
+        """Writes bytes to a file whole: a reader sees the old ones or all of these."""
         while True:
             # Not found: another process took the temporary file for one that stayed behind.
             with contextlib.suppress(FileNotFoundError):
@@ -72,7 +72,7 @@ class Disk:
         return os.path.isdir(path)
 
     def size(self, path: str) -> int:
-        """Returns a file's bytes."""
+        """Returns how many bytes a file has."""
         return os.path.getsize(path)
 
     def names(self, folder: str) -> list[str]:
@@ -108,12 +108,12 @@ class Disk:
             _flush(os.path.dirname(made) or ".")
 
     def copy(self, source: str, target: str) -> None:
-        """Copies a file."""
+        """Copies a file; makes the folders above the copy, replaces what was there."""
         os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
         shutil.copyfile(source, target)
 
     def move(self, source: str, target: str) -> None:
-        """Moves a file."""
+        """Moves a file; makes the folders above its place, replaces what was there."""
         os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
         os.replace(source, target)
 

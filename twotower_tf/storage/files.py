@@ -64,7 +64,7 @@ def is_folder(path: str) -> bool:
 
 
 def size(path: str) -> int:
-    """Returns a file's bytes."""
+    """Returns how many bytes a file has."""
     return store_of(path).size(path)
 
 

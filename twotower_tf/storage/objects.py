@@ -96,7 +96,7 @@ class ObjectStore:
         return next(self._listed(path), None) is not None
 
     def size(self, path: str) -> int:
-        """Returns a file's bytes."""
+        """Returns how many bytes a file has."""
         found = self._head(path)
         if found is None:
             raise FileNotFoundError(2, "there is no such object", path)

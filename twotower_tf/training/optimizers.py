@@ -13,7 +13,7 @@ def adagrad(section: AdagradSection) -> tf.keras.optimizers.Optimizer:
 
 
 def adam(section: AdamSection) -> tf.keras.optimizers.Optimizer:
-    """Returns Adam."""
+    """Returns Adam with the learning rate of the section, all else as Keras has it."""
     return tf.keras.optimizers.Adam(section.learning_rate)
 
 

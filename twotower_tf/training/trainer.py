@@ -281,14 +281,16 @@ class Trainer:
                     self._scalars = WriteScalars(folder, self.model.batch_loss.temperature)
                 callbacks.append(self._scalars)
             self.model.fit(
-                self._with_negatives(batches, day),
+                self._with_uniform_negatives(batches, day),
                 epochs=1,
                 verbose=0,
                 callbacks=callbacks,
             )
         return speed.examples_per_second
 
-    def _with_negatives(self, batches: tf.data.Dataset, day: datetime.date) -> tf.data.Dataset:
+    def _with_uniform_negatives(
+        self, batches: tf.data.Dataset, day: datetime.date
+    ) -> tf.data.Dataset:
         negatives = self.model.batch_loss.needs_negatives
         if not negatives:
             return batches

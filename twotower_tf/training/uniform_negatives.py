@@ -9,7 +9,7 @@ from twotower_tf.models.inference import CatalogueRows
 def with_uniform_negatives(
     batches: tf.data.Dataset, catalogue: Catalogue, count: int, seed: int, first_step: int = 0
 ) -> tf.data.Dataset:
-    """Gives every batch its ``negatives``, as `TwoTowerModel` takes them.
+    """Gives every batch its ``uniform_negatives``, as `TwoTowerModel` takes them.
 
     Which items depends on the seed and the number of the step only: training that goes on from a
     checkpoint draws what it would have drawn without the break. Drawn with replacement, so that
@@ -37,7 +37,7 @@ def with_uniform_negatives(
     >>> ids = np.array(["a", "b", "c"], object)
     >>> catalogue = Catalogue(ids, {"item": ids})
     >>> for batch in with_uniform_negatives(batches, catalogue, count=4, seed=1):
-    ...     print(batch["negatives"]["candidate"]["item"].shape)
+    ...     print(batch["uniform_negatives"]["candidate"]["item"].shape)
     (4,)
     (4,)
     """
@@ -59,7 +59,7 @@ def with_uniform_negatives(
             "candidate": rows.at(drawn, times),
             "catalogue_size": tf.constant(size, tf.int64),
         }
-        return {**batch, "negatives": negatives}
+        return {**batch, "uniform_negatives": negatives}
 
     numbered = batches.enumerate(start=first_step)
     return numbered.map(add, num_parallel_calls=2, deterministic=True).prefetch(2)

@@ -48,7 +48,7 @@ class ReadLog(beam.DoFn):
         self._splitter = LogSplitter(self._plan, self.reader)
 
     def process(self, element: NumberedSplit) -> Iterator[Any]:
-        """Reads a part of a file."""
+        """Takes a split and its file's number; yields chunks, rejected records, reports, tagged."""
         for tag, value in self._splitter.split(element):
             yield pvalue.TaggedOutput(tag, value)
 
@@ -91,7 +91,7 @@ class WriteRejected(beam.DoFn):
         self._scratch = plan.scratch
 
     def process(self, element: tuple[str, Iterable[RejectedOfFile]]) -> Iterator[Report]:
-        """Writes a file; reports it."""
+        """Takes a file's name and its records, in any order; writes it and yields its report."""
         yield write_rejected(self._scratch, *element)
 
 
@@ -115,7 +115,7 @@ class BuildExamples(beam.PTransform):
         self._plan = plan
 
     def expand(self, pbegin: pvalue.PBegin) -> beam.PCollection:
-        """Applies the transforms."""
+        """Returns the path of the file with all reports, once all files are written."""
         plan = self._plan
         logs = [_read(pbegin, plan.splits, ReadEvents(plan))]
         if plan.has_searches:

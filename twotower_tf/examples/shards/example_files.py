@@ -72,9 +72,9 @@ class ExampleFiles:
         histories = training.histories
         if histories is None and "history" in table.column_names:
             histories = table["history"].combine_chunks()
-        seeds = table["seed_item_id"].combine_chunks()
-        seeds = counts.seeds_of(self._plan.config, seeds, histories)
-        made = counts.of_examples(seeds, table["item_id"].combine_chunks())
+        seed_items = table["seed_item_id"].combine_chunks()
+        seed_items = counts.seed_items_of(self._plan.config, seed_items, histories)
+        made = counts.of_examples(seed_items, table["item_id"].combine_chunks())
         path = shard_path(counts.KIND, day, counts.part_name(shard))
         target = os.path.join(self._plan.scratch, path)
         counts.write(target, made)

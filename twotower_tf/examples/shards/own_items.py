@@ -46,7 +46,7 @@ class Tally(NamedTuple):
 
     @property
     def owner(self) -> np.ndarray:
-        """Whose each is, int64 [n]."""
+        """The user of each, by number, int64 [n]."""
         return self.key >> _ITEM_BITS
 
     @property
@@ -55,7 +55,7 @@ class Tally(NamedTuple):
         return self.key & ((1 << _ITEM_BITS) - 1)
 
     def taken(self, rows: np.ndarray) -> "Tally":
-        """Returns some of them."""
+        """Returns those at some positions, in the order of these."""
         return Tally(*(column[rows] for column in self))
 
 

@@ -127,7 +127,7 @@ class _Records:
         self.read = self.rejected = 0
 
     def users(self, files: Sequence[SourceFile], rejected_file: TextIO) -> Iterator[User]:
-        """Yields the valid profiles."""
+        """Yields the valid profiles of files in their order; the others go as lines to a file."""
         for file in files:
             for number, record in read_records(file):
                 self.read += 1

@@ -41,14 +41,14 @@ class Embedded:
         rows: [N] int64, their positions in the catalogue's rows, ascending.
         item_ids: [N] objects (str).
         embeddings: float32 [N, d]; not all need be finite.
-        versions: uint64 [N], what ``item_versions`` says of each.
+        hashes: uint64 [N], what ``item_hashes`` says of each.
     """
 
     catalogue: Partition
     rows: np.ndarray
     item_ids: np.ndarray
     embeddings: np.ndarray
-    versions: np.ndarray
+    hashes: np.ndarray
 
     def take(self, places: np.ndarray) -> "Embedded":
         """Returns some of the items, by their places among these."""
@@ -57,7 +57,7 @@ class Embedded:
             self.rows[places],
             self.item_ids[places],
             self.embeddings[places],
-            self.versions[places],
+            self.hashes[places],
         )
 
 

@@ -15,7 +15,7 @@ from twotower_tf.config import Config
 from twotower_tf.errors import JobError
 from twotower_tf.examples.items.catalogue_reader import RowGroup, read_row_group, row_groups
 from twotower_tf.indexing.candidates.embedding_files import read_file, write_embeddings
-from twotower_tf.indexing.candidates.item_versions import item_versions
+from twotower_tf.indexing.candidates.item_hashes import item_hashes
 from twotower_tf.models.inference import TowerInference
 from twotower_tf.storage import Partition, exists, open_input
 from twotower_tf.storage.whole_files import whole_file
@@ -25,11 +25,11 @@ _MOST_ROWS = 65_536
 
 
 class EmbeddedShard(NamedTuple):
-    """The n items of a shard: ids [n] (str), vectors float32 [n, d], ``item_versions`` [n]."""
+    """The n items of a shard: ids [n] (str), vectors float32 [n, d], ``item_hashes`` [n]."""
 
     item_ids: np.ndarray
     embeddings: np.ndarray
-    versions: np.ndarray
+    hashes: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ def embed_shard(
     for part in tower.embed_items(items, config.embedding.batch_size):
         parts.append(part)
         advance(len(part))
-    return EmbeddedShard(items.item_ids, np.concatenate(parts), item_versions(items))
+    return EmbeddedShard(items.item_ids, np.concatenate(parts), item_hashes(items))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,7 @@ class ShardPlan:
     def write(self, shard: Shard, made: EmbeddedShard) -> None:
         """Writes what was made of a shard; the file with the vectors last."""
         # A worker that hangs may write the same shard as the one that took its place.
-        _save(self._versions(shard), made.versions)
+        _save(self._hashes(shard), made.hashes)
         write_embeddings(os.path.join(self.folder, shard.file), made.item_ids, made.embeddings, 0)
 
     def read(self, shard: Shard) -> EmbeddedShard:
@@ -125,11 +125,11 @@ class ShardPlan:
             raise JobError(
                 f"the Beam job ended without {shard.file}: do its workers see {self.folder}?"
             )
-        with open_input(self._versions(shard)) as file:
-            versions = np.load(file)
-        return EmbeddedShard(*read_file(path, self.config.candidate.layers[-1]), versions)
+        with open_input(self._hashes(shard)) as file:
+            hashes = np.load(file)
+        return EmbeddedShard(*read_file(path, self.config.candidate.layers[-1]), hashes)
 
-    def _versions(self, shard: Shard) -> str:
+    def _hashes(self, shard: Shard) -> str:
         return os.path.join(self.folder, f"{shard.file}.versions.npy")
 
 

@@ -1,4 +1,4 @@
-"""What the approximate indexes share: how far a search looks, and what looking so far costs."""
+"""What the approximate indexes share: how far a retrieval looks, and what looking so far costs."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from twotower_tf.config.index import IndexSection
 # How the steps of a ladder grow: what is chosen costs at most so much more than the best between.
 _PARTITION_STEP = 1.15
 _REORDER_STEP = 1.3
-# Without queries to choose by, a search looks into this share of the partitions, or as many as
+# Without queries to choose by, a retrieval looks into this share of the partitions, or as many as
 # hold this many times the results wanted, and scores this many times the results exactly.
 _DEFAULT_SHARE = 0.05
 _DEFAULT_ITEMS_PER_RESULT = 10
@@ -20,7 +20,7 @@ _DEFAULT_REORDERED_PER_RESULT = 4
 
 @dataclasses.dataclass(frozen=True)
 class Extent:
-    """How far a search looks.
+    """How far a retrieval looks.
 
     Attributes:
         partitions: Partitions looked into for a query, those whose centres suit it best.
@@ -34,7 +34,7 @@ class Extent:
 class ApproximateIndex(tf.Module):
     """An index of partitions with quantised vectors, the best of which are scored exactly.
 
-    A search looks into at least as many partitions as hold k items, whichever they are, so that
+    A retrieval looks into at least as many partitions as hold k items, whichever they are, so that
     there are always min(k, N) results.
 
     Args:
@@ -54,7 +54,7 @@ class ApproximateIndex(tf.Module):
             np.cumsum(np.sort(sizes), dtype=np.int32), trainable=False, name="held_by_smallest"
         )
         share = max(_DEFAULT_SHARE, _DEFAULT_ITEMS_PER_RESULT * self.at / items)
-        # Variables, so that another extent does not trace a search, and so load the index, again.
+        # Variables: else another extent would trace a retrieval, and so load the index, again.
         self._searched = tf.Variable(0, trainable=False, name="partitions_searched")
         self._reordered = tf.Variable(0, trainable=False, name="reordered")
         guess = math.ceil(share * partitions), _DEFAULT_REORDERED_PER_RESULT * self.at
@@ -67,7 +67,7 @@ class ApproximateIndex(tf.Module):
 
     @property
     def extent(self) -> Extent:
-        """How far searches for up to ``at`` results look."""
+        """How far retrievals of up to ``at`` results look."""
         return Extent(int(self._searched.numpy()), int(self._reordered.numpy()))
 
     def look(self, extent: Extent) -> None:
@@ -86,14 +86,14 @@ class ApproximateIndex(tf.Module):
         )
 
     def fewest_partitions(self, k: int) -> int:
-        """Returns the number of partitions that a search for k results, k <= N, always looks into.
+        """Returns how many partitions a retrieval of k results, k <= N, always looks into.
 
         The smallest partitions hold k items together if they are so many.
         """
         return 1 + int(np.searchsorted(self._held_by_smallest.numpy(), k))
 
     def cost(self, extent: Extent) -> float:
-        """Returns the work of a search, in the work of an exact score; counted, not timed."""
+        """Returns the work of a retrieval, in the work of an exact score; counted, not timed."""
         raise NotImplementedError
 
     def _extent_for(self, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,6 +1,6 @@
 """Partitions of near vectors that are all about as large: k-means with a limit on the size.
 
-A search gathers whole partitions, each padded to the size of the largest, so that plain k-means,
+A retrieval gathers whole partitions, each padded to the size of the largest, so that plain k-means,
 whose largest partition holds several times the mean, would mostly gather padding.
 """
 
@@ -67,7 +67,7 @@ def _of_one_cluster(vectors: np.ndarray, size: int, random: np.random.Generator)
     for _ in range(_BALANCED_ITERATIONS):
         own = _accepted(_affinities(vectors, centres), size)
         centres = _means(vectors, own, centres)
-        # Small ones give way, the smallest first: a search pays for their empty places.
+        # Small ones give way, the smallest first: a retrieval pays for their empty places.
         counts = np.bincount(own, minlength=len(centres))
         most = len(centres) - math.ceil(len(vectors) / size)
         small = np.flatnonzero(counts < size // _SMALL)

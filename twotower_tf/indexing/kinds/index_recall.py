@@ -44,30 +44,30 @@ class IndexRecall:
 
     def of(self, index: Index) -> float:
         """Returns the mean over the queries of the share of the exact top k that was found."""
-        return self._of(_search_function(index, self._items.shape[1]))
+        return self._of(_retrieving(index, self._items.shape[1]))
 
     def reach(self, index: Index, wanted: float) -> float:
         """Gives the index the cheapest extent with the wanted recall; returns its recall.
 
         The recall of an index without an extent is just measured. See ``cheapest_extent``.
         """
-        search = _search_function(index, self._items.shape[1])
+        retrieve = _retrieving(index, self._items.shape[1])
         if not isinstance(index, ApproximateIndex):
-            return self._of(search)
+            return self._of(retrieve)
 
         def recall_of(extent: Extent) -> float:
             index.look(extent)
-            return self._of(search)
+            return self._of(retrieve)
 
         extent, recall = cheapest_extent(index, recall_of, wanted)
         index.look(extent)
         return recall
 
-    def _of(self, search: Callable) -> float:
+    def _of(self, retrieve: Callable) -> float:
         found = 0
         for start in range(0, len(self._queries), _QUERIES_AT_A_TIME):
             rows = slice(start, start + _QUERIES_AT_A_TIME)
-            _, positions = search(tf.constant(self._queries[rows]), tf.constant(self._at))
+            _, positions = retrieve(tf.constant(self._queries[rows]), tf.constant(self._at))
             for query, row, bound in zip(
                 self._queries[rows], positions.numpy(), self._bounds[rows], strict=True
             ):
@@ -76,9 +76,9 @@ class IndexRecall:
         return found / (len(self._queries) * self._at)
 
 
-def _search_function(index: Index, dim: int) -> Callable:
-    # Outside of a function, each search would load the whole index anew.
-    function = tf.function(lambda queries, k: index.searcher()(queries, k), autograph=False)
+def _retrieving(index: Index, dim: int) -> Callable:
+    # Outside of a function, each retrieval would load the whole index anew.
+    function = tf.function(lambda queries, k: index.retriever()(queries, k), autograph=False)
     return function.get_concrete_function(
         tf.TensorSpec([None, dim], tf.float32), tf.TensorSpec([], tf.int32)
     )

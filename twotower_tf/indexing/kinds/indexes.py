@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from twotower_tf.config.index import IndexSection
 from twotower_tf.config.registries import INDEX_KINDS
-from twotower_tf.indexing.kinds.query_blocks import Search, in_blocks
+from twotower_tf.indexing.kinds.query_blocks import Retriever, in_blocks
 
 # Bounds the memory of brute force at 256 MB, whatever the number of queries.
 _SCORES_AT_A_TIME = 1 << 26
@@ -16,7 +16,7 @@ _SCORES_AT_A_TIME = 1 << 26
 class Index(Protocol):
     """Answers "the top k items for this query vector"; a ``tf.Module`` inside the SavedModel."""
 
-    def searcher(self) -> Search:
+    def retriever(self) -> Retriever:
         """Returns the function that finds the items with the highest inner products, best first.
 
         Vectors have length 1, so that the inner product is the cosine. It takes
@@ -27,8 +27,8 @@ class Index(Protocol):
         and returns scores, float32, and positions in the catalogue, int32, both [B, min(k, N)]: no
         result is ever missing, however few partitions an approximate index looks into.
 
-        A graph should have one searcher, called as often as it likes: what operations hold, like
-        ScaNN's copy of the index, they hold once for each searcher.
+        A graph should have one retriever, called as often as it likes: what operations hold, like
+        ScaNN's copy of the index, they hold once for each retriever.
         """
 
     def scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
@@ -60,12 +60,12 @@ class BruteForceIndex(tf.Module):
         """Makes the index of embeddings; nothing is configured."""
         return cls(embeddings)
 
-    def searcher(self) -> Search:
-        """See ``Index.searcher``."""
+    def retriever(self) -> Retriever:
+        """See ``Index.retriever``."""
         items = int(self._embeddings.shape[0])
         block = max(1, _SCORES_AT_A_TIME // items)
 
-        def search(queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def retrieve(queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             k = tf.minimum(k, items)
 
             def score_all(queries):
@@ -73,7 +73,7 @@ class BruteForceIndex(tf.Module):
 
             return in_blocks(score_all, [queries], block)
 
-        return search
+        return retrieve
 
     def scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         """See ``Index.scores_of``."""

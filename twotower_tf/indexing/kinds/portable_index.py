@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex, Extent
 from twotower_tf.indexing.kinds.balanced_partitions import balanced_partitions
-from twotower_tf.indexing.kinds.query_blocks import Search, in_blocks
+from twotower_tf.indexing.kinds.query_blocks import Retriever, in_blocks
 from twotower_tf.indexing.kinds.residuals import Residuals
 
 _SEED = 17
-# A search gathers the partitions of so many queries at a time: they have to stay in the cache.
+# A retrieval gathers the partitions of so many queries at a time: they have to stay in the cache.
 _GATHERED_AT_A_TIME = 1 << 20
 # All centres are scored for so many queries at a time: one product for many is several for one.
 _CENTRES_AT_A_TIME = 1 << 24
@@ -68,16 +68,16 @@ class PortableIndex(ApproximateIndex):
         self._codes = variable("codes", codes)
         self._members = variable("members", parts.members)
 
-    def searcher(self) -> Search:
-        """See ``Index.searcher``."""
-        return self._search
+    def retriever(self) -> Retriever:
+        """See ``Index.retriever``."""
+        return self._retrieve
 
-    def _search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _retrieve(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         k = tf.minimum(k, self.items)
         searched, reordered = self._extent_for(k)
         reordered = tf.minimum(reordered, searched * self._size)
 
-        def search_block(queries):
+        def retrieve_block(queries):
             near = tf.matmul(queries, self._centres, transpose_b=True)
             _, partitions = tf.math.top_k(near + self._spread, searched)
             near = tf.gather(near, partitions, batch_dims=1)
@@ -93,7 +93,7 @@ class PortableIndex(ApproximateIndex):
             fit_the_cache = tf.maximum(1, _GATHERED_AT_A_TIME // gathered)
             return in_blocks(look_into, [queries, partitions, near], fit_the_cache)
 
-        return in_blocks(search_block, [queries], max(1, _CENTRES_AT_A_TIME // self.partitions))
+        return in_blocks(retrieve_block, [queries], max(1, _CENTRES_AT_A_TIME // self.partitions))
 
     def scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         """See ``Index.scores_of``."""

@@ -1,28 +1,28 @@
-"""Searching for many queries some at a time, so that memory stays that of some."""
+"""Retrieving for many queries some at a time, so that memory stays that of some."""
 
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 # Maps queries, float32 [B, d], and k, an int32 scalar, to scores and positions, [B, k].
-Search = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Retriever = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def in_blocks(
-    search: Callable[..., tuple[tf.Tensor, tf.Tensor]], rows: Sequence[tf.Tensor], block: int
+    retrieve: Callable[..., tuple[tf.Tensor, tf.Tensor]], rows: Sequence[tf.Tensor], block: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns what ``search(*rows)`` does, asked for a block of the rows after the other.
+    """Returns what ``retrieve(*rows)`` does, asked for a block of the rows after the other.
 
     Args:
-        search: Maps b <= block rows of each tensor to float32 scores and int32 positions, [b, k].
+        retrieve: Maps b <= block rows of each tensor to float32 scores and int32 positions, [b, k].
         rows: Tensors of B rows each; B may be 0.
-        block: How many rows to search for at a time, 1 or more.
+        block: How many rows to ask for at a time, 1 or more.
     """
     count = tf.shape(rows[0])[0]
     blocks = tf.maximum(1, (count + block - 1) // block)
 
     def body(number, scores, positions):
-        some = search(*(each[number * block : (number + 1) * block] for each in rows))
+        some = retrieve(*(each[number * block : (number + 1) * block] for each in rows))
         return number + 1, scores.write(number, some[0]), positions.write(number, some[1])
 
     def array(dtype):

@@ -9,7 +9,7 @@ from scann.scann_ops.py import scann_ops
 
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex, Extent
 from twotower_tf.indexing.kinds.principal_dimensions import PrincipalDimensions
-from twotower_tf.indexing.kinds.query_blocks import Search
+from twotower_tf.indexing.kinds.query_blocks import Retriever
 
 # The vectors' principal dimensions are learned from about so many.
 _SAMPLE = 100_000
@@ -29,7 +29,7 @@ class ScannIndex(ApproximateIndex):
     of choosing leaves and of searching one. Vectors are rotated into their principal dimensions,
     which changes no score. ScaNN's 4-bit codes, usually one for two dimensions, are then spent on
     those that tell items apart: one for each of the first, one for all of the rest. That halves
-    the time of a search with the same recall (docs/index.md).
+    the time of a retrieval with the same recall (docs/index.md).
 
     Args:
         embeddings: float32 [N, d], N >= 16.
@@ -50,11 +50,11 @@ class ScannIndex(ApproximateIndex):
         self._state = state
         self._rotation = tf.Variable(rotation, trainable=False, name="rotation")
 
-    def searcher(self) -> Search:
-        """See ``Index.searcher``."""
+    def retriever(self) -> Retriever:
+        """See ``Index.retriever``."""
         handle = scann_ops.searcher_from_module(self._state).searcher_handle
 
-        def search(queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def retrieve(queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             k = tf.minimum(k, self.items)
             leaves, reordered = self._extent_for(k)
             batch = tf.shape(queries)[0]
@@ -65,7 +65,7 @@ class ScannIndex(ApproximateIndex):
             )
             return tf.reshape(found.distances, [batch, k]), tf.reshape(found.indices, [batch, k])
 
-        return search
+        return retrieve
 
     def scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         """See ``Index.scores_of``: by the vectors that ScaNN reorders by, which are exact."""
@@ -120,10 +120,10 @@ def scann_config(items: int, leaves: int, blocks: Sequence[int], at: int) -> str
     the same embeddings give the same index.
 
     Args:
-        items: N; a search may reorder them all.
-        leaves: How many leaves the tree has; a search may look into them all.
+        items: N; a retrieval may reorder them all.
+        leaves: How many leaves the tree has; a retrieval may look into them all.
         blocks: How many dimensions share a code, block after block, d in all.
-        at: How many results a search gives that does not say.
+        at: How many results a retrieval gives that does not say.
     """
     sized = "\n".join(
         f"variable_blocks {{ num_blocks: 1 num_dims_per_block: {size} }}" for size in blocks

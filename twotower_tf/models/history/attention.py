@@ -42,7 +42,7 @@ class Attention(tf.keras.layers.Layer):
         return cls(section.hidden, section.length, seed, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
-        """Returns float32 [batch, d]."""
+        """Encodes each history as float32 [batch, d]; zeros where one is empty."""
         # Of the distinct items, as their vectors are.
         content = self._score(self._hidden(items.vectors))[:, 0]
         back = tf.minimum(items.from_the_end(), self._length - 1)

@@ -30,6 +30,6 @@ class Gru(tf.keras.layers.Layer):
         return cls(dim, section.length, seed, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
-        """Returns float32 [batch, d]."""
+        """Encodes each history as float32 [batch, d]; zeros where one is empty."""
         vectors, is_there = items.padded(self._length)
         return self._unit(vectors, mask=is_there)

@@ -22,7 +22,7 @@ class Mean(tf.keras.layers.Layer):
         return cls(name=name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
-        """Returns float32 [batch, d]."""
+        """Encodes each history as float32 [batch, d]; zeros where one is empty."""
         return self._combine(
             items.vectors, items.places, items.histories(), num_segments=items.batch
         )

@@ -37,6 +37,6 @@ class Recency(tf.keras.layers.Layer):
         return cls(section.length, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
-        """Returns float32 [batch, d]."""
+        """Encodes each history as float32 [batch, d]; zeros where one is empty."""
         back = tf.minimum(items.from_the_end(), self._length - 1)
         return items.weighted_mean(tf.exp(tf.gather(self.log_weights, back)))

@@ -58,7 +58,7 @@ class Transformer(tf.keras.layers.Layer):
         return cls(dim, section.length, section.blocks, section.heads, section.dropout, seed, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
-        """Returns float32 [batch, d]."""
+        """Encodes each history as float32 [batch, d]; zeros where one is empty."""
         vectors, is_there = items.padded(self._length)
         causal = tf.linalg.band_part(tf.ones([self._length, self._length], tf.bool), -1, 0)
         allowed = causal[tf.newaxis] & is_there[:, tf.newaxis, :]

@@ -6,7 +6,7 @@ import pytest
 from twotower_tf.errors import JobError
 from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.examples.value_types.lists import Lists
-from twotower_tf.indexing.candidates.item_versions import item_versions, read
+from twotower_tf.indexing.candidates.item_hashes import item_hashes, read
 
 ROWS = [
     ("a", "red", 1.0, ["x", "y"]),
@@ -33,9 +33,9 @@ def _catalogue(rows) -> Catalogue:
 
 
 def test_items_have_the_same_version_exactly_if_their_features_are_the_same():
-    versions = item_versions(_catalogue(ROWS))
-    assert versions[0] == versions[1]
-    assert len(set(versions.tolist())) == len(ROWS) - 1
+    hashes = item_hashes(_catalogue(ROWS))
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes.tolist())) == len(ROWS) - 1
 
 
 @pytest.mark.parametrize("row", range(len(ROWS)))
@@ -49,19 +49,19 @@ def test_items_have_the_same_version_exactly_if_their_features_are_the_same():
     ],
 )
 def test_a_change_of_one_item_changes_its_version_and_no_other(row, change):
-    before = item_versions(_catalogue(ROWS))
+    before = item_hashes(_catalogue(ROWS))
     item_id, *features = ROWS[row]
     changed = [*ROWS[:row], (item_id, *change(*features)), *ROWS[row + 1 :]]
-    different = np.flatnonzero(item_versions(_catalogue(changed)) != before)
+    different = np.flatnonzero(item_hashes(_catalogue(changed)) != before)
     assert different.tolist() == [row]
 
 
 def test_a_version_does_not_depend_on_the_other_items_or_how_the_catalogue_is_read():
-    versions = item_versions(_catalogue(ROWS))
+    hashes = item_hashes(_catalogue(ROWS))
     rows = np.array([4, 0, 5, 2])
-    np.testing.assert_array_equal(item_versions(_catalogue(ROWS).take(rows)), versions[rows])
+    np.testing.assert_array_equal(item_hashes(_catalogue(ROWS).take(rows)), hashes[rows])
     parts = [_catalogue(ROWS[:2]), _catalogue(ROWS[2:])]
-    np.testing.assert_array_equal(np.concatenate([item_versions(p) for p in parts]), versions)
+    np.testing.assert_array_equal(np.concatenate([item_hashes(p) for p in parts]), hashes)
 
 
 def test_taking_items_takes_their_lists():
@@ -78,8 +78,8 @@ def test_a_release_without_versions_is_told(tmp_path):
 def test_a_vector_that_changes_in_one_number_changes_the_version_of_its_item_alone():
     ids = np.array(["a", "b", "c"], object)
     cover = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]], np.float32)
-    versions = item_versions(Catalogue(ids, {"cover": cover}))
-    assert versions[0] == versions[2] != versions[1]
+    hashes = item_hashes(Catalogue(ids, {"cover": cover}))
+    assert hashes[0] == hashes[2] != hashes[1]
     cover[1, 1] = 1.5
-    changed = item_versions(Catalogue(ids, {"cover": cover}))
-    assert np.flatnonzero(changed != versions).tolist() == [1]
+    changed = item_hashes(Catalogue(ids, {"cover": cover}))
+    assert np.flatnonzero(changed != hashes).tolist() == [1]

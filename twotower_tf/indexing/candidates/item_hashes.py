@@ -23,19 +23,19 @@ FRESH_FILE = os.path.join(EXTRA, "fresh_items.parquet")
 
 
 @dataclasses.dataclass(frozen=True)
-class ItemVersions:
+class ItemHashes:
     """The items of an index, or of the fresh ones, in their order.
 
     Attributes:
         item_ids: string [N].
-        versions: uint64 [N], see ``item_versions``.
+        hashes: uint64 [N], see ``item_hashes``.
     """
 
     item_ids: pa.Array
-    versions: np.ndarray
+    hashes: np.ndarray
 
 
-def item_versions(catalogue: Catalogue) -> np.ndarray:
+def item_hashes(catalogue: Catalogue) -> np.ndarray:
     """Returns a hash of each item's raw features, uint64 [N]: other features, another hash."""
     total = np.zeros(len(catalogue), np.uint64)
     for name, values in sorted(catalogue.features.items()):
@@ -44,20 +44,20 @@ def item_versions(catalogue: Catalogue) -> np.ndarray:
     return total
 
 
-def write(path: str, items: ItemVersions) -> None:
+def write(path: str, items: ItemHashes) -> None:
     """Writes items as Parquet."""
-    table = pa.table({"item_id": items.item_ids, "version": pa.array(items.versions, pa.uint64())})
+    table = pa.table({"item_id": items.item_ids, "version": pa.array(items.hashes, pa.uint64())})
     os.makedirs(os.path.dirname(path), exist_ok=True)
     pq.write_table(table, path, compression="zstd")
 
 
-def read(path: str) -> ItemVersions:
+def read(path: str) -> ItemHashes:
     """Reads what ``write`` wrote; raises JobError where there is nothing."""
     if not os.path.exists(path):
         raise JobError(f"there is no {path}: the release can't be refreshed; run build_index")
     table = pq.read_table(path)
-    ids, versions = (table[name].combine_chunks() for name in ("item_id", "version"))
-    return ItemVersions(ids, versions.to_numpy())
+    ids, hashes = (table[name].combine_chunks() for name in ("item_id", "version"))
+    return ItemHashes(ids, hashes.to_numpy())
 
 
 def _hashes(values: np.ndarray | Lists) -> np.ndarray:
