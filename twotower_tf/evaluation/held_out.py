@@ -70,12 +70,12 @@ class HeldOutReader:
 
     def _seed_items(self, batch: dict) -> np.ndarray:
         """The item on screen or, where the log does not say, the last one acted on before."""
-        seeds = batch["seed_item_id"].numpy()
+        seed_items = batch["seed_item_id"].numpy()
         if self._history is None:
-            return seeds
+            return seed_items
         history = batch["query"][self._history.name]
         last = history[:, -1:].to_tensor(default_value="", shape=[None, 1])[:, 0].numpy()
-        return np.where(seeds == b"", last, seeds)
+        return np.where(seed_items == b"", last, seed_items)
 
 
 def _texts(values: np.ndarray) -> list[str]:

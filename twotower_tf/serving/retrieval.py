@@ -83,8 +83,8 @@ def nearest(
     ask_index = index.retriever()
     return tf.cond(
         _is_choosy(fresh, request),
-        lambda: _fetch_until_enough(search, item_ids, fresh, request),
-        lambda: search(request.queries, request.k),
+        lambda: _fetch_until_enough(ask_index, item_ids, fresh, request),
+        lambda: ask_index(request.queries, request.k),
     )
 
 
