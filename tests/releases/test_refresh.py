@@ -58,6 +58,7 @@ def _expected(shop, items, without=()) -> dict[str, float]:
         "searches_weights": tf.ragged.constant([[]], dtype=tf.float32),
         "device": tf.constant([""]),
         "hour": tf.constant(QUERY["hour"]),
+        "mood": tf.zeros([1, 3]),
     }
     vector = shop.model.query_tower(query).numpy()[0].astype(np.float64)
     return {

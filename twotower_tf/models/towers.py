@@ -182,7 +182,9 @@ def build_tower(
         FEATURE_KINDS.make(feature, tables, seed + 100 + number)
         for number, feature in enumerate(section.features)
     ]
-    return TOWERS.make(section, made, seed, name, items)
+    # A tower of somebody's own needs to know of items only if features name some.
+    more = {} if items is None else {"items": items}
+    return TOWERS.make(section, made, seed, name, **more)
 
 
 def _vocabulary(given: str | Section | None) -> list[str] | int:
