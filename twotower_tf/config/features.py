@@ -51,7 +51,7 @@ TableName = Annotated[str, Field(title="name of a table")]
 class TableSection(Section):
     """Ids hash into rows, so an unknown id never fails.
 
-    **Features that name the same table share its embeddings**: seed, history and candidate
+    **Features that name the same table share its embeddings**: seed item, history and candidate
     should, for an id means the same everywhere.
 
     ```yaml
