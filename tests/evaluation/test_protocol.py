@@ -87,8 +87,16 @@ def _record(example: dict) -> bytes:
         "candidate/item_id": [item],
         "query/seed_item_id": [seed],
         "query/history": [one.encode() for one in example["history"]],
+        "own_item_ids": [one.encode() for one in _own(example)],
     }
-    return example_record(texts, {"reward": [example["reward"]]}, {"timestamp": [0]})
+    ones = [1.0] * len(_own(example))
+    numbers = {"reward": [example["reward"]], "own_counts": ones, "own_days": ones}
+    return example_record(texts, numbers, {"timestamp": [0]})
+
+
+def _own(example: dict) -> list[str]:
+    """The user's own items, one of which there is no more: what is to be found is among some."""
+    return [*dict.fromkeys([*example["history"], "gone", *ITEMS[::5]])]
 
 
 def _write_day(workdir: Workdir, day: datetime.date, log: dict[str, list[dict]]) -> None:
@@ -208,6 +216,9 @@ def _expected(model, logs, day: datetime.date, counted_to: datetime.date) -> dic
         "model": _ranked_by_model(model, logs[day]),
         "most_popular": _ranked_by_baseline("most_popular", logs, day, counted_to),
         "after_seed": _ranked_by_baseline("after_seed", logs, day, counted_to),
+        "own_items": [
+            [one for one in _own(query) if one in ITEMS] for query in _queries(logs[day])
+        ],
     }
     return {name: _measured(order, wanted) for name, order in ranked.items()}
 

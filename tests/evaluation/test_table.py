@@ -83,6 +83,21 @@ def test_it_fits_140_columns_however_many_cut_offs_there_are(workdir):
     assert table.splitlines()[1].split()[6:] == ["R@1", "R@50", "R@1000"] * 3
 
 
+def test_more_methods_are_shown_where_they_were_measured_and_it_still_fits(workdir):
+    recall = dict.fromkeys((10, 50, 1000), 0.5)
+    methods = ("model", "index_only", "own_items", "most_popular", "after_seed")
+    write_json(
+        workdir.metrics_path("evaluate", SECOND),
+        evaluated({("before", method): recall for method in methods}),
+    )
+    table = day_table(workdir, [FIRST, SECOND], "before").splitlines()
+    names = "model index only own items most popular after seed"
+    assert table[0].split() == names.split()
+    assert table[1].split()[6:] == ["R@10", "R@1000"] * 5
+    assert max(map(len, table)) <= 140
+    assert len({len(line) for line in table[1:]}) == 1
+
+
 def test_a_number_that_is_not_finite_is_a_dash(workdir):
     write_json(workdir.metrics_path("train", FIRST), {"loss": float("nan")})
     assert day_table(workdir, [FIRST]).splitlines()[-1].split()[4:6] == ["-", "-"]

@@ -77,6 +77,7 @@ def _cosines(shop, items) -> list[dict[str, float]]:
         "searches_weights": blank.with_values(tf.zeros([0])),
         "device": tf.constant(["", "", ""]),
         "hour": tf.constant(QUERIES["hour"]),
+        "mood": tf.zeros([3, 3]),
     }
     vectors = shop.vectors(items)
     matrix = np.stack([*vectors.values()])

@@ -13,13 +13,14 @@ import re
 from collections.abc import Callable, Sequence
 
 # What matplotlib draws with, and the CSS variable that takes its place.
-_INK, _LINE, _SERIES = "#010101", "#020202", ("#030301", "#030302", "#030303")
+_INK, _LINE = "#010101", "#020202"
+_SERIES = ("#030301", "#030302", "#030303", "#030304", "#030305")
 _VARIABLES = {
     _INK: "var(--muted)",
     _LINE: "var(--line)",
     **{colour: f"var(--series-{number})" for number, colour in enumerate(_SERIES, 1)},
 }
-_MARKERS = ("o", "s", "D")
+_MARKERS = ("o", "s", "D", "^", "v")
 _SIZE_INCHES = (5.4, 2.9)
 
 AVERAGED_DAYS = 7
@@ -28,7 +29,7 @@ MOST_DAYS_UNAVERAGED = 60
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """One line or set of bars: its values, None where there is none, and its colour (0 to 2)."""
+    """One line or set of bars: its values, None where there is none, and its colour (0 to 4)."""
 
     values: Sequence[float | None]
     colour: int = 0

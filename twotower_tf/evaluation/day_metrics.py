@@ -11,7 +11,15 @@ from twotower_tf.errors import InputError
 from twotower_tf.storage import Workdir, names, read_json
 
 JOBS = ("build_examples", "train", "evaluate", "build_index", "run_daily")
-METHODS = {"model": "model", "most_popular": "most popular", "after_seed": "after seed"}
+METHODS = {
+    "model": "model",
+    "index_only": "index only",
+    "own_items": "own items",
+    "most_popular": "most popular",
+    "after_seed": "after seed",
+}
+# What there is of every day; of the others, where their nominator or their counts are configured.
+_ALWAYS = ("model", "most_popular", "after_seed")
 PROTOCOLS = {"before": "before training on the day", "after": "after training on the day"}
 ABSENT = "-"
 
@@ -74,6 +82,18 @@ def measured_days(workdir: Workdir, until: datetime.date) -> list[datetime.date]
         matches = filter(None, map(_METRICS_FILE.match, names(workdir.path("metrics", job))))
         days |= {datetime.date.fromisoformat(match[1]) for match in matches}
     return sorted(day for day in days if day <= until)
+
+
+def methods_of(days: list[DayMetrics]) -> dict[str, str]:
+    """Returns the methods to show of some days, by their key: those that any was measured by."""
+    measured = {
+        method
+        for day in days
+        for protocol in PROTOCOLS
+        for method in day.get("evaluate", protocol, "methods") or ()
+    }
+    shown = measured.union(_ALWAYS)
+    return {method: name for method, name in METHODS.items() if method in shown}
 
 
 def cut_offs(days: list[DayMetrics]) -> list[int]:

@@ -12,6 +12,7 @@ from twotower_tf.evaluation.day_metrics import (
     cut_offs,
     decimal,
     measured_days,
+    methods_of,
     read_days,
     whole,
 )
@@ -155,21 +156,21 @@ def _selection(today: DayMetrics) -> str:
 def _recall_over_days(days: list[DayMetrics], at: list[int]) -> str:
     if not at:
         return page.section("Recall", page.note("No day was evaluated yet."))
-    drawn = []
+    drawn, methods = [], methods_of(days)
     for k in at:
         values = {
             (protocol, method): [day.recall(protocol, method, k) for day in days]
             for protocol in PROTOCOLS
-            for method in METHODS
+            for method in methods
         }
         highest = _highest(values.values())
         for protocol, wording in PROTOCOLS.items():
             # Nothing is known before the first day, so a report of it has no such chart.
-            if _highest(values[protocol, method] for method in METHODS) is None:
+            if _highest(values[protocol, method] for method in methods) is None:
                 continue
             series = [
                 charts.Series(values[protocol, method], colour)
-                for colour, method in enumerate(METHODS)
+                for colour, method in enumerate(methods)
             ]
             title = f"Recall@{k}, {wording}"
             drawn.append((title, _over_days(days, series, title, highest)))
@@ -178,17 +179,18 @@ def _recall_over_days(days: list[DayMetrics], at: list[int]) -> str:
         "catalogue. Before training on the day, the model has seen the days before only, as when "
         "it serves; the baselines likewise."
     )
-    parts = [page.note(text + _averaged(days)), page.legend(list(METHODS.values()))]
+    parts = [page.note(text + _averaged(days)), page.legend(list(methods.values()))]
     return page.section("Recall", *parts, page.charts(drawn))
 
 
 def _recall_by_decile(today: DayMetrics, at: list[int]) -> str:
     title = "Recall by popularity"
     k = _middle(at) if at else 0
+    names = methods_of([today])
     measured = {
         protocol: {
             method: today.get("evaluate", protocol, "methods", method, "recall_by_decile")
-            for method in METHODS
+            for method in names
         }
         for protocol in PROTOCOLS
     }
@@ -206,7 +208,7 @@ def _recall_by_decile(today: DayMetrics, at: list[int]) -> str:
         counts = [decile["held_out"] for decile in methods["model"]]
         series = [
             charts.Series(recalls[protocol, method] or [None] * len(counts), colour)
-            for colour, method in enumerate(METHODS)
+            for colour, method in enumerate(names)
         ]
         chart_title = f"Recall@{k}, {PROTOCOLS[protocol]}"
         drawn.append((chart_title, charts.by_decile(counts, series, chart_title, highest)))
@@ -214,7 +216,7 @@ def _recall_by_decile(today: DayMetrics, at: list[int]) -> str:
         "The catalogue in ten groups of the same size, by how often its items occur in the recent "
         "training examples. An item that nobody acted on recently is in the last groups."
     )
-    parts = [page.note(text), page.legend(list(METHODS.values()))]
+    parts = [page.note(text), page.legend(list(names.values()))]
     return page.section(title, *parts, page.charts(drawn))
 
 

@@ -1,18 +1,20 @@
 """The plain-text table of days that ``run_daily`` prints at its end."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from twotower_tf.evaluation.day_metrics import (
-    METHODS,
     DayMetrics,
     cut_offs,
     decimal,
+    methods_of,
     read_days,
     whole,
 )
 from twotower_tf.storage import Workdir
 
+# So many columns of recall fit beside the others; of a method at most so many.
+_MOST_RECALLS = 10
 _MOST_CUT_OFFS = 3
 
 
@@ -26,7 +28,7 @@ def day_table(workdir: Workdir, days: Sequence[datetime.date], protocol: str = "
 
     Returns:
         The lines, without a newline at the end; at most 140 columns wide, for which at most three
-        K (the first, the middle and the last) are shown.
+        K (the first, the middle and the last) are shown, of many methods two.
 
     Raises:
         ValueError: If the protocol is neither.
@@ -34,29 +36,32 @@ def day_table(workdir: Workdir, days: Sequence[datetime.date], protocol: str = "
     if protocol not in ("before", "after"):
         raise ValueError(f"protocol must be 'before' or 'after', got '{protocol}'")
     metrics = read_days(workdir, days)
-    at = _few(cut_offs(metrics))
+    methods = methods_of(metrics)
+    at = _few(cut_offs(metrics), min(_MOST_CUT_OFFS, _MOST_RECALLS // len(methods)))
     groups = [("", ["day", "events", "examples", "rejected", "ex/s", "loss"])]
-    groups += [(name, [f"R@{k}" for k in at]) for name in METHODS.values() if at]
+    groups += [(name, [f"R@{k}" for k in at]) for name in methods.values() if at]
     titles = [title for _, titles in groups for title in titles]
-    rows = [titles, *(_row(day, protocol, at) for day in metrics)]
+    rows = [titles, *(_row(day, protocol, methods, at) for day in metrics)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(titles))]
     lines = [_line(row, widths) for row in rows]
     rule = "-" * len(lines[0])
     return "\n".join([_group_line(groups, widths), lines[0], rule, *lines[1:]])
 
 
-def _few(at: list[int]) -> list[int]:
-    return at if len(at) <= _MOST_CUT_OFFS else [at[0], at[len(at) // 2], at[-1]]
+def _few(at: list[int], most: int) -> list[int]:
+    if len(at) <= most:
+        return at
+    return [at[0], at[-1]] if most == 2 else [at[0], at[len(at) // 2], at[-1]]
 
 
-def _row(day: DayMetrics, protocol: str, at: list[int]) -> list[str]:
+def _row(day: DayMetrics, protocol: str, methods: Iterable[str], at: list[int]) -> list[str]:
     counts = [day.number("build_examples", key) for key in ("events", "examples", "rejected")]
     return [
         day.day.isoformat(),
         *map(whole, counts),
         whole(day.number("train", "examples_per_second")),
         decimal(day.number("train", "loss")),
-        *(decimal(day.recall(protocol, method, k)) for method in METHODS for k in at),
+        *(decimal(day.recall(protocol, method, k)) for method in methods for k in at),
     ]
 
 
