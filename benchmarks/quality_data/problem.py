@@ -21,7 +21,8 @@ class Problem:
         user_ids: [U] str.
         days: [D] str, the days that were built; the last W are the window.
         user, item: [E] int32.
-        seed: [E] int32, what was on screen, else the last item acted on before; -1: nothing.
+        on_screen: [E] int32, what the log says was on screen; -1: it doesn't say.
+        seed: [E] int32, the same, but where the log doesn't say the last item acted on before.
         time: [E] int64, Unix seconds.
         reward: [E] float32.
         day: [E] int32, a place in ``days``.
@@ -39,6 +40,7 @@ class Problem:
     days: np.ndarray
     user: np.ndarray
     item: np.ndarray
+    on_screen: np.ndarray
     seed: np.ndarray
     time: np.ndarray
     reward: np.ndarray

@@ -73,7 +73,7 @@ def _parse(config: Config, records: list[bytes]) -> tuple[dict[str, np.ndarray],
     parsed = tf.io.parse_example(tf.constant(records), spec)
     histories = parsed.pop(f"query/{history}")
     last = histories[:, -1:].to_tensor(default_value="", shape=[None, 1])[:, 0]
-    parsed["seed_item_id"] = tf.where(parsed["seed_item_id"] == "", last, parsed["seed_item_id"])
+    parsed["seed"] = tf.where(parsed["seed_item_id"] == "", last, parsed["seed_item_id"])
     return {name.replace("query/", "user/"): one.numpy() for name, one in parsed.items()}, histories
 
 
@@ -105,7 +105,8 @@ def _problem(
         days=np.array([day.isoformat() for day in days]),
         user=users.astype(np.int32),
         item=_positions(columns["item_id"].tolist(), position),
-        seed=_positions(columns["seed_item_id"].tolist(), position),
+        on_screen=_positions(columns["seed_item_id"].tolist(), position),
+        seed=_positions(columns["seed"].tolist(), position),
         time=columns["timestamp"],
         reward=columns["reward"],
         day=columns["day"],
