@@ -28,8 +28,8 @@ def read_problem(config: Config, workdir: Workdir, window: int) -> Problem:
     day_of: list[int] = []
     held_out: list[bool] = []
     for number, day in enumerate(days):
-        for split, count in _SPLITS.items():
-            found = _read(workdir, day, split, count)
+        for split in _SPLITS:
+            found = records_of(workdir, day, split)
             records += found
             day_of += [number] * len(found)
             held_out += [split == "eval"] * len(found)
@@ -42,7 +42,12 @@ def read_problem(config: Config, workdir: Workdir, window: int) -> Problem:
     return _problem(columns, histories, catalogues, days, config.evaluation.baseline_days)
 
 
-def _read(workdir: Workdir, day: datetime.date, split: str, count: str) -> list[bytes]:
+def records_of(workdir: Workdir, day: datetime.date, split: str) -> list[bytes]:
+    """Returns a day's examples as they are stored; ``split`` is ``train`` or ``eval``.
+
+    Raises:
+        RuntimeError: If there are not as many as the manifest says.
+    """
     partition = workdir.partition("examples", day)
     manifest = partition.manifest()
     records = [
@@ -51,10 +56,9 @@ def _read(workdir: Workdir, day: datetime.date, split: str, count: str) -> list[
         if shard["file"].startswith(f"{split}-") and shard["records"]
         for record in read_records(partition.file(shard["file"]))
     ]
-    if len(records) != manifest["counts"][count]:
-        raise RuntimeError(
-            f"{day} has {manifest['counts'][count]} {count} by its manifest, read {len(records)}"
-        )
+    expected = manifest["counts"][_SPLITS[split]]
+    if len(records) != expected:
+        raise RuntimeError(f"{day} has {expected} {split} examples, but {len(records)} were read")
     return records
 
 
