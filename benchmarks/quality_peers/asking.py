@@ -59,11 +59,11 @@ def ask(method: Method, problem: Problem) -> Answers:
             scores = method.scores(problem, queries)
             scores[:, ~problem.available[number]] = -np.inf
             others = popular[problem.available[number][popular]]
-            answers.top[queries] = _filled(_best(scores), others, [()] * len(queries))
+            answers.top[queries] = _filled(best_items(scores), others, [()] * len(queries))
             past = [np.unique(problem.item[problem.past(query)]) for query in queries]
             for row, items in enumerate(past):
                 scores[row, items] = -np.inf
-            answers.top_new[queries] = _filled(_best(scores), others, past)
+            answers.top_new[queries] = _filled(best_items(scores), others, past)
     return answers
 
 
@@ -78,7 +78,7 @@ def _by_popularity(problem: Problem, known: np.ndarray) -> np.ndarray:
     return np.argsort(-counts, kind="stable")
 
 
-def _best(scores: np.ndarray) -> np.ndarray:
+def best_items(scores: np.ndarray) -> np.ndarray:
     """Returns [B, 100] positions by falling score, ties by the lower position; -1: no score."""
     size = max(AT)
     best = np.full((len(scores), size), -1, np.int32)
