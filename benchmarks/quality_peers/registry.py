@@ -32,6 +32,8 @@ _ONCE = "trained once, on all before the window; the query's history is up to th
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 # PyTorch's threads spin while they wait: on two cores one is as fast, and leaves the other free.
 _PASSIVE = {"OMP_NUM_THREADS": "1"}
+# LibRecommender builds on layers that only Keras 2 has.
+_KERAS_2 = {"TF_USE_LEGACY_KERAS": "1"}
 
 OURS = "ours"
 POPULAR = "most_popular"
@@ -63,6 +65,8 @@ PEERS = {
         "LibrecoTwoTower",
         True,
         "trained once, on all before the window, ids and features of users and items",
+        "",
+        _KERAS_2,
     ),
     "tfrs": Peer("stock TFRS", "stock_tfrs", "StockTfrs", True, _ONCE),
     "truth": Peer(
