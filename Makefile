@@ -70,6 +70,7 @@ $(INSTALLED): setup.py constraints.txt
 $(INSTALLED_BENCH): $(INSTALLED)
 	@echo "Installing what the benchmarks compare with"
 	@$(PIP_INSTALL) -e '.[bench]'
+	@$(PIP_INSTALL) --no-deps rectools
 	@touch $@
 
 # A PYTHON that is named, and differs from the one .venv was made with, makes it anew.

