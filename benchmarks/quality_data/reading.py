@@ -7,8 +7,9 @@ import numpy as np
 from benchmarks.quality_data.problem import Problem
 from twotower_tf.config import Config
 from twotower_tf.examples.encoding.tfrecord import read_records
-from twotower_tf.examples.items.catalogue_reader import Catalogue, Lists, load_catalogue
+from twotower_tf.examples.items.catalogue_reader import Catalogue, load_catalogue
 from twotower_tf.examples.schema import HISTORY, raw_features
+from twotower_tf.examples.value_types.lists import Lists
 from twotower_tf.storage import Workdir
 
 import tensorflow as tf  # isort: skip
@@ -65,15 +66,15 @@ def records_of(workdir: Workdir, day: datetime.date, split: str) -> list[bytes]:
 def _parse(config: Config, records: list[bytes]) -> tuple[dict[str, np.ndarray], tf.RaggedTensor]:
     """Returns columns by name, those of users as ``user/NAME``, and the examples' histories."""
     raw = raw_features(config, "query")
-    history = next(one.name for one in raw if one.column == HISTORY and one.is_list)
-    of_user = [one for one in raw if one.of == "user" and not one.is_list]
+    history = next(one.name for one in raw if one.column == HISTORY and one.type.is_list)
+    of_user = [one for one in raw if one.of == "user" and not one.type.is_list]
     spec: dict = {name: tf.io.FixedLenFeature([], tf.string) for name in _OF_EXAMPLE}
     spec["timestamp"] = tf.io.FixedLenFeature([], tf.int64)
     spec["reward"] = tf.io.FixedLenFeature([], tf.float32)
     spec[f"query/{history}"] = tf.io.RaggedFeature(tf.string)
     for one in of_user:
-        dtype = tf.string if one.dtype == "bytes" else tf.float32
-        spec[f"query/{one.name}"] = tf.io.FixedLenFeature([], dtype, default_value=one.default)
+        dtype = one.type.tensor_type
+        spec[f"query/{one.name}"] = tf.io.FixedLenFeature([], dtype, default_value=one.type.default)
     parsed = tf.io.parse_example(tf.constant(records), spec)
     histories = parsed.pop(f"query/{history}")
     last = histories[:, -1:].to_tensor(default_value="", shape=[None, 1])[:, 0]

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from twotower_tf.config import Config
-from twotower_tf.examples.items.catalogue_reader import Catalogue, Lists
+from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID, RawFeature, raw_features
+from twotower_tf.examples.value_types.lists import Lists
 
 import tensorflow as tf  # isort: skip  (after twotower_tf, which chooses Keras 2)
 
@@ -34,10 +35,10 @@ class Column:
     @property
     def spec(self):
         """How it is parsed."""
-        dtype = tf.string if self.raw.dtype == "bytes" else tf.float32
-        if self.raw.is_list:
+        dtype = self.raw.type.tensor_type
+        if self.raw.type.is_list:
             return tf.io.RaggedFeature(dtype)
-        return tf.io.FixedLenFeature([], dtype, default_value=self.raw.default)
+        return tf.io.FixedLenFeature([], dtype, default_value=self.raw.type.default)
 
 
 def columns_of(config: Config, side: str) -> list[Column]:
@@ -52,7 +53,7 @@ def columns_of(config: Config, side: str) -> list[Column]:
         table = getattr(feature, "table", None) or raw.column
         if raw.column in (HISTORY, SEED_ITEM_ID, item_id):
             table = "items"
-        table = table if raw.dtype == "bytes" else None
+        table = table if raw.type.holds_text else None
         found.append(Column(raw, f"{side}/{raw.name}", table, feature.kind == "text"))
     return found
 

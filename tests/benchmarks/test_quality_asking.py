@@ -10,7 +10,9 @@ from benchmarks import quality
 from benchmarks.quality_data.problem import Problem
 from benchmarks.quality_peers.asking import AT, ask, best_items, measure
 from benchmarks.quality_peers.baselines import AfterSeed, MostPopular, OwnItems
+from tests.example_counts import table_of
 from twotower_tf.evaluation import baselines
+from twotower_tf.examples import counts
 
 USERS, ITEMS, DAYS, WINDOW, EVENTS = 12, 150, 9, 3, 900
 
@@ -172,7 +174,10 @@ def test_baselines_rank_like_the_pipeline(problem, ours, theirs):
         items = problem.item_ids[problem.item[trained]].tolist()
         seeds = ["" if s < 0 else problem.item_ids[s] for s in problem.seed[trained]]
         date = datetime.date(2026, 1, 1 + day)
-        counted.add_day(date, *((items,) if theirs is baselines.MostPopular else (seeds, items)))
+        every = table_of(seeds, items)
+        by_item, pairs = counts.of_items(every), counts.with_seed_item(every)
+        both = (by_item,) if theirs is baselines.MostPopular else (by_item, pairs)
+        counted.add_day(date, *both)
 
 
 def test_own_items_are_in_order_of_count_and_then_of_the_last_time(problem):

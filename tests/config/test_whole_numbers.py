@@ -43,7 +43,7 @@ def test_the_walk_finds_whole_numbers_alone_in_lists_and_optional():
     assert {
         "Config.seed",
         "Evaluation.at",
-        "Examples.max_per_user_and_day",
+        "ExamplesSection.max_per_user_and_day",
         "SketchSection.buckets",
         "MlpTowerSection.layers",
     } <= found
