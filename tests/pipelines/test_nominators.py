@@ -47,7 +47,7 @@ def loyal(make_site, tmp_path_factory, days, day_events):
 def test_the_evaluation_measures_what_the_release_gives(loyal, days):
     config, workdir = load_config(str(loyal.config)), Workdir(str(loyal.workdir))
     held_out = HeldOutReader(config, workdir).read(days[2])
-    loaded = releases.current(workdir, "site").load()
+    loaded = releases.current(workdir, "site").load_saved_model()
     found = collections.Counter()
     rows = iter(held_out.item_ids)
     for batch, own in zip(held_out.batches, held_out.own, strict=True):
@@ -118,7 +118,7 @@ def test_a_known_user_is_asked_for_with_their_own_items(loyal, days):
 
 
 def test_own_items_that_a_request_brings_padded_are_those_it_brings(loyal):
-    loaded = releases.current(Workdir(str(loyal.workdir)), "site").load()
+    loaded = releases.current(Workdir(str(loyal.workdir)), "site").load_saved_model()
     own = {"own_item_ids": [["i1", "i2"]], "own_counts": [[4.0, 2.0]], "own_days": [[1.0, 3.0]]}
     longer = {
         "own_item_ids": padded([["i1", "i2"], ["a"] * 5], object, "")[:1],
@@ -133,5 +133,5 @@ def test_the_index_alone_is_asked_for_nothing_more(finished_site, days):
     assert finished_site.metrics("blend", days[2]) is None
     methods = finished_site.metrics("evaluate", days[2])["after"]["methods"]
     assert set(methods) == {"model", "own_items", "most_popular", "after_seed"}
-    serving = releases.current(Workdir(str(finished_site.workdir)), "site").serving()
+    serving = releases.current(Workdir(str(finished_site.workdir)), "site").read_serving()
     assert serving["more_features"] == []

@@ -53,7 +53,7 @@ def release(kind, shop):
 
 @pytest.fixture(scope="module")
 def loaded(release):
-    return release.load()
+    return release.load_saved_model()
 
 
 def _padded(rows: list[list], padding) -> list[list]:
@@ -185,7 +185,7 @@ def test_whatever_the_bonuses_the_best_of_all_items_come(seed):
 
 
 def test_without_own_items_a_release_gives_what_its_index_alone_gives(kind, shop, loaded):
-    index_alone = shop.release(kind).load()
+    index_alone = shop.release(kind).load_saved_model()
     alone = index_alone.serving_default(k=20, **QUERIES)
     empty = [_inputs([[], [], []]), {}]
     for own in empty:
@@ -248,7 +248,7 @@ def test_fresh_and_removed_items_are_the_users_own_too(kind, shop, release, tmp_
     items = shop.catalogue_of([*later, *new[:12]])
     refresh_release(config, workdir, items)
     own = [[("item-2", 7.0, 0.5), ("ключ-1", 5.0, 1.0), ("new-3", 3.0, 2.0)], [], []]
-    loaded = releases.current(workdir, config.name).load()
+    loaded = releases.current(workdir, config.name).load_saved_model()
     rows = _rows(loaded.serving_default(k=30, **QUERIES, **_inputs(own)))
     want = [_blended(row, one) for row, one in zip(_cosines(shop, items), own, strict=True)]
     assert "item-2" not in rows[0]
