@@ -20,6 +20,8 @@ from twotower_tf.errors import InputError
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _FILE = re.compile(r"`(my_company/[\w/]+\.py)`.*?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _YAML = re.compile(r"^```yaml\n(extensions:.*?query:.*?)^```$", re.MULTILINE | re.DOTALL)
+# A mistake in the section of the package's own feature.
+_LIMIT = ["--set=candidate.features=[{name: length, kind: above, limits: 3}]"]
 # Says which process imported it.
 _TRACE = """
 import os, pathlib, sys
@@ -48,7 +50,9 @@ class Extended:
         for tower in ("query", "candidate"):
             kept = site.values[tower]["features"]
             site.values[tower] = {"kind": chosen[tower]["kind"], "width": 8, "features": kept}
-        # The place for a feature of the package's own kind, in one of the lists above.
+        own = next(one for one in chosen["candidate"]["features"] if one["kind"] == "above")
+        kept = [one for one in site.values["candidate"]["features"] if one["name"] != own["name"]]
+        site.values["candidate"]["features"] = [*kept, own]
         site.values["extensions"] = chosen["extensions"]
         site.values["loss"] = chosen["loss"]
         site.values["index"] |= chosen["index"]
@@ -90,6 +94,7 @@ def test_a_package_of_the_users_own_runs_from_logs_to_a_release_that_is_asked(si
     serving = json.loads((release / "assets.extra" / "serving.json").read_text())
     assert serving["index_kind"] == "half_precision"
     assert serving["modules"] == ["my_company.retrieval"]
+    assert [one["name"] for one in serving["candidate_features"]][-1] == "length"
     bound = json.loads((site.workdir / "configuration.json").read_text())
     assert (bound["loss"], bound["query"]["kind"], bound["query"]["width"]) == (
         {"kind": "focal_cosine", "focus": 3.0},
@@ -108,6 +113,10 @@ def test_a_package_of_the_users_own_runs_from_logs_to_a_release_that_is_asked(si
     other = extended.run("build_examples", "--source=x", f"--date={first}", "--set=loss.focus=4")
     assert other.returncode == 2
     assert "another configuration, which differs in loss.focus" in other.stderr
+    other = extended.run("build_examples", "--source=x", f"--date={first}", *_LIMIT)
+    assert other.returncode == 2
+    assert "candidate.features[" in other.stderr
+    assert "unknown key 'limits'; did you mean 'limit'?" in other.stderr
     lost = extended.run("recommend", "--query={}", "--set=extensions=[]")
     assert lost.returncode == 2
     assert "query: unknown kind 'gated' (allowed: mlp)" in lost.stderr
