@@ -266,7 +266,7 @@ def check_log(new_deployment, without_beam, write_source, read_shards, days):
     return check
 
 
-@settings(deadline=None, max_examples=40, phases=[Phase.explicit, Phase.generate, Phase.shrink])
+@settings(deadline=None, max_examples=20, phases=[Phase.explicit, Phase.generate, Phase.shrink])
 @given(
     log=st.lists(events, min_size=1, max_size=40),
     copies=st.lists(st.integers(0, 29), max_size=6),

@@ -57,6 +57,7 @@ def passed(monkeypatch):
     return found
 
 
+@pytest.mark.long
 def test_a_nightly_call_reads_and_embeds_the_same_on_the_ninth_day_and_on_the_thirtieth(
     site, day_events, passed
 ):
