@@ -1,15 +1,12 @@
 """What proposes items for a request, and how all that is proposed comes on one scale."""
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator
 
 from twotower_tf.config.registries import NOMINATORS
 from twotower_tf.config.section import Positive, Section
-
-if TYPE_CHECKING:
-    from twotower_tf.config.deployment import Config
 
 INDEX = "index"
 
@@ -23,7 +20,7 @@ class NominatorSection(Section):
 
     inputs: ClassVar[tuple[str, ...]] = ()
 
-    def check(self, config: "Config") -> None:
+    def check(self, config) -> None:
         """Checks that a deployment has what this nominator needs; ValueError if it has not."""
 
 
@@ -46,7 +43,7 @@ Nominator = Annotated[NOMINATORS.section, BeforeValidator(_named)]
 
 
 def check_nominators(
-    config: "Config", nominators: Sequence[NominatorSection], taken: Collection[str]
+    config, nominators: Sequence[NominatorSection], taken: Collection[str]
 ) -> None:
     """Checks the nominators of a deployment; raises ValueError for the first mistake.
 

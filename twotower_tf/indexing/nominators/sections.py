@@ -1,12 +1,9 @@
 """What the configuration says of each kind of nominator; docs/nominators.md tells when which."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from twotower_tf.config.nominators import NominatorSection
 from twotower_tf.config.registries import NOMINATORS
-
-if TYPE_CHECKING:
-    from twotower_tf.config.deployment import Config
 
 
 @NOMINATORS.made_by("twotower_tf.indexing.nominators.nominator:nothing_beside")
@@ -27,7 +24,7 @@ class OwnItemsSection(NominatorSection):
     inputs: ClassVar[tuple[str, ...]] = ("own_item_ids", "own_counts", "own_days")
     kind: Literal["own_items"] = "own_items"
 
-    def check(self, config: "Config") -> None:
+    def check(self, config) -> None:
         """See ``NominatorSection``."""
         if config.source.events.columns.history is not None:
             raise ValueError(
