@@ -53,7 +53,8 @@ def _show_recommendations(config, workdir) -> None:
     recommender = Recommender(config, workdir)
     for user_id in recommender.some_users(3):
         query = recommender.query_for_user(user_id)
-        print(f"\nfor {user_id}, who last watched {recommender.title(query['seed_item_id'])}:")
+        last = query["seed_item_id"]
+        print(f"\nfor {user_id}, who last watched {recommender.titles([last]).get(last, last)}:")
         for item_id, score, title in recommender.recommend(query, 5):
             print(f"{score:8.4f}  {item_id:<10}  {title}")
 
