@@ -10,6 +10,7 @@ import tensorflow as tf
 from twotower_tf.config import Config
 from twotower_tf.examples.items.catalogue_reader import Catalogue, latest_catalogue, whole_catalogue
 from twotower_tf.graph.hashing import fingerprint
+from twotower_tf.graph.untracked import Untracked
 from twotower_tf.models.features.encoder import FeatureEncoder
 from twotower_tf.models.inference import as_tensors
 from twotower_tf.storage import Workdir
@@ -45,6 +46,10 @@ class ItemFeatures(tf.Module):
         self._path = ""
         self._encoders = {encoder.name: encoder for encoder in encoders}
         self._blank, self._ids = blank, list(ids)
+        # Traced once for the catalogues of all days; no part of a release.
+        self._to_rows = Untracked(
+            tf.function(self._rows_of, autograph=False, reduce_retracing=True)
+        )
         empty = self._rows_of(blank)
         self._structure = empty
         self._fingerprints = _variable(tf.constant([_NOT_THERE]), "fingerprints")
@@ -76,9 +81,8 @@ class ItemFeatures(tf.Module):
 
     def set_catalogue(self, catalogue: Catalogue) -> None:
         """Takes the features of a catalogue's items, in place of those it had."""
-        to_rows = tf.function(self._rows_of, autograph=False, reduce_retracing=True)
         parts = [
-            to_rows(as_tensors(catalogue, slice(start, start + _ITEMS_AT_ONCE)))
+            self._to_rows.value(as_tensors(catalogue, slice(start, start + _ITEMS_AT_ONCE)))
             for start in range(0, len(catalogue), _ITEMS_AT_ONCE)
         ]
         parts.append(self._rows_of(self._blank))

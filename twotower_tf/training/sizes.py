@@ -5,6 +5,7 @@ change after that.
 """
 
 import datetime
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -29,20 +30,22 @@ _STEPS_PER_PASS = 600
 _SMALLEST_BATCH, _LARGEST_BATCH = 128, 8192
 
 
-def with_sizes(config: Config, workdir: Workdir, day: datetime.date | None) -> Config:
+def with_sizes(
+    config: Config, workdir: Workdir, last_day: Callable[[], datetime.date | None]
+) -> Config:
     """Returns the configuration with a number for every size that it leaves out.
 
     Args:
         config: The configuration.
         workdir: Where the sizes are kept, once chosen.
-        day: The last day of those that a model starts with, of which sizes are chosen; None: the
-            model does not start now, and there is nothing to choose by.
+        last_day: Gives the last day of those that a model starts with, by which sizes are chosen;
+            None while these are not built. It is asked only if there is something to choose.
     """
     if not _is_open(config):
         return config
     path = workdir.path(_FILE)
     sizes = storage.read_json(path)
-    if sizes is None and day is not None:
+    if sizes is None and (day := last_day()) is not None:
         sizes = _chosen(config, workdir, day)
         storage.write_json(path, sizes)
     return _filled(config, sizes or _nothing_known(config))

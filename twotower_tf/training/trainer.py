@@ -46,7 +46,7 @@ class Trainer:
         at_or_before: datetime.date | None = None,
     ):
         make_deterministic(config.seed)
-        self._config = with_sizes(config, workdir, _first_days_end(config, workdir))
+        self._config = with_sizes(config, workdir, lambda: _first_days_end(config, workdir))
         self._workdir = workdir
         self.model = TwoTowerModel.from_config(self._config)
         self._reader = ExampleReader(config)
