@@ -141,7 +141,8 @@ def _key_path(location: tuple) -> str:
 
 
 def _is_tag(location: tuple, position: int) -> bool:
-    return position == 3 and location[0] == "tables" and location[2] == "vocabulary"
+    of_table = position == 3 and location[0] == "tables" and location[2] == "vocabulary"
+    return of_table or location[:position] == ("loss", "temperature")
 
 
 def _shown(value) -> str:

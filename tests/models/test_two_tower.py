@@ -188,6 +188,26 @@ def test_every_loss_of_the_configuration_trains_the_model(kind):
     assert all(changed)
 
 
+def test_a_learned_temperature_is_trained_within_its_bounds_and_saved_with_the_model(tmp_path):
+    config = _with_loss(temperature={"learned": True, "start": 0.3, "least": 0.2, "most": 0.5})
+    model, restored = TwoTowerModel.from_config(config), TwoTowerModel.from_config(config)
+    assert model.batch_loss.temperature == pytest.approx(0.3)
+    fixed = TwoTowerModel.from_config(_with_loss(temperature=0.3))
+    assert float(model.compute_loss(_batch())) == pytest.approx(float(fixed.compute_loss(_batch())))
+    model.fit(tf.data.Dataset.from_tensors(_batch()), verbose=0)
+    learnt = model.batch_loss.temperature
+    assert 0.2 <= learnt <= 0.5
+    assert learnt != pytest.approx(0.3)
+    path = tf.train.Checkpoint(model=model, optimizer=model.optimizer).write(str(tmp_path / "m"))
+    state = tf.train.Checkpoint(model=restored, optimizer=restored.optimizer)
+    state.read(path).assert_consumed()
+    assert restored.batch_loss.temperature == learnt
+    model.optimizer.learning_rate.assign(100.0)
+    for _ in range(3):
+        model.fit(tf.data.Dataset.from_tensors(_batch()), verbose=0)
+        assert 0.2 - 1e-6 <= model.batch_loss.temperature <= 0.5 + 1e-6
+
+
 def test_gramian_estimates_are_saved_with_the_model(tmp_path):
     config = _with_loss(kind="mse_gramian")
     model, restored = TwoTowerModel.from_config(config), TwoTowerModel.from_config(config)

@@ -176,6 +176,14 @@ def test_a_loss_that_is_not_finite_trains_nothing(workdir):
     assert workdir.days("checkpoints") == []
 
 
+def test_a_learned_temperature_is_in_the_metrics_of_each_day_and_in_the_checkpoint(workdir):
+    learned = {"temperature": {"learned": True, "start": 0.2}}
+    config = Config.model_validate({**_CONFIG.model_dump(), "loss": learned})
+    found = [metrics["temperature"] for _, metrics in train_days(config, workdir, _DAYS[:2])]
+    assert len({0.2, *found}) == 3
+    assert Trainer(config, workdir).model.batch_loss.temperature == found[-1]
+
+
 def test_a_checkpoint_of_another_model_is_refused(workdir):
     list(train_days(_CONFIG, workdir, _DAYS[:1]))
     other = _CONFIG.model_copy(update={"seed": 99})

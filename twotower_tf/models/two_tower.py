@@ -66,6 +66,8 @@ class TwoTowerModel(tfrs.Model):
         self.tables: dict[str, EmbeddingTable] = {}
         self._item_features = Untracked(None)
         self._loss = loss
+        # A weight of the model, if there is one.
+        self._learned_temperature = loss.learned_temperature
         self.mean_loss = tf.keras.metrics.Mean("mean_loss")
         self.distinct_share = tf.keras.metrics.Mean("distinct_share")
 

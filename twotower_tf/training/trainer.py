@@ -147,7 +147,7 @@ class Trainer:
         if passes.best != passes.done:
             self._checkpoints.restore_pass(days, passes.best)
         made = {"passes": passes.done, "best_pass": passes.best, "recalls": passes.recalls}
-        return self._done(days, metrics | made | {"last_step": self._step})
+        return self._done(days, metrics | made | self._state())
 
     def _pass_over(self, partitions: Sequence[storage.Partition], number: int) -> float | None:
         """Trains on all examples of some days once; returns as ``_fit``."""
@@ -278,7 +278,7 @@ class Trainer:
             if self._config.training.tensorboard:
                 if self._scalars is None:
                     folder = storage.for_tensorflow(self._workdir.path("tensorboard"))
-                    self._scalars = WriteScalars(folder, self.model.batch_loss.temperature)
+                    self._scalars = WriteScalars(folder)
                 callbacks.append(self._scalars)
             self.model.fit(
                 self._with_uniform_negatives(batches, day),
@@ -303,13 +303,16 @@ class Trainer:
             first_step=self._step,
         )
 
+    def _state(self) -> dict:
+        """Returns the metrics of the model as it is, whatever it was trained on."""
+        return {"temperature": self.model.batch_loss.temperature, "last_step": self._step}
+
     def _measure(self, examples: int, seconds: float, speed: float | None) -> dict:
         metrics = {
             "examples": examples,
             "batches": -(-examples // self._config.training.batch_size),
             "loss": float(self.model.mean_loss.result()) if examples else None,
-            "temperature": self.model.batch_loss.temperature,
-            "last_step": self._step,
+            **self._state(),
             "seconds": seconds,
             "examples_per_second": speed,
         }

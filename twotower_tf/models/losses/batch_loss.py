@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from twotower_tf.models.losses.temperature import LearnedTemperature
+
 
 class WholeBatch(NamedTuple):
     """The batch that the examples given to a loss are a part of, under data parallelism.
@@ -67,12 +69,14 @@ class BatchLoss:
         needs_probabilities: Whether the loss uses `probabilities`.
         needs_negatives: How many uniform draws from the catalogue the candidates of each batch
             must include.
-        temperature: What divides the inner products; None if nothing does.
+        temperature: What divides the inner products, as it is now; None if nothing does.
+        learned_temperature: What it is learnt by, a part of the model; None if it is fixed.
     """
 
     needs_probabilities: bool = False
     needs_negatives: int = 0
     temperature: float | None = None
+    learned_temperature: LearnedTemperature | None = None
 
     @classmethod
     def from_section(cls, section: Any, dimension: int) -> "BatchLoss":

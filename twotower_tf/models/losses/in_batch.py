@@ -15,6 +15,7 @@ from twotower_tf.models.losses.batch_loss import (
     shares_of_mean,
 )
 from twotower_tf.models.losses.blockwise import softmax_losses
+from twotower_tf.models.losses.temperature import LearnedTemperature
 
 
 class InBatchSoftmax(BatchLoss):
@@ -32,13 +33,12 @@ class InBatchSoftmax(BatchLoss):
 
     Attributes:
         copies: See above.
-        temperature: tau.
     """
 
     copies: ClassVar[Literal["once", "each", "others"]] = "once"
 
-    def __init__(self, temperature: float):
-        """Fixes the temperature.
+    def __init__(self, temperature: float | LearnedTemperature):
+        """Takes the temperature.
 
         Args:
             temperature: tau > 0, which divides the inner products.
@@ -46,14 +46,21 @@ class InBatchSoftmax(BatchLoss):
         Raises:
             ValueError: If `temperature` is not a finite number above 0.
         """
-        if not 0.0 < temperature < float("inf"):
+        if isinstance(temperature, LearnedTemperature):
+            self.learned_temperature = temperature
+        elif not 0.0 < temperature < float("inf"):
             raise ValueError(f"temperature must be finite and above 0, got {temperature!r}")
-        self.temperature = float(temperature)
+        self._temperature = temperature
 
     @classmethod
     def from_section(cls, section: Any, dimension: int) -> "InBatchSoftmax":
         """See `BatchLoss.from_section`."""
-        return cls(section.temperature)
+        return cls(temperature_of(section))
+
+    @property
+    def temperature(self) -> float:
+        """See `BatchLoss`."""
+        return float(self._temperature)
 
     def of(self, batch: EmbeddedBatch) -> tf.Tensor:
         """See `BatchLoss.of`."""
@@ -80,7 +87,9 @@ class InBatchSoftmax(BatchLoss):
 
     def scaled(self, query_embeddings: tf.Tensor) -> tf.Tensor:
         """u / temperature, [n, d]: their inner products with candidates are the logits."""
-        return query_embeddings / self.temperature
+        if self.learned_temperature is None:
+            return query_embeddings / self.temperature
+        return query_embeddings / tf.cast(self.learned_temperature(), query_embeddings.dtype)
 
     def _log_weights(self, batch: EmbeddedBatch) -> tf.Tensor:
         """The logarithm of what one copy of each item weighs: [D], a constant."""
@@ -232,15 +241,23 @@ class MixedSoftmax(InBatchSoftmax):
 
     needs_probabilities = True
 
-    def __init__(self, temperature: float, negatives: int = 1024):
-        """Fixes the temperature and the number N' of draws that each batch needs."""
+    def __init__(self, temperature: float | LearnedTemperature, negatives: int = 1024):
+        """Takes the temperature and the number N' of draws that each batch needs."""
         super().__init__(temperature)
         self.needs_negatives = negatives
 
     @classmethod
     def from_section(cls, section: Any, dimension: int) -> "MixedSoftmax":
         """See `BatchLoss.from_section`."""
-        return cls(section.temperature, section.negatives)
+        return cls(temperature_of(section), section.negatives)
+
+
+def temperature_of(section: Any) -> float | LearnedTemperature:
+    """What the section of a softmax loss says of its temperature."""
+    given = section.temperature
+    if isinstance(given, float):
+        return given
+    return LearnedTemperature(given.start, given.least, given.most)
 
 
 def probability_by_either_route(

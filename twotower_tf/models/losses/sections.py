@@ -5,7 +5,7 @@ What each computes is told in ``docs/losses.md`` and in the docstring of its cla
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from twotower_tf.config.registries import LOSSES
 from twotower_tf.config.section import NotNegative, Positive, Section
@@ -14,11 +14,49 @@ _IN_BATCH = "twotower_tf.models.losses.in_batch"
 _COSINE = "twotower_tf.models.losses.cosine"
 
 
+class LearnedTemperatureSection(Section):
+    """The temperature is a weight of the model, learnt with the others.
+
+    ```yaml
+    loss: {kind: refined_softmax, temperature: {learned: true, start: 0.07}}
+    ```
+    """
+
+    learned: Literal[True]
+    """Says that it is learnt."""
+    start: Annotated[float, Field(gt=0.0)] = 0.05
+    """Before the first step."""
+    least: Annotated[float, Field(gt=0.0)] = 0.01
+    """It goes no lower."""
+    most: Annotated[float, Field(gt=0.0)] = 1.0
+    """It goes no higher."""
+
+    @model_validator(mode="after")
+    def _check_bounds(self):
+        if not self.least <= self.start <= self.most:
+            raise ValueError(
+                f"start must lie between least and most, got {self.start:g}, "
+                f"{self.least:g} and {self.most:g}"
+            )
+        return self
+
+
+def _kind_of_temperature(value) -> str:
+    return "learned" if isinstance(value, dict | LearnedTemperatureSection) else "number"
+
+
+_Temperature = Annotated[
+    Annotated[float, Field(gt=0.0), Tag("number")]
+    | Annotated[LearnedTemperatureSection, Tag("learned")],
+    Discriminator(_kind_of_temperature),
+]
+
+
 class SoftmaxSection(Section):
     """Base of the softmax losses' sections."""
 
-    temperature: Annotated[float, Field(gt=0.0)] = 0.05
-    """Divides the cosine."""
+    temperature: Annotated[_Temperature, Field(title="number > 0, or section")] = 0.05
+    """Divides the cosine. ``{learned: true}``: it is learnt, see below."""
 
 
 @LOSSES.made_by(f"{_IN_BATCH}:CorrectedSoftmax")
