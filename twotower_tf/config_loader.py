@@ -178,6 +178,13 @@ def binding_sections(config: Config) -> dict:
         if sections[name]["kind"] == TOWERS.default:
             del sections[name]["kind"]
     sections["training"] = {"batch_size": config.training.batch_size}
+    # So they are older than ``negatives``, and have uniform draws where those were configured.
+    negatives = {key: value for key, value in whole["negatives"].items() if value}
+    if getattr(config.loss, "uniform_negatives", False):
+        sections["loss"]["negatives"] = config.negatives.uniform_draws
+        negatives.pop("uniform", None)
+    if negatives:
+        sections["negatives"] = negatives
     return sections
 
 

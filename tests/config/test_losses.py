@@ -33,7 +33,6 @@ def test_parameters_of_each_kind_are_read():
 
     assert loss("{kind: pointwise, negatives: 3}").negatives == 3
     assert loss("{kind: pairwise_hinge, margin: 0.4}").margin == 0.4
-    assert loss("{kind: mixed_softmax, negatives: 7, temperature: 0.1}").negatives == 7
     learned = loss("{temperature: {learned: true, start: 0.1}}").temperature
     assert (learned.start, learned.least, learned.most) == (0.1, 0.01, 1.0)
     gramian = loss("{kind: mse_gramian, gravity: 0.5, rate: 0.2}")

@@ -276,12 +276,12 @@ def test_only_the_corrected_losses_need_probabilities_and_only_the_mixed_one_neg
     uncorrected = {PlainSoftmax, MseGramian, Pointwise, PairwiseHinge}
     kinds = set(map(LOSSES.implementation, LOSSES.sections))
     assert {kind for kind in kinds if not kind.needs_probabilities} == uncorrected
-    needed = {
-        type(loss): loss.needs_negatives
-        for section in LOSSES.sections.values()
-        if (loss := LOSSES.make(section(), 4)).needs_negatives
-    }
-    assert needed == {MixedSoftmax: 1024}
+    assert [kind for kind in kinds if kind.needs_negatives] == [MixedSoftmax]
+    assert {kind for kind in kinds if kind.takes_query_negatives} == set(ALL)
+    for name, section in LOSSES.sections.items():
+        kind = LOSSES.implementation(name)
+        assert section.uniform_negatives == kind.needs_negatives
+        assert section.query_negatives == kind.takes_query_negatives
     batch = BATCHES["duplicates"]
     plain = PlainSoftmax(0.1)
     with_none = plain(batch["u"], batch["v"], batch["positives"], batch["rewards"], None)

@@ -24,7 +24,7 @@ KINDS = {
     "corrected_softmax_by_example_masked": {},
     "plain_softmax": {},
     "refined_softmax": {},
-    "mixed_softmax": {"negatives": 5},
+    "mixed_softmax": {},
     "mse_gramian": {"rate": 0.4},
     "pointwise": {"negatives": 3},
     "pairwise_hinge": {"margin": 0.5},

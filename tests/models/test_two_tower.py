@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from twotower_tf.config.registries import LOSSES
 from twotower_tf.models.losses.in_batch import CorrectedSoftmax, PlainSoftmax
+from twotower_tf.models.losses.query_negatives import QueryNegatives
 from twotower_tf.models.two_tower import TwoTowerModel, blank_features
 
 _CONFIG = Config.model_validate(
@@ -186,6 +187,29 @@ def test_every_loss_of_the_configuration_trains_the_model(kind):
         for one, two in zip(before, model.trainable_variables, strict=True)
     ]
     assert all(changed)
+
+
+def test_examples_of_reward_zero_and_hard_negatives_reach_the_loss():
+    values = {**_CONFIG.model_dump(), "negatives": {"explicit": 0.5}}
+    values["loss"] = {"kind": "refined_softmax", "temperature": 0.2}
+    values["examples"]["reward"] = {"column": "stars"}
+    model = TwoTowerModel.from_config(Config.model_validate(values))
+    raw = {"item_id": tf.constant(["c", "e"]), "tags": tf.ragged.constant([["x"], ["y"]])}
+    places = tf.constant([[0, 1], [-1, -1], [1, -1], [-1, -1]])
+    batch = {**_batch(), "hard_negatives": {"candidate": raw, "places": places}}
+    loss = float(model.compute_loss(batch))
+    v = model.candidate_tower(batch["candidate"])
+    expected = model.batch_loss(
+        model.query_tower(batch["query"]),
+        tf.gather(v, [0, 1, 3]),
+        tf.constant([0, 1, 0, 2]),
+        batch["reward"],
+        tf.fill([3], 1 / 10),
+        query_negatives=QueryNegatives(
+            tf.constant([0.0, 0.0, 0.5, 0.0]), model.candidate_tower(raw), places
+        ),
+    )
+    assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_learned_temperature_is_trained_within_its_bounds_and_saved_with_the_model(tmp_path):

@@ -291,14 +291,13 @@ class Trainer:
     def _with_uniform_negatives(
         self, batches: tf.data.Dataset, day: datetime.date
     ) -> tf.data.Dataset:
-        negatives = self.model.batch_loss.needs_negatives
-        if not negatives:
+        if not self.model.batch_loss.needs_negatives:
             return batches
         catalogue = load_catalogue(self._workdir, self._config, day)
         return with_uniform_negatives(
             batches,
             catalogue,
-            negatives,
+            self._config.negatives.uniform_draws,
             self._config.seed,
             first_step=self._step,
         )
