@@ -24,7 +24,7 @@ def test_what_is_left_out_binds_nothing_and_uniform_draws_stand_where_they_alway
     mixed = bound(MIXED, "negatives={uniform: 7}")
     assert mixed["loss"]["negatives"] == 7
     assert "negatives" not in mixed
-    hard = {"count": 2, "from_rank": 10, "to_rank": 200}
+    hard = {"count": 2, "from_rank": 10, "to_rank": 200, "weight": 1.0}
     assert bound("negatives={hard: {count: 2}}")["negatives"] == {"hard": hard}
 
 

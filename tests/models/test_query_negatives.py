@@ -20,7 +20,7 @@ from twotower_tf.models.losses.refined_softmax import RefinedSoftmax
 
 ONCE = [CorrectedSoftmax, MixedSoftmax, RefinedSoftmax]
 BY_EXAMPLE = [CorrectedSoftmaxByExample, CorrectedSoftmaxByExampleMasked, PlainSoftmax]
-TAU = 0.3
+TAU, WEIGHT = 0.3, 2.5
 RANDOM = np.random.default_rng(5)
 
 
@@ -57,7 +57,7 @@ def naive(kind, u, v, hard=None, explicit=None, published=False):
             p, certain = 1 - (1 - p) ** (6 / 7), True
         terms = [np.exp(u[i] @ v[j] / TAU) / p[j] for j in others]
         if hard is not None:
-            terms += [np.exp(u[i] @ hard[k] / TAU) for k in PLACES[i] if k >= 0]
+            terms += [WEIGHT * np.exp(u[i] @ hard[k] / TAU) for k in PLACES[i] if k >= 0]
         mine = np.exp(score) / (1.0 if certain else p[own])
         share = mine / (mine + sum(terms))
         if is_explicit:
@@ -77,6 +77,7 @@ def run(kind, explicit, hard, dtype=np.float64):
             tf.constant(EXPLICIT.astype(np.float32)) if explicit else None,
             inputs.get("hard"),
             tf.constant(PLACES) if hard else None,
+            WEIGHT,
         )
         value = kind(TAU)(
             inputs["u"],

@@ -196,7 +196,8 @@ def test_examples_of_reward_zero_and_hard_negatives_reach_the_loss():
     model = TwoTowerModel.from_config(Config.model_validate(values))
     raw = {"item_id": tf.constant(["c", "e"]), "tags": tf.ragged.constant([["x"], ["y"]])}
     places = tf.constant([[0, 1], [-1, -1], [1, -1], [-1, -1]])
-    batch = {**_batch(), "hard_negatives": {"candidate": raw, "places": places}}
+    hard = {"candidate": raw, "places": places, "weight": tf.constant(3.0)}
+    batch = {**_batch(), "hard_negatives": hard}
     loss = float(model.compute_loss(batch))
     v = model.candidate_tower(batch["candidate"])
     expected = model.batch_loss(
@@ -206,7 +207,7 @@ def test_examples_of_reward_zero_and_hard_negatives_reach_the_loss():
         batch["reward"],
         tf.fill([3], 1 / 10),
         query_negatives=QueryNegatives(
-            tf.constant([0.0, 0.0, 0.5, 0.0]), model.candidate_tower(raw), places
+            tf.constant([0.0, 0.0, 0.5, 0.0]), model.candidate_tower(raw), places, 3.0
         ),
     )
     assert loss == pytest.approx(float(expected), rel=1e-5)

@@ -1,6 +1,8 @@
 """Where a loss's negatives come from, beside the other items of the batch."""
 
-from pydantic import model_validator
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from twotower_tf.config.section import NotNegative, Positive, Section
 
@@ -24,6 +26,8 @@ class HardNegatives(Section):
     too."""
     to_rank: Positive = 200
     """The last rank drawn from."""
+    weight: Annotated[float, Field(gt=0.0)] = 1.0
+    """What each weighs in the softmax, where an item of the batch weighs 1 / p."""
 
     @model_validator(mode="after")
     def _check_ranks(self):

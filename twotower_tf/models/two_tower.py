@@ -37,8 +37,9 @@ class TwoTowerModel(tfrs.Model):
     need them take ``uniform_negatives``, drawn uniformly from the catalogue: a dictionary of
     ``item_id`` (string [draws]), ``candidate`` (raw features, first dimension the draws) and
     ``catalogue_size`` (int64 scalar, the items drawn from). Losses that take them may have
-    ``hard_negatives``: ``candidate`` (raw features, first dimension H, of any items) and
-    ``places`` (int32 [batch, m] in [0, H), those of each example; -1: it has no more).
+    ``hard_negatives``: ``candidate`` (raw features, first dimension H, of any items),
+    ``places`` (int32 [batch, m] in [0, H), those of each example; -1: it has no more) and
+    ``weight`` (float32 scalar, of each one's term).
 
     Args:
         query_tower: Maps ``query`` to unit vectors [batch, d].
@@ -183,16 +184,15 @@ class TwoTowerModel(tfrs.Model):
         return self.estimator.probabilities(raw.item_id)
 
     def _query_negatives(self, batch: Mapping, training: bool) -> QueryNegatives | None:
-        explicit = hard = places = None
+        explicit = None
         if self._explicit:
             reward = batch["reward"]
             explicit = tf.where(reward > 0, tf.zeros_like(reward), self._explicit)
-        if "hard_negatives" in batch:
-            places = batch["hard_negatives"]["places"]
-            hard = _run(self.candidate_tower, batch["hard_negatives"]["candidate"], training)
-        if explicit is None and hard is None:
-            return None
-        return QueryNegatives(explicit, hard, places)
+        hard = batch.get("hard_negatives")
+        if hard is None:
+            return None if explicit is None else QueryNegatives(explicit)
+        vectors = _run(self.candidate_tower, hard["candidate"], training)
+        return QueryNegatives(explicit, vectors, hard["places"], hard["weight"])
 
     def _either_route(self, candidates: Candidates, negatives: Mapping) -> Candidates:
         draws = sum_over_replicas(tf.size(negatives["item_id"]))

@@ -17,7 +17,6 @@ from twotower_tf.examples import statistics
 from twotower_tf.examples.items.catalogue_reader import (
     distinct_ids,
     latest_catalogue,
-    load_catalogue,
 )
 from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.models.two_tower import TwoTowerModel
@@ -26,8 +25,8 @@ from twotower_tf.training.backfill import Validate, window_of
 from twotower_tf.training.batch_counts import BatchCounts
 from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
+from twotower_tf.training.negatives import Negatives
 from twotower_tf.training.sizes import with_sizes
-from twotower_tf.training.uniform_negatives import with_uniform_negatives
 
 
 class Trainer:
@@ -49,6 +48,7 @@ class Trainer:
         self._config = with_sizes(config, workdir, lambda: _first_days_end(config, workdir))
         self._workdir = workdir
         self.model = TwoTowerModel.from_config(self._config)
+        self._negatives = Negatives(self._config, workdir, self.model)
         self._reader = ExampleReader(config)
         self._checkpoints = Checkpoints(
             workdir, self.model, model_fingerprint(config), config.training.keep_checkpoints
@@ -269,6 +269,7 @@ class Trainer:
     ) -> float | None:
         """Trains on batches once; returns the examples a second after the first step, if any."""
         self.model.set_day(self._workdir, self._config, day)
+        batches = self._negatives.add_hard(batches, examples, day)
         counts = BatchCounts()
         self._counted = (day, counts)
         batches, batch_size = counts.counting(batches), self._config.training.batch_size
@@ -281,26 +282,12 @@ class Trainer:
                     self._scalars = WriteScalars(folder)
                 callbacks.append(self._scalars)
             self.model.fit(
-                self._with_uniform_negatives(batches, day),
+                self._negatives.add_uniform(batches, day),
                 epochs=1,
                 verbose=0,
                 callbacks=callbacks,
             )
         return speed.examples_per_second
-
-    def _with_uniform_negatives(
-        self, batches: tf.data.Dataset, day: datetime.date
-    ) -> tf.data.Dataset:
-        if not self.model.batch_loss.needs_negatives:
-            return batches
-        catalogue = load_catalogue(self._workdir, self._config, day)
-        return with_uniform_negatives(
-            batches,
-            catalogue,
-            self._config.negatives.uniform_draws,
-            self._config.seed,
-            first_step=self._step,
-        )
 
     def _state(self) -> dict:
         """Returns the metrics of the model as it is, whatever it was trained on."""

@@ -20,25 +20,28 @@ class QueryNegatives(NamedTuple):
       the sum in that query's softmax (Huang et al., KDD 2020, section 6.1).
 
     *Correction.* Both are chosen by the query, not sampled by how often items occur: neither's
-    term is divided by a probability. It stands with weight 1 beside the candidates of the batch,
-    whose weights correct the sampling as ever. So an explicit negative's P is an estimate of the
-    full softmax's, like that of a certain positive (``RefinedSoftmax``). Hard negatives come on top
-    of a sum that is an estimate of all the catalogue's already, theirs included: they are counted
-    more than the softmax over the catalogue would, which is what they are for.
+    term is divided by a probability. They stand beside the candidates of the batch, whose weights
+    correct the sampling as ever. An explicit negative's item has weight 1, so that its P is an
+    estimate of the full softmax's, like that of a certain positive (``RefinedSoftmax``). A hard
+    negative has the ``weight`` that is given, on top of a sum that is an estimate of all the
+    catalogue's already, theirs included: it is counted more than the softmax over the catalogue
+    would, which is what it is for.
 
     Attributes:
         explicit: [n] >= 0, the weight of each example as an explicit negative, in place of its
             reward; 0: it is none. None: no example is.
         hard: [H, d], embeddings; None: there are none.
         places: int32 [n, m] in [0, H), each example's hard negatives; -1: it has no more.
+        weight: Scalar > 0, of the term of each hard negative.
     """
 
     explicit: tf.Tensor | None = None
     hard: tf.Tensor | None = None
     places: tf.Tensor | None = None
+    weight: tf.Tensor | float = 1.0
 
     def hard_logits(self, queries: tf.Tensor) -> tf.Tensor | None:
-        """The logarithm of the sum of exp(<q_i, v_k>) over each example's hard negatives k.
+        """The logarithm of the sum of weight exp(<q_i, v_k>) over each example's hard negatives k.
 
         Args:
             queries: [n, d], divided by the temperature.
@@ -52,4 +55,5 @@ class QueryNegatives(NamedTuple):
         rows = tf.gather(self.hard, tf.maximum(self.places, 0))
         logits = tf.reduce_sum(queries[:, tf.newaxis] * tf.cast(rows, queries.dtype), axis=2)
         logits = tf.where(self.places >= 0, logits, tf.constant(NOTHING, logits.dtype))
-        return tf.reduce_logsumexp(logits, axis=1)
+        weight = tf.cast(self.weight, logits.dtype)
+        return tf.reduce_logsumexp(logits, axis=1) + tf.math.log(weight)
