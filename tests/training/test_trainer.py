@@ -225,6 +225,18 @@ def test_statistics_and_vocabulary_are_those_of_the_window_and_stay(workdir):
     _assert_same(_frozen(workdir, _DAYS[4]), expected)
 
 
+def test_only_the_most_frequent_ids_have_a_vector_if_there_are_no_buckets(workdir):
+    items = {"buckets": 0, "dim": 4, "vocabulary": {"built": 6}}
+    config = Config.model_validate({**_CONFIG.model_dump(), "tables": {"items": items}})
+    list(train_days(config, workdir, _DAYS[:2]))
+    frequent = _hours_and_vocabulary(_DAYS[0])[1]
+    others = {*_values(_DAYS[0])[0], *_values(_DAYS[1])[0], b"new"} - frequent
+    table = Trainer(config, workdir).model.tables["items"]
+    assert table.embeddings.shape == (6, 4)
+    assert table(tf.constant(sorted(frequent))).numpy().all()
+    assert not table(tf.constant(sorted(others))).numpy().any()
+
+
 def test_a_model_that_begins_with_an_empty_day_starts_from_the_first_with_examples(workdir):
     list(train_days(_CONFIG, workdir, _DAYS[2:]))
     _assert_same(_frozen(workdir, _DAYS[4]), _hours_and_vocabulary(_DAYS[3]))
