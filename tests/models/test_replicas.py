@@ -22,7 +22,7 @@ KINDS = {
     "corrected_softmax": {},
     "corrected_softmax_by_example": {},
     "corrected_softmax_by_example_masked": {},
-    "plain_softmax": {},
+    "plain_softmax": {"temperature": {"learned": True, "start": 0.3}},
     "refined_softmax": {},
     "mixed_softmax": {},
     "mse_gramian": {"rate": 0.4},

@@ -14,9 +14,9 @@ class HardNegatives(Section):
 
     Before a day is trained on, and before each pass, the model as it is then finds the items
     nearest to each example's query, by the kind of ``index``. Of the ranks from ``from_rank`` to
-    ``to_rank`` so many are drawn that are neither the example's item nor in its history or its seed
-    item. A model without a step of training has none yet. [losses.md](losses.md#hard-negatives)
-    has what it costs.
+    ``to_rank`` so many are drawn that are neither the example's item, nor its seed item, nor in its
+    history or basket. A model without a step of training has none yet.
+    [losses.md](losses.md#hard-negatives) has what it costs.
     """
 
     count: Positive = 4

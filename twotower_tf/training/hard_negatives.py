@@ -10,13 +10,15 @@ from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.examples.items.catalogue_reader import Catalogue
-from twotower_tf.examples.schema import HISTORY, raw_features
+from twotower_tf.examples.schema import BASKET, HISTORY, raw_features
 from twotower_tf.graph.hashing import fingerprint
 from twotower_tf.indexing.kinds.indexes import chosen_index
 from twotower_tf.models.inference import CatalogueRows, TowerInference, finite_rows
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.progress import progress
 
+# Columns of items that the user took before.
+_KNOWN = (HISTORY, BASKET)
 # Where a row of the catalogue stands, and there is none.
 _NONE = -1
 
@@ -26,9 +28,9 @@ class HardNegatives:
 
     The catalogue is embedded and indexed, as a release's is; each example's query finds its items
     up to ``to_rank``; of those from ``from_rank`` on ``count`` are drawn, all as likely, that are
-    neither the example's item, nor in its history, nor its seed item (Huang et al., KDD 2020,
-    section 6.1.1: ranks of 101 to 500 were better than the nearest). Which ones depends on the
-    model, the seed and the step alone: what was killed finds the same again.
+    neither the example's item, nor in its history or basket, nor its seed item (Huang et al., KDD
+    2020, section 6.1.1: ranks of 101 to 500 were better than the nearest). Which ones depends on
+    the model, the seed and the step alone: what was killed finds the same again.
 
     In memory are the catalogue's vectors, while it looks, and one batch; what it found is a file
     of 4 ``count`` bytes an example, which is gone when the batches are.
@@ -42,9 +44,7 @@ class HardNegatives:
         self._config, self._settings = config, config.negatives.hard
         self._queries = TowerInference(model.query_tower, config, "query")
         self._items = TowerInference(model.candidate_tower, config, "candidate")
-        self._known = [
-            raw.name for raw in raw_features(config, "query") if raw.filled_in == HISTORY
-        ]
+        self._known = [raw.name for raw in raw_features(config, "query") if raw.filled_in in _KNOWN]
 
     def add_to(
         self, batches: tf.data.Dataset, examples: int, catalogue: Catalogue, step: int
