@@ -33,7 +33,7 @@ class HardNegatives:
     the model, the seed and the step alone: what was killed finds the same again.
 
     In memory are the catalogue's vectors, while it looks, and one batch; what it found is a file
-    of 4 ``count`` bytes an example, which is gone when the batches are.
+    of 4 ``count`` bytes an example, which the next call replaces.
 
     Args:
         config: The ranks, the features, the kind of index.
@@ -44,6 +44,7 @@ class HardNegatives:
         self._config, self._settings = config, config.negatives.hard
         self._queries = TowerInference(model.query_tower, config, "query")
         self._items = TowerInference(model.candidate_tower, config, "candidate")
+        self._found: np.ndarray | None = None
         self._known = [raw.name for raw in raw_features(config, "query") if raw.filled_in in _KNOWN]
 
     def add_to(
@@ -51,7 +52,8 @@ class HardNegatives:
     ) -> tf.data.Dataset:
         """Gives every batch its ``hard_negatives``, as `TwoTowerModel` takes them.
 
-        They are as old as at the times of their examples, of equal items the first's.
+        They are as old as at the times of their examples, of equal items the first's. What an
+        earlier call returned can't be read any more.
 
         Args:
             batches: Of ``training.batch_size``, the same each time they are read.
@@ -61,7 +63,7 @@ class HardNegatives:
         """
         start, count = time.monotonic(), self._settings.count
         with tempfile.TemporaryFile() as file:
-            found = np.memmap(file, np.int32, "w+", shape=(examples, count))
+            self._found = found = np.memmap(file, np.int32, "w+", shape=(examples, count))
         rng = np.random.default_rng([self._config.seed, step])
         nearest, rows_of, first = self._retriever(catalogue), _Rows(catalogue), 0
         with progress("finding hard negatives", examples, "examples") as shown:
@@ -75,8 +77,41 @@ class HardNegatives:
             "hard negatives of %d examples: %.1f s, %.0f s a million",
             *(examples, seconds, seconds / examples * 1e6),
         )
-        rows, batch_size = CatalogueRows(catalogue), self._config.training.batch_size
-        return _with_rows(batches, found, rows, batch_size, self._settings.weight)
+        rows, weight = CatalogueRows(catalogue), tf.constant(self._settings.weight, tf.float32)
+
+        def add(number: tf.Tensor, batch: dict) -> dict:
+            distinct, examples, places = tf.numpy_function(
+                self._of_batch, [number], [tf.int64, tf.int64, tf.int32]
+            )
+            distinct.set_shape([None])
+            places.set_shape([None, count])
+            candidate = rows.at(distinct, tf.gather(batch["timestamp"], examples))
+            negatives = {"candidate": candidate, "places": places, "weight": weight}
+            return {**batch, "hard_negatives": negatives}
+
+        add = tf.autograph.experimental.do_not_convert(add)
+        numbered = batches.enumerate()
+        return numbered.map(add, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+    def _of_batch(self, number: np.ndarray) -> list[np.ndarray]:
+        """Returns what was found for a batch, by its number.
+
+        TensorFlow lets go of no function that a graph ever called: what was found is no part of it.
+
+        Returns:
+            The distinct rows of the catalogue, int64 [H], H >= 1; of each the first example that
+            has it, int64 [H]; and their places, int32 [n, count], -1 for none.
+        """
+        size = self._config.training.batch_size
+        found = self._found[number * size : (number + 1) * size]
+        distinct, first, places = np.unique(found, return_index=True, return_inverse=True)
+        if len(distinct) > 1 and distinct[0] == _NONE:
+            distinct, first, places = distinct[1:], first[1:], places - 1
+        elif distinct[0] == _NONE:
+            # Towers are never run on nothing: an item that stands at no place.
+            distinct, places = np.zeros(1, np.int32), np.full_like(places, _NONE)
+        places = places.reshape(found.shape).astype(np.int32)
+        return [distinct.astype(np.int64), first // found.shape[1], places]
 
     def _retriever(self, catalogue: Catalogue):
         """Returns the function from raw queries to rows of the catalogue, from ``from_rank`` on."""
@@ -87,8 +122,11 @@ class HardNegatives:
             return lambda raw: np.empty((len(self._queries(raw)), 0), np.int32)
         retrieve = tf.function(
             chosen_index(self._config.index, vectors[rows]).retriever(),
+            input_signature=[
+                tf.TensorSpec([None, vectors.shape[1]]),
+                tf.TensorSpec([], tf.int32),
+            ],
             autograph=False,
-            reduce_retracing=True,
         )
         return lambda raw: rows[retrieve(self._queries(raw), k)[1].numpy()[:, skipped:]]
 
@@ -161,46 +199,3 @@ class _Rows:
         prints = fingerprint(ids).numpy()
         place = np.minimum(np.searchsorted(self._prints, prints), len(self._prints) - 1)
         return np.where(self._prints[place] == prints, self._order[place], _NONE)
-
-
-def _with_rows(
-    batches: tf.data.Dataset, found: np.ndarray, rows: CatalogueRows, batch_size: int, weight: float
-) -> tf.data.Dataset:
-    """Gives batches the negatives that were found for them.
-
-    Args:
-        batches: Of ``batch_size`` examples each, but the last.
-        found: int32 [examples, m], the rows of each example's negatives.
-        rows: Of the catalogue.
-        batch_size: See above.
-        weight: Of each negative.
-    """
-
-    def of_batch(number: np.ndarray) -> list[np.ndarray]:
-        drawn = found[number * batch_size : (number + 1) * batch_size]
-        distinct, first, places = np.unique(drawn, return_index=True, return_inverse=True)
-        if len(distinct) > 1 and distinct[0] == _NONE:
-            distinct, first, places = distinct[1:], first[1:], places - 1
-        elif distinct[0] == _NONE:
-            # Towers are never run on nothing: an item that stands at no place.
-            distinct, places = np.zeros(1, np.int32), np.full_like(places, _NONE)
-        examples = first // drawn.shape[1]
-        return [distinct.astype(np.int64), examples, places.reshape(drawn.shape).astype(np.int32)]
-
-    def add(number: tf.Tensor, batch: dict) -> dict:
-        distinct, examples, places = tf.numpy_function(
-            of_batch, [number], [tf.int64, tf.int64, tf.int32]
-        )
-        distinct.set_shape([None])
-        places.set_shape([None, found.shape[1]])
-        times = tf.gather(batch["timestamp"], examples)
-        negatives = {
-            "candidate": rows.at(distinct, times),
-            "places": places,
-            "weight": tf.constant(weight, tf.float32),
-        }
-        return {**batch, "hard_negatives": negatives}
-
-    numbered = batches.enumerate()
-    add = tf.autograph.experimental.do_not_convert(add)
-    return numbered.map(add, num_parallel_calls=2, deterministic=True).prefetch(2)
