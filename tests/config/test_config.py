@@ -338,6 +338,12 @@ def test_a_built_vocabulary_is_part_of_the_model_and_not_of_words(load):
         load("tables.films.vocabulary={built: 10}", title)
 
 
+def test_a_table_without_buckets_needs_a_vocabulary(load):
+    load("tables.films={buckets: 0, dim: 4, vocabulary: {built: 10}}")
+    with pytest.raises(InputError, match=r"tables\.films: buckets: 0 leaves all ids without a vec"):
+        load("tables.films={buckets: 0, dim: 4}")
+
+
 def test_a_vocabulary_must_be_there_and_its_ids_are_part_of_the_model(tmp_path):
     path, words = tmp_path / "c.yaml", tmp_path / "words.txt"
     values = yaml.safe_load((CONFIGS / "demo.yaml").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from twotower_tf.config.examples import ExamplesSection, StatisticsSection
 from twotower_tf.config.extensions import import_modules
 from twotower_tf.config.features import TableSection
 from twotower_tf.config.index import Gates
+from twotower_tf.config.negatives import Negatives, check_negatives
 from twotower_tf.config.nominators import Blend, Nominator, check_nominators
 from twotower_tf.config.registries import (
     ESTIMATORS,
@@ -75,6 +76,8 @@ class Config(Section):
     ``--set 'loss={kind: pairwise_hinge, margin: 0.3}'``. What each computes, and when to use
     which: [losses.md](losses.md).
     """
+    negatives: Negatives = Negatives()
+    """What an example's item is set against, beside the other items of its batch."""
     estimator: ESTIMATORS.section = Field(default_factory=dict, validate_default=True)
     """The streaming frequency estimator.
 
@@ -141,6 +144,7 @@ class Config(Section):
                 f"gates.recall_at must be one of evaluation.at {self.evaluation.at}, "
                 f"got {self.gates.recall_at}"
             )
+        check_negatives(self)
         check_selection(self)
         inputs = (raw for one in self.query.features for raw in _raw_features(one, "query", self))
         check_nominators(self, self.nominators, {raw.name for raw in inputs})

@@ -16,9 +16,9 @@ class Reward(Section):
     ```
 
     The reward is the example's weight in the loss (in ``mse_gramian`` the target). Events of
-    reward 0 still count for histories and baselines, but are not evaluated on. With
-    ``min_reward`` there are no examples at all of events below it, which the baselines then
-    don't see either.
+    reward 0 still count for histories and baselines, but are not evaluated on;
+    ``negatives.explicit`` makes negatives of them. With ``min_reward`` there are no examples at
+    all of events below it, which the baselines then don't see either.
     """
 
     column: Annotated[str, Field(title="column of the event")]

@@ -24,6 +24,7 @@ from twotower_tf.models.embeddings import EmbeddingTable
 from twotower_tf.models.item_features import ItemFeatures
 from twotower_tf.models.losses.batch_loss import BatchLoss
 from twotower_tf.models.losses.in_batch import probability_by_either_route
+from twotower_tf.models.losses.query_negatives import QueryNegatives
 from twotower_tf.models.towers import ItemEncoder, Tower, build_tables, build_tower
 from twotower_tf.storage import Workdir
 
@@ -35,19 +36,24 @@ class TwoTowerModel(tfrs.Model):
     the batch), ``item_id`` (string [batch]) and ``reward`` (float32 [batch], >= 0). Losses that
     need them take ``uniform_negatives``, drawn uniformly from the catalogue: a dictionary of
     ``item_id`` (string [draws]), ``candidate`` (raw features, first dimension the draws) and
-    ``catalogue_size`` (int64 scalar, the items drawn from).
+    ``catalogue_size`` (int64 scalar, the items drawn from). Losses that take them may have
+    ``hard_negatives``: ``candidate`` (raw features, first dimension H, of any items),
+    ``places`` (int32 [batch, m] in [0, H), those of each example; -1: it has no more) and
+    ``weight`` (float32 scalar, of each one's term).
 
     Args:
         query_tower: Maps ``query`` to unit vectors [batch, d].
         candidate_tower: Maps ``candidate`` to unit vectors [batch, d].
         loss: One of ``models.losses``.
         estimator: Estimates how probable an item is in a batch; needed if the loss says so.
+        explicit: The weight of an example of reward 0 as a negative of its query; 0: none is.
 
     Attributes:
         tables: The embedding tables by name, of a model made ``from_config``.
 
     Raises:
-        ValueError: If the loss needs an estimator and there is none.
+        ValueError: If the loss needs an estimator and there is none, or takes no explicit
+            negatives and there are some.
     """
 
     def __init__(
@@ -56,16 +62,22 @@ class TwoTowerModel(tfrs.Model):
         candidate_tower: tf.keras.layers.Layer,
         loss: BatchLoss,
         estimator: FrequencyEstimator | None = None,
+        explicit: float = 0.0,
     ):
         super().__init__(name="two_tower")
         if loss.needs_probabilities and estimator is None:
             raise ValueError(f"{type(loss).__name__} needs a FrequencyEstimator")
+        if explicit and not loss.takes_query_negatives:
+            raise ValueError(f"{type(loss).__name__} takes no explicit negatives")
         self.query_tower = query_tower
         self.candidate_tower = candidate_tower
         self.estimator = estimator
         self.tables: dict[str, EmbeddingTable] = {}
         self._item_features = Untracked(None)
         self._loss = loss
+        self._explicit = explicit
+        # A weight of the model, if there is one.
+        self._learned_temperature = loss.learned_temperature
         self.mean_loss = tf.keras.metrics.Mean("mean_loss")
         self.distinct_share = tf.keras.metrics.Mean("distinct_share")
 
@@ -81,6 +93,7 @@ class TwoTowerModel(tfrs.Model):
             candidate,
             LOSSES.make(config.loss, config.candidate.dimension),
             ESTIMATORS.make(config.estimator, config.seed),
+            config.negatives.explicit,
         )
         model.query_tower(blank_features(config, "query"))
         model.tables = tables
@@ -143,6 +156,7 @@ class TwoTowerModel(tfrs.Model):
             candidates.probabilities,
             candidates.whole,
             training,
+            self._query_negatives(batch, training),
         )
         self._measure(loss, candidates)
         return loss
@@ -168,6 +182,17 @@ class TwoTowerModel(tfrs.Model):
             # Negatives that were drawn were not seen.
             self.estimator.update(raw.item_id[: raw.in_batch])
         return self.estimator.probabilities(raw.item_id)
+
+    def _query_negatives(self, batch: Mapping, training: bool) -> QueryNegatives | None:
+        explicit = None
+        if self._explicit:
+            reward = batch["reward"]
+            explicit = tf.where(reward > 0, tf.zeros_like(reward), self._explicit)
+        hard = batch.get("hard_negatives")
+        if hard is None:
+            return None if explicit is None else QueryNegatives(explicit)
+        vectors = _run(self.candidate_tower, hard["candidate"], training)
+        return QueryNegatives(explicit, vectors, hard["places"], hard["weight"])
 
     def _either_route(self, candidates: Candidates, negatives: Mapping) -> Candidates:
         draws = sum_over_replicas(tf.size(negatives["item_id"]))

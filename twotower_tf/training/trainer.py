@@ -18,7 +18,6 @@ from twotower_tf.examples import statistics
 from twotower_tf.examples.items.catalogue_reader import (
     distinct_ids,
     latest_catalogue,
-    load_catalogue,
 )
 from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.models.two_tower import TwoTowerModel
@@ -27,8 +26,8 @@ from twotower_tf.training.backfill import Validate, window_of
 from twotower_tf.training.batch_counts import BatchCounts
 from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
+from twotower_tf.training.negatives import Negatives
 from twotower_tf.training.sizes import with_sizes
-from twotower_tf.training.uniform_negatives import with_uniform_negatives
 
 # Given a trainer that was trained on a day, puts a better model in its place if it has one, and
 # returns what it measured.
@@ -54,6 +53,7 @@ class Trainer:
         self._config = with_sizes(config, workdir, lambda: _first_days_end(config, workdir))
         self._workdir = workdir
         self.model = TwoTowerModel.from_config(self._config)
+        self._negatives = Negatives(self._config, workdir, self.model)
         self._reader = ExampleReader(config)
         self._checkpoints = Checkpoints(
             workdir, self.model, model_fingerprint(config), config.training.keep_checkpoints
@@ -124,7 +124,7 @@ class Trainer:
         metrics = self._measure(examples, time.monotonic() - start, speed)
         if challenge is not None:
             self._check_loss(str(day), examples)
-            metrics |= {"retrain": challenge(self), "last_step": self._step}
+            metrics |= {"retrain": challenge(self)} | self._state()
         if challenge is not None or self.fresh_since is None:
             self._checkpoints.fresh_since = day
         return self._done([day], metrics)
@@ -183,7 +183,7 @@ class Trainer:
         if passes.best != passes.done:
             self._checkpoints.restore_pass(days, passes.best)
         made = {"passes": passes.done, "best_pass": passes.best, "recalls": passes.recalls}
-        return metrics | made | {"last_step": self._step}
+        return metrics | made | self._state()
 
     def _pass_over(
         self, partitions: Sequence[storage.Partition], number: int, settings: SeveralPasses
@@ -308,6 +308,7 @@ class Trainer:
     ) -> float | None:
         """Trains on batches once; returns the examples a second after the first step, if any."""
         self.model.set_day(self._workdir, self._config, day)
+        batches = self._negatives.add_hard(batches, examples, day)
         counts = BatchCounts()
         self._counted = (day, counts)
         batches, batch_size = counts.counting(batches), self._config.training.batch_size
@@ -317,38 +318,26 @@ class Trainer:
             if self._config.training.tensorboard:
                 if self._scalars is None:
                     folder = storage.for_tensorflow(self._workdir.path("tensorboard"))
-                    self._scalars = WriteScalars(folder, self.model.batch_loss.temperature)
+                    self._scalars = WriteScalars(folder)
                 callbacks.append(self._scalars)
             self.model.fit(
-                self._with_uniform_negatives(batches, day),
+                self._negatives.add_uniform(batches, day),
                 epochs=1,
                 verbose=0,
                 callbacks=callbacks,
             )
         return speed.examples_per_second
 
-    def _with_uniform_negatives(
-        self, batches: tf.data.Dataset, day: datetime.date
-    ) -> tf.data.Dataset:
-        negatives = self.model.batch_loss.needs_negatives
-        if not negatives:
-            return batches
-        catalogue = load_catalogue(self._workdir, self._config, day)
-        return with_uniform_negatives(
-            batches,
-            catalogue,
-            negatives,
-            self._config.seed,
-            first_step=self._step,
-        )
+    def _state(self) -> dict:
+        """Returns the metrics of the model as it is, whatever it was trained on."""
+        return {"temperature": self.model.batch_loss.temperature, "last_step": self._step}
 
     def _measure(self, examples: int, seconds: float, speed: float | None) -> dict:
         metrics = {
             "examples": examples,
             "batches": -(-examples // self._config.training.batch_size),
             "loss": float(self.model.mean_loss.result()) if examples else None,
-            "temperature": self.model.batch_loss.temperature,
-            "last_step": self._step,
+            **self._state(),
             "seconds": seconds,
             "examples_per_second": speed,
         }
