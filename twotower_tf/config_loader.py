@@ -177,6 +177,9 @@ def binding_sections(config: Config) -> dict:
         if sections[name]["kind"] == TOWERS.default:
             del sections[name]["kind"]
     sections["training"] = {"batch_size": config.training.batch_size}
+    if config.self_supervised is not None:
+        # Work directories are older than this one, too.
+        sections["self_supervised"] = whole["self_supervised"]
     return sections
 
 

@@ -27,7 +27,7 @@ from twotower_tf.training.batch_counts import BatchCounts
 from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
 from twotower_tf.training.sizes import with_sizes
-from twotower_tf.training.uniform_negatives import with_uniform_negatives
+from twotower_tf.training.uniform_items import with_uniform_items
 
 
 class Trainer:
@@ -210,7 +210,8 @@ class Trainer:
         return metrics
 
     def _check_loss(self, what: str, examples: int) -> None:
-        loss = float(self.model.mean_loss.result())
+        means = (self.model.mean_loss, self.model.mean_contrast_loss)
+        loss = sum(float(one.result()) for one in means if one is not None)
         if examples and not math.isfinite(loss):
             raise JobError(
                 f"the loss of {what} is {loss}: it was not trained; "
@@ -281,26 +282,26 @@ class Trainer:
                     self._scalars = WriteScalars(folder, self.model.batch_loss.temperature)
                 callbacks.append(self._scalars)
             self.model.fit(
-                self._with_uniform_negatives(batches, day),
+                self._with_uniform_items(batches, day),
                 epochs=1,
                 verbose=0,
                 callbacks=callbacks,
             )
         return speed.examples_per_second
 
-    def _with_uniform_negatives(
-        self, batches: tf.data.Dataset, day: datetime.date
-    ) -> tf.data.Dataset:
-        negatives = self.model.batch_loss.needs_negatives
-        if not negatives:
+    def _with_uniform_items(self, batches: tf.data.Dataset, day: datetime.date) -> tf.data.Dataset:
+        """Returns batches with the items that the losses need beside those of the examples."""
+        negatives, contrast = self.model.batch_loss.needs_negatives, self.model.contrast
+        if not negatives and contrast is None:
             return batches
-        catalogue = load_catalogue(self._workdir, self._config, day)
-        return with_uniform_negatives(
-            batches,
-            catalogue,
-            negatives,
-            self._config.seed,
-            first_step=self._step,
+        catalogue, step = load_catalogue(self._workdir, self._config, day), self._step
+        if negatives:
+            batches = with_uniform_items(batches, catalogue, negatives, self._config.seed, step)
+        if contrast is None:
+            return batches
+        contrast.set_catalogue(catalogue)
+        return with_uniform_items(
+            batches, catalogue, contrast.batch_size, contrast.seed, step, "contrasted_items"
         )
 
     def _measure(self, examples: int, seconds: float, speed: float | None) -> dict:
@@ -316,6 +317,9 @@ class Trainer:
         health = sketch_health(self.model)
         distinct_share = health.pop("distinct_share")
         metrics |= {f"sketch_{name}": value for name, value in health.items()}
+        if self.model.mean_contrast_loss is not None:
+            loss = float(self.model.mean_contrast_loss.result())
+            metrics["self_supervised_loss"] = loss if examples else None
         return metrics | {"distinct_share": distinct_share if examples else None}
 
 
