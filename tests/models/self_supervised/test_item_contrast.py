@@ -141,6 +141,11 @@ def test_with_dropout_alone_views_of_an_item_differ_by_values_they_lack():
     views, told = contrast.views(as_tensors(Catalogue(CATALOGUE.item_ids, features)), False)
     assert told.numpy().tolist() == [0, 1, 2]
     assert (np.abs(views[0] - views[1]).max(axis=1) > 1e-3).all()
+    # The tower's own dropout, too, is another one in either view.
+    contrast = _model(augmentation="dropout", value_dropout=1e-9).contrast
+    contrast._tower._drop_vector._rate = 0.5
+    (first, second), _ = contrast.views(as_tensors(CATALOGUE))
+    assert ((first == 0) != (second == 0)).numpy().any()
 
 
 def _shop() -> tuple[Catalogue, np.ndarray]:

@@ -10,7 +10,7 @@ from twotower_tf.config import Config
 from twotower_tf.config.registries import AUGMENTATIONS
 from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.graph.hashing import fingerprint
-from twotower_tf.graph.replicas import gather_from_replicas, rows_before
+from twotower_tf.graph.replicas import gather_from_replicas, replica_count, rows_before
 from twotower_tf.graph.untracked import Untracked
 from twotower_tf.models.candidates import distinct_items
 from twotower_tf.models.features.encoder import RawFeatures
@@ -103,23 +103,19 @@ class ItemContrast:
         prints = fingerprint(drawn["item_id"])
         _, first = distinct_items(prints)
         raw = {name: tf.gather(values, first) for name, values in drawn["candidate"].items()}
-        views, told = self.views(raw, training)
-        prints = tf.gather(tf.gather(prints, first), told)
-        every = gather_from_replicas(prints)
-        places, first = distinct_items(every)
-        own = rows_before(tf.size(prints)) + tf.range(tf.size(prints))
-        loss = info_nce(
-            views[0],
-            tf.gather(gather_from_replicas(views[1]), first),
-            tf.gather(places, own),
-            self._temperature,
-            tf.size(every),
+        (anchors, views), told = self.views(raw, training)
+        anchors, views, own = _of_all_replicas(
+            anchors, views, tf.gather(tf.gather(prints, first), told)
         )
-        parts = tf.cast(tf.size(prints), tf.float32), tf.cast(tf.size(every), tf.float32)
-        return loss, tf.math.divide_no_nan(*parts)
+        count, total = tf.size(own), tf.shape(views)[0]
+        loss = info_nce(anchors, views, own, self._temperature, total)
+        share = tf.math.divide_no_nan(tf.cast(count, tf.float32), tf.cast(total, tf.float32))
+        return loss, share
 
-    def views(self, raw: RawFeatures, training: bool = True) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns float32 [2, m, d], both views of items, and which of the n items: int64 [m].
+    def views(
+        self, raw: RawFeatures, training: bool = True
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Returns both views of items, float32 [m, d] each, and which of the n items: int64 [m].
 
         Args:
             raw: The candidate tower's raw features by name, n rows each.
@@ -140,7 +136,7 @@ class ItemContrast:
         # Of half an item all units of a layer may be 0, where a length has no gradient.
         some = tf.reduce_any(made != 0.0, axis=-1, keepdims=True)
         made = tf.where(some, tf.math.l2_normalize(made, axis=-1), 0.0)
-        return tf.reshape(made, [2, -1, made.shape[-1]]), told
+        return (made[: tf.size(told)], made[tf.size(told) :]), told
 
     def _both(
         self, encoder: tf.keras.layers.Layer, raw: RawFeatures, number: int, kept: tf.Tensor
@@ -158,6 +154,24 @@ class ItemContrast:
     def _step_now(self) -> tf.Tensor:
         step = self._step.value
         return tf.zeros([], tf.int64) if step is None else tf.cast(step, tf.int64)
+
+
+def _of_all_replicas(
+    anchors: tf.Tensor, views: tf.Tensor, prints: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns this replica's anchors, the views of all replicas, and which belongs to which.
+
+    An item that several replicas hold is an anchor, and has a view, of the first one.
+    """
+    places = tf.range(tf.size(prints))
+    if replica_count() == 1:
+        return anchors, views, places
+    items, first = distinct_items(gather_from_replicas(prints))
+    places += rows_before(tf.size(prints))
+    own = tf.gather(items, places)
+    is_first = tf.gather(first, own) == places
+    every = tf.gather(gather_from_replicas(views), first)
+    return tf.boolean_mask(anchors, is_first), every, tf.boolean_mask(own, is_first)
 
 
 def drop_values(rows: Any, rate: float, seed: tf.Tensor) -> Any:
