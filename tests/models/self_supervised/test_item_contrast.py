@@ -16,7 +16,8 @@ from twotower_tf.examples.value_types.lists import Lists
 from twotower_tf.models.inference import as_tensors
 from twotower_tf.models.losses import info_nce as info_nce_module
 from twotower_tf.models.losses.info_nce import info_nce
-from twotower_tf.models.self_supervised.item_contrast import drop_values
+from twotower_tf.models.self_supervised.augmentation import Augmentation
+from twotower_tf.models.self_supervised.item_contrast import ItemContrast, drop_values
 from twotower_tf.models.two_tower import TwoTowerModel
 
 NAMES = ["sku", "tags", "colour", "price"]
@@ -83,6 +84,22 @@ def test_the_loss_is_that_of_sums_over_the_features_that_each_view_has(augmentat
         loss, share = contrast(_drawn(), training=False)
         assert float(loss) == pytest.approx(expected, rel=1e-4)
         assert float(share) == 1.0
+
+
+def test_an_augmentation_of_ones_own_says_which_features_the_views_have():
+    class IdsAlone(Augmentation):
+        """The id in one view, the rest in the other."""
+
+        def kept(self, step):
+            is_id = tf.constant([name == "sku" for name in self.features])
+            return tf.stack([is_id, ~is_id])
+
+    tower, raw = _model().candidate_tower, as_tensors(CATALOGUE)
+    (first, second), _ = ItemContrast(tower, IdsAlone(NAMES, seed=1)).views(raw, training=False)
+    sku, *others = (tower._fitted(one.name, one(raw)) for one in tower.encoders)
+    np.testing.assert_allclose(first, tf.math.l2_normalize(sku, axis=-1), rtol=1e-5)
+    rest = tf.math.l2_normalize(tf.add_n(others), axis=-1)
+    np.testing.assert_allclose(second, rest, rtol=1e-5, atol=1e-6)
 
 
 def test_an_item_that_was_drawn_twice_counts_once():

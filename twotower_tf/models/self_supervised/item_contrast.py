@@ -146,7 +146,8 @@ class ItemContrast:
             lambda part: tf.concat([part, part], axis=0), encoder.rows(raw)
         )
         if self._value_dropout:
-            seed = tf.stack([tf.constant(self.seed + number, tf.int64), self._step_now()])
+            # The items themselves are drawn with the seed as it is.
+            seed = tf.stack([tf.constant(self.seed + 1 + number, tf.int64), self._step_now()])
             rows = drop_values(rows, self._value_dropout, seed)
         vectors = encoder.embed(rows)
         return vectors * tf.repeat(kept, tf.shape(vectors)[0] // 2)[:, tf.newaxis]
