@@ -6,9 +6,12 @@ from tests.config.test_config import SMALL
 from twotower_tf.config import Config
 from twotower_tf.config_loader import binding_sections, examples_fingerprint, model_fingerprint
 
+FEATURES = [*SMALL["candidate"]["features"], {"name": "length", "kind": "dense"}]
+VALUES = {**SMALL, "candidate": {**SMALL["candidate"], "features": FEATURES}}
+
 
 def _config(**section) -> Config:
-    return Config.model_validate({**SMALL, "self_supervised": section})
+    return Config.model_validate({**VALUES, "self_supervised": section})
 
 
 def test_a_kind_may_be_named_alone_and_the_default_is_correlated():
@@ -19,7 +22,7 @@ def test_a_kind_may_be_named_alone_and_the_default_is_correlated():
 
 
 def test_it_is_part_of_the_model_and_without_it_nothing_is_said_of_it():
-    plain, contrasted = Config.model_validate(SMALL), _config()
+    plain, contrasted = Config.model_validate(VALUES), _config()
     assert "self_supervised" not in binding_sections(plain)
     assert binding_sections(contrasted)["self_supervised"]["weight"] == 0.1
     assert model_fingerprint(contrasted) != model_fingerprint(plain)
@@ -32,6 +35,10 @@ def test_it_is_part_of_the_model_and_without_it_nothing_is_said_of_it():
         ({"augmentation": "corelated"}, "unknown kind 'corelated'; did you mean 'correlated'"),
         ({"wieght": 1}, "unknown key 'wieght'; did you mean 'weight'"),
         ({"weight": 0}, "greater than 0"),
+        ({"features": []}, "at least 1 item"),
+        ({"features": ["year", "lenght"]}, "'lenght' must be one of .*; did you mean 'length'"),
+        ({"features": ["year", "year"]}, "'year' must be one of .* each once"),
+        ({"features": ["year"]}, "'correlated' needs at least 2 features .* got 1"),
         ({"batch_size": 1}, "greater than or equal to 2"),
         ({"value_dropout": 1.0}, "less than 1"),
         (
@@ -45,10 +52,12 @@ def test_what_makes_no_sense_is_refused(section, message):
         _config(**section)
 
 
-def test_one_feature_can_not_be_divided_between_two_views():
-    features = SMALL["candidate"]["features"][:1]
-    values = {**SMALL, "candidate": {**SMALL["candidate"], "features": features}}
+def test_views_are_made_of_all_features_but_the_id_and_masks_need_two_of_them():
+    config = _config()
+    assert config.self_supervised.names(config) == ["year", "length"]
     for kind in ("correlated", "random"):
-        with pytest.raises(ValueError, match=f"'{kind}' divides .* give it another feature"):
-            Config.model_validate({**values, "self_supervised": {"augmentation": kind}})
-    Config.model_validate({**values, "self_supervised": {"augmentation": "dropout"}})
+        with pytest.raises(ValueError, match=f"'{kind}' needs at least 2 features .* got 1"):
+            Config.model_validate({**SMALL, "self_supervised": {"augmentation": kind}})
+    both = Config.model_validate({**SMALL, "self_supervised": {"features": ["item_id", "year"]}})
+    assert both.self_supervised.names(both) == ["item_id", "year"]
+    Config.model_validate({**SMALL, "self_supervised": {"augmentation": "dropout"}})

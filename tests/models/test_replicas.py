@@ -53,7 +53,8 @@ def model_of(kind):
     }
     values["query"]["layers"] = values["candidate"]["layers"] = [4]
     if "items alone" in kind:
-        values["self_supervised"] = {"augmentation": "dropout", "weight": 0.5}
+        only = {"augmentation": "dropout", "features": ["item"]}
+        values["self_supervised"] = {**only, "weight": 0.5}
     return TwoTowerModel.from_config(Config.model_validate(values))
 
 

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from twotower_tf.config.registries import AUGMENTATIONS
 from twotower_tf.config.registry import named
-from twotower_tf.config.section import LARGEST, Section
+from twotower_tf.config.section import LARGEST, Section, nearest
 
 _AboveZero = Annotated[float, Field(gt=0.0)]
 
@@ -38,6 +38,9 @@ class SelfSupervised(Section):
         default_factory=dict, validate_default=True
     )
     """What the views are made of: a section, or the name of a kind alone."""
+    features: Annotated[list[str] | None, Field(min_length=1)] = None
+    """The candidate's features that the views are made of; the others are in none. By default all
+    but the item's own id: it tells an item from all others at once, and says nothing of it."""
     weight: _AboveZero = 0.1
     """What the loss is multiplied by before it is added to the loss of the examples."""
     temperature: _AboveZero = 0.1
@@ -47,17 +50,32 @@ class SelfSupervised(Section):
     value_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """The share of the ids or words of each list that a view lacks, drawn for each view anew."""
 
+    def names(self, config) -> list[str]:
+        """Returns ``features``, or what they are by default in a deployment."""
+        if self.features is not None:
+            return self.features
+        item_id = config.source.items.columns.item_id
+        return [one.name for one in config.candidate.features if one.column != item_id]
+
 
 def check_self_supervised(config) -> None:
     """Checks that the views of a deployment's items differ; ValueError if they would not."""
     section = config.self_supervised
     if section is None:
         return
-    kind, features = section.augmentation.kind, config.candidate.features
-    if section.augmentation.masks and len(features) < 2:
+    kind, names = section.augmentation.kind, section.names(config)
+    known = [one.name for one in config.candidate.features]
+    for number, name in enumerate(names):
+        if name not in known or name in names[:number]:
+            raise ValueError(
+                f"self_supervised.features: '{name}' must be one of the candidate's features, each "
+                f"once: {', '.join(known)}{nearest(name, known)}"
+            )
+    fewest = 2 if section.augmentation.masks else 1
+    if len(names) < fewest:
         raise ValueError(
-            f"self_supervised.augmentation: '{kind}' divides the candidate's features between two "
-            "views, and there is one; give it another feature, or choose 'dropout'"
+            f"self_supervised.augmentation: '{kind}' needs at least {fewest} features of the "
+            f"candidate beside its id, or named in self_supervised.features; got {len(names)}"
         )
     if not section.augmentation.masks and not section.value_dropout:
         raise ValueError(

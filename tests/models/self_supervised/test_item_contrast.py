@@ -24,7 +24,8 @@ NAMES = ["sku", "tags", "colour", "price"]
 
 
 def _model(**section) -> TwoTowerModel:
-    section = {"value_dropout": 0.0, "temperature": 0.3, "batch_size": 4, **section}
+    fixed = {"features": NAMES, "value_dropout": 0.0, "temperature": 0.3, "batch_size": 4}
+    section = {**fixed, **section}
     return TwoTowerModel.from_config(Config.model_validate({**VALUES, "self_supervised": section}))
 
 
@@ -100,6 +101,16 @@ def test_an_augmentation_of_ones_own_says_which_features_the_views_have():
     np.testing.assert_allclose(first, tf.math.l2_normalize(sku, axis=-1), rtol=1e-5)
     rest = tf.math.l2_normalize(tf.add_n(others), axis=-1)
     np.testing.assert_allclose(second, rest, rtol=1e-5, atol=1e-6)
+
+
+def test_views_are_made_of_all_but_the_items_own_id_unless_told_otherwise():
+    contrast = _model(augmentation="dropout", value_dropout=1e-9, features=None).contrast
+    raw = as_tensors(CATALOGUE)
+    (first, second), _ = contrast.views(raw, training=False)
+    others = [one for one in contrast._tower.encoders if one.name != "sku"]
+    rest = tf.add_n([contrast._tower._fitted(one.name, one(raw)) for one in others])
+    np.testing.assert_allclose(first, tf.math.l2_normalize(rest, axis=-1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(first, second)
 
 
 def test_an_item_that_was_drawn_twice_counts_once():

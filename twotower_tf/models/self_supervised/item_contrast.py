@@ -32,7 +32,7 @@ class ItemContrast:
 
     Args:
         tower: The candidate tower.
-        augmentation: Which features the views have.
+        augmentation: Which features the views have; those that it doesn't know are in none.
         weight: What the loss counts beside the main one.
         temperature: What cosines are divided by.
         batch_size: How many items are to be drawn for each batch.
@@ -62,7 +62,7 @@ class ItemContrast:
         if section is None:
             return None
         seed = config.seed + _SEED
-        features = [encoder.name for encoder in tower.encoders]
+        features = section.names(config)
         return cls(
             tower,
             AUGMENTATIONS.make(section.augmentation, features, seed),
@@ -122,8 +122,9 @@ class ItemContrast:
             training: See ``__call__``.
         """
         kept = tf.cast(self._augmentation.kept(self._step_now()), tf.float32)
+        has = dict(zip(self._augmentation.features, tf.unstack(kept, axis=1), strict=True))
         vectors = {
-            encoder.name: self._both(encoder, raw, number, kept[:, number])
+            encoder.name: self._both(encoder, raw, number, has.get(encoder.name, tf.zeros([2])))
             for number, encoder in enumerate(self._tower.encoders)
         }
         held = [tf.reduce_any(vector != 0.0, axis=-1) for vector in vectors.values()]
