@@ -26,8 +26,8 @@ class SelfSupervised(Section):
 
     Two views of each item, of different features, are to be nearer to each other than to views of
     other items. The items are drawn uniformly from the catalogue, whether anybody acted on them or
-    not: so those of which the log says little learn from their features. [model.md](model.md) says
-    what it is worth. Source: Yao et al. 2021.
+    not. It may help items of few examples; [model.md](model.md#items-of-few-examples) has what was
+    measured. Source: Yao et al. 2021.
 
     ```yaml
     self_supervised: {augmentation: correlated, weight: 0.1, temperature: 0.1}
