@@ -72,6 +72,7 @@ FLOORS = {
         "towers",
         "mlp_tower",
         "tower_sections",
+        "self_supervised",
         "two_tower",
     ],
     "indexing": ["candidates", "ranking", "kinds", "nominators"],

@@ -185,6 +185,9 @@ def binding_sections(config: Config) -> dict:
         negatives.pop("uniform", None)
     if negatives:
         sections["negatives"] = negatives
+    if config.self_supervised is not None:
+        # Work directories are older than this one, too.
+        sections["self_supervised"] = whole["self_supervised"]
     return sections
 
 

@@ -171,7 +171,7 @@ def test_mixed_loss_equals_a_naive_forward_pass_over_items_of_either_route():
 def test_mixed_loss_without_negatives_in_the_batch_says_where_they_come_from():
     model = TwoTowerModel.from_config(_with_loss(kind="mixed_softmax"))
     with pytest.raises(
-        ValueError, match=r"MixedSoftmax needs uniform_negatives.*with_uniform_negatives"
+        ValueError, match=r"MixedSoftmax needs uniform_negatives.*with_uniform_items"
     ):
         model.compute_loss(_batch())
 

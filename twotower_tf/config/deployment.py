@@ -21,6 +21,7 @@ from twotower_tf.config.registries import (
 )
 from twotower_tf.config.section import Name, Natural, Section
 from twotower_tf.config.selection import EmbeddingSection, SelectionSection, check_selection
+from twotower_tf.config.self_supervised import SelfSupervised, check_self_supervised
 from twotower_tf.config.source import Source
 from twotower_tf.config.training import Evaluation, Training
 from twotower_tf.config.usual_tables import with_usual_tables
@@ -78,6 +79,8 @@ class Config(Section):
     """
     negatives: Negatives = Negatives()
     """What an example's item is set against, beside the other items of its batch."""
+    self_supervised: SelfSupervised | None = None
+    """A second loss, of items alone; without it there is none."""
     estimator: ESTIMATORS.section = Field(default_factory=dict, validate_default=True)
     """The streaming frequency estimator.
 
@@ -146,6 +149,7 @@ class Config(Section):
             )
         check_negatives(self)
         check_selection(self)
+        check_self_supervised(self)
         inputs = (raw for one in self.query.features for raw in _raw_features(one, "query", self))
         check_nominators(self, self.nominators, {raw.name for raw in inputs})
         return self

@@ -64,6 +64,9 @@ class WriteScalars(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         with self._writer.as_default(step=self.model.optimizer.iterations):
             tf.summary.scalar("loss/day", self.model.mean_loss.result())
+            if self.model.mean_contrast_loss is not None:
+                loss = self.model.mean_contrast_loss.result()
+                tf.summary.scalar("self_supervised_loss/day", loss)
             temperature = self.model.batch_loss.temperature
             if temperature is not None:
                 tf.summary.scalar("temperature", temperature)

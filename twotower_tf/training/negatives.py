@@ -1,4 +1,4 @@
-"""What batches bring of negatives beside their own items, by the configuration."""
+"""What batches bring of items beside their own, by the configuration."""
 
 import datetime
 
@@ -9,7 +9,7 @@ from twotower_tf.examples.items.catalogue_reader import load_catalogue
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.storage import Workdir
 from twotower_tf.training.hard_negatives import HardNegatives
-from twotower_tf.training.uniform_negatives import with_uniform_negatives
+from twotower_tf.training.uniform_items import with_uniform_items
 
 
 class Negatives:
@@ -43,13 +43,21 @@ class Negatives:
         return self._hard.add_to(batches, examples, catalogue, step)
 
     def add_uniform(self, batches: tf.data.Dataset, day: datetime.date) -> tf.data.Dataset:
-        """Returns the batches with uniform draws from a day's catalogue, if the loss needs them."""
-        if not self._model.batch_loss.needs_negatives:
+        """Returns the batches with the uniform draws from a day's catalogue that losses need.
+
+        They are for the loss of the examples, and for that of items alone (``self_supervised``).
+        """
+        contrast = self._model.contrast
+        if not self._model.batch_loss.needs_negatives and contrast is None:
             return batches
-        return with_uniform_negatives(
-            batches,
-            load_catalogue(self._workdir, self._config, day),
-            self._config.negatives.uniform_draws,
-            self._config.seed,
-            first_step=int(self._model.optimizer.iterations),
+        catalogue = load_catalogue(self._workdir, self._config, day)
+        step = int(self._model.optimizer.iterations)
+        if self._model.batch_loss.needs_negatives:
+            count, seed = self._config.negatives.uniform_draws, self._config.seed
+            batches = with_uniform_items(batches, catalogue, count, seed, step)
+        if contrast is None:
+            return batches
+        contrast.set_catalogue(catalogue)
+        return with_uniform_items(
+            batches, catalogue, contrast.batch_size, contrast.seed, step, "contrasted_items"
         )

@@ -249,7 +249,8 @@ class Trainer:
         return metrics
 
     def _check_loss(self, what: str, examples: int) -> None:
-        loss = float(self.model.mean_loss.result())
+        means = (self.model.mean_loss, self.model.mean_contrast_loss)
+        loss = sum(float(one.result()) for one in means if one is not None)
         if examples and not math.isfinite(loss):
             raise JobError(
                 f"the loss of {what} is {loss}: it was not trained; "
@@ -344,6 +345,9 @@ class Trainer:
         health = sketch_health(self.model)
         distinct_share = health.pop("distinct_share")
         metrics |= {f"sketch_{name}": value for name, value in health.items()}
+        if self.model.mean_contrast_loss is not None:
+            loss = float(self.model.mean_contrast_loss.result())
+            metrics["self_supervised_loss"] = loss if examples else None
         return metrics | {"distinct_share": distinct_share if examples else None}
 
 
