@@ -17,6 +17,7 @@ METHODS = {
     "own_items": "own items",
     "most_popular": "most popular",
     "after_seed": "after seed",
+    "item_knn": "item knn",
 }
 # What there is of every day; of the others, where their nominator or their counts are configured.
 _ALWAYS = ("model", "most_popular", "after_seed")
