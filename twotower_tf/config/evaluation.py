@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from twotower_tf.config.examples import why_no_own_items
-from twotower_tf.config.section import Days, NotNegative, Positive, Section
+from twotower_tf.config.section import Days, NotNegative, Positive, Section, nearest
 
 _Cutoffs = Annotated[list[Positive], Field(min_length=1, title="ascending list of ≥ 1")]
 
@@ -81,6 +81,14 @@ def check_evaluation(config) -> None:
             f"but {why_not}"
         )
     gates, at = config.gates, config.evaluation.at
+    named = gates.min_over_baseline if isinstance(gates.min_over_baseline, dict) else {}
+    known = baselines_of(config)
+    for name in named:
+        if name not in known:
+            raise ValueError(
+                f"gates.min_over_baseline: '{name}' is not one of the baselines that are measured: "
+                f"{', '.join(known)}{nearest(name, known)}"
+            )
     if gates.recall_at is not None and gates.recall_at not in at:
         raise ValueError(
             f"gates.recall_at must be one of evaluation.at {at}, got {gates.recall_at}"

@@ -21,6 +21,8 @@ METHODS = {
 }
 # What there is of every day; of the others, where their nominator or their counts are configured.
 _ALWAYS = ("model", "most_popular", "after_seed")
+# What a held-out example is to its user, as far as the counted past tells.
+REPEATS = ("new", "repeat", "unknown")
 PROTOCOLS = {"before": "before training on the day", "after": "after training on the day"}
 ABSENT = "-"
 

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 
 from twotower_tf.config import Config
+from twotower_tf.evaluation.day_metrics import REPEATS
 from twotower_tf.evaluation.held_out import HeldOut
 from twotower_tf.evaluation.metrics import recall_by_popularity, recalls, summarise
-from twotower_tf.evaluation.repeats import KINDS, Repeats, asked_repeats, repeats_of
+from twotower_tf.evaluation.repeats import Repeats, asked_repeats, repeats_of
 from twotower_tf.evaluation.user_days import user_days_of
 from twotower_tf.indexing.ranking import Ranking, Removed
 
@@ -80,7 +81,7 @@ class Measuring:
         return measured
 
     def _by_repeat(self, ranks: np.ndarray) -> dict[str, dict]:
-        rows = {kind: self._repeats.of_kind(kind) for kind in KINDS}
+        rows = {kind: self._repeats.of_kind(kind) for kind in REPEATS}
         return {
             kind: {"held_out": len(some), "recall": recalls(ranks[some], self._at)}
             for kind, some in rows.items()

@@ -10,13 +10,11 @@ import dataclasses
 import numpy as np
 
 from twotower_tf.config import Config
+from twotower_tf.evaluation.day_metrics import REPEATS
 from twotower_tf.evaluation.held_out import HeldOut
 from twotower_tf.evaluation.past_items import rows_of
 from twotower_tf.examples.schema import OWN, has_own_items
 from twotower_tf.indexing.ranking import Removed
-
-# The numbers of ``Repeats.kinds`` are places in this.
-KINDS = ("new", "repeat", "unknown")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Repeats:
     """What is known of Q held-out examples.
 
     Attributes:
-        kinds: int64 [Q], of ``KINDS``.
+        kinds: int64 [Q], places in ``day_metrics.REPEATS``.
         seen: The items that the user of each acted on before.
     """
 
@@ -33,7 +31,7 @@ class Repeats:
 
     def of_kind(self, kind: str) -> np.ndarray:
         """Returns the examples of a kind, int64 [n], ascending."""
-        return np.flatnonzero(self.kinds == KINDS.index(kind))
+        return np.flatnonzero(self.kinds == REPEATS.index(kind))
 
 
 def asked_repeats(config: Config) -> str | None:
@@ -57,8 +55,8 @@ def repeats_of(held_out: HeldOut, item_ids: list[str], own_length: int) -> Repea
         queries += [query] * len(found)
         items += found
         if wanted.encode() in ids:
-            kinds.append(KINDS.index("repeat"))
+            kinds.append(REPEATS.index("repeat"))
         else:
-            kinds.append(KINDS.index("new" if len(ids) < own_length else "unknown"))
+            kinds.append(REPEATS.index("new" if len(ids) < own_length else "unknown"))
     seen = Removed(np.array(queries, np.int64), np.array(items, np.int64))
     return Repeats(np.array(kinds, np.int64), seen)
