@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from twotower_tf.config.evaluation import Evaluation, check_evaluation
 from twotower_tf.config.examples import ExamplesSection, StatisticsSection
 from twotower_tf.config.extensions import import_modules
 from twotower_tf.config.features import TableSection
@@ -23,7 +24,7 @@ from twotower_tf.config.section import Name, Natural, Section
 from twotower_tf.config.selection import EmbeddingSection, SelectionSection, check_selection
 from twotower_tf.config.self_supervised import SelfSupervised, check_self_supervised
 from twotower_tf.config.source import Source
-from twotower_tf.config.training import Evaluation, Training
+from twotower_tf.config.training import Training
 from twotower_tf.config.usual_tables import with_usual_tables
 
 # What a release takes beside the query's features.
@@ -142,11 +143,7 @@ class Config(Section):
                 "query and candidate must make vectors of the same length (the last of layers), "
                 f"got {self.query.dimension} and {self.candidate.dimension}"
             )
-        if self.gates.recall_at is not None and self.gates.recall_at not in self.evaluation.at:
-            raise ValueError(
-                f"gates.recall_at must be one of evaluation.at {self.evaluation.at}, "
-                f"got {self.gates.recall_at}"
-            )
+        check_evaluation(self)
         check_negatives(self)
         check_selection(self)
         check_self_supervised(self)

@@ -91,3 +91,15 @@ class StatisticsSection(Section):
     days: Days = 7
     """The window: the last so many built days up to the first day trained on that has examples.
     Never later ones, however far the build is."""
+
+
+def why_no_own_items(config) -> str | None:
+    """Says why a configuration's own items are not counted; None: they are."""
+    if config.source.events.columns.history is not None:
+        return (
+            "own items are counted with the histories, which the build does not make where the log "
+            "gives them (source.events.columns.history)"
+        )
+    return (
+        None if config.examples.own_length else "examples.own_length is 0: no own items are counted"
+    )
