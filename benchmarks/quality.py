@@ -19,7 +19,6 @@ import json
 import math
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import time
 from benchmarks.quality_data.problem import Problem
 from benchmarks.quality_data.sets import QUICK, SETS, DataSet, Unavailable
 from benchmarks.quality_peers.registry import OURS, PEERS, POPULAR
+from benchmarks.quality_report import HEAD, beaten, draw, over_seeds, row, tables
 
 _SHARED = pathlib.Path("../shared/data")
 _TOLERANCE = 1e-9
@@ -35,13 +35,14 @@ _TOLERANCE = 1e-9
 
 def build(name: str, data: DataSet, flags: argparse.Namespace, folder: pathlib.Path) -> Problem:
     """Builds a data set's examples and reads them; what is there already stays."""
-    source = data.find(getattr(flags, name, None), folder / "source")
+    given = getattr(flags, data.given) if data.given else None
+    source = data.find(given, folder / "source")
     (folder / "source.txt").write_text(str(source))
     days = [f"--start={data.start}", f"--end={data.end}"]
     job = [sys.executable, "-m", "pipelines.build_examples", f"--config={data.config}", *days]
-    given = [f"--set={one}" for one in flags.set]
+    sets = [f"--set={one}" for one in (*data.overrides, *flags.set)]
     where = [f"--source={source}", f"--workdir={folder / 'built'}", "--verbosity=-1"]
-    subprocess.run([*job, *given, *where], check=True)
+    subprocess.run([*job, *sets, *where], check=True)
     read = _call("read", name, flags, folder, [])
     if read.returncode:
         raise RuntimeError(read.stderr)
@@ -92,7 +93,7 @@ def _read(data: DataSet, flags: argparse.Namespace) -> None:
     from twotower_tf.config_loader import load_config
     from twotower_tf.storage import Workdir
 
-    config = load_config(data.config, flags.set)
+    config = load_config(data.config, [*data.overrides, *flags.set])
     workdir = Workdir.existing(str(flags.folder / "built"))
     read_problem(config, workdir, data.window).save(flags.folder / "problem.npz")
 
@@ -103,7 +104,7 @@ def _asked(made, flags: argparse.Namespace, data: DataSet) -> dict:
     problem = Problem.load(flags.folder / "problem.npz")
     method = made(flags.seed, flags.quick)
     if hasattr(method, "open"):
-        method.open(flags.folder / "built", data.config, flags.set)
+        method.open(flags.folder / "built", data.config, [*data.overrides, *flags.set])
     answers = ask(method, problem)
     asked = {"seconds": answers.seconds, "asked": problem.fingerprint()}
     return measure(answers, problem) | asked
@@ -114,6 +115,7 @@ def run(method: str, seed: int, name: str, flags, folder: pathlib.Path) -> dict:
     answers = folder / f"{method}-{seed}.json"
     answers.unlink(missing_ok=True)
     more = [f"--seed={seed}", f"--answers={answers}"]
+    start = _processor_seconds()
     try:
         done = _call(method, name, flags, folder, more)
     except subprocess.TimeoutExpired:
@@ -121,7 +123,14 @@ def run(method: str, seed: int, name: str, flags, folder: pathlib.Path) -> dict:
     if done.returncode or not answers.exists():
         lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
         return {"failed": lines[-1]}
-    return json.loads(answers.read_text())
+    whole = {"cpu_seconds": _processor_seconds() - start}
+    return {one: values | whole for one, values in json.loads(answers.read_text()).items()}
+
+
+def _processor_seconds() -> float:
+    """Returns what the processes that this one started and that ended have used."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def check(figures: dict[str, dict], problem: Problem) -> None:
@@ -143,23 +152,6 @@ def check(figures: dict[str, dict], problem: Problem) -> None:
             )
 
 
-def over_seeds(runs: list[dict]) -> dict:
-    """Means and standard errors of each figure; one run has no error."""
-    result: dict = {"runs": len(runs), "seconds": statistics.mean(one["seconds"] for one in runs)}
-    for name in ("recall", "ndcg", "coverage", "recall_new"):
-        if runs[0][name] is None:
-            result[name] = None
-            continue
-        result[name] = {}
-        for k in runs[0][name]:
-            values = [one[name][k] for one in runs]
-            many = len(values) > 1 and None not in values
-            error = statistics.stdev(values) / math.sqrt(len(values)) if many else None
-            mean = statistics.mean(values) if None not in values else None
-            result[name][k] = {"mean": mean, "standard_error": error}
-    return result
-
-
 def measure(name: str, data: DataSet, flags: argparse.Namespace, folder: pathlib.Path) -> dict:
     """Runs every method on a data set, as often as there are seeds if it has any."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -168,7 +160,7 @@ def measure(name: str, data: DataSet, flags: argparse.Namespace, folder: pathlib
     print(
         f"\n{name}: {len(problem.queries):,} held-out events of {data.window} days, "
         f"{int((~problem.held_out).sum()):,} training examples, {len(problem.item_ids):,} items; "
-        f"built and read in {time.monotonic() - start:.0f} s\n{_HEAD}",
+        f"built and read in {time.monotonic() - start:.0f} s\n{HEAD}",
         flush=True,
     )
     figures: dict[str, list[dict]] = {}
@@ -177,83 +169,28 @@ def measure(name: str, data: DataSet, flags: argparse.Namespace, folder: pathlib
         peer = PEERS[method]
         if peer.only and peer.only != name:
             continue
-        for seed in range(1, 1 + (flags.seeds if peer.seeded else 1)):
+        for seed in range(1, 1 + min(flags.seeds, peer.most_seeds)):
             found = run(method, seed, name, flags, folder)
             if "failed" in found:
                 failed[method] = found["failed"]
                 break
             for one, values in found.items():
-                figures.setdefault(one, []).append(values | {"seconds": values.get("seconds", 0)})
+                figures.setdefault(one, []).append({"seconds": 0} | values)
             check({one: runs[-1] for one, runs in figures.items()}, problem)
         for one in (method, f"{method}_frozen"):
             if one in figures and method not in failed:
-                print(_row(_title(one), over_seeds(figures[one])), flush=True)
+                print(row(one, over_seeds(figures[one])), flush=True)
         if method in failed:
             print(f"{peer.title:26} was not measured: {failed[method]}", flush=True)
-    queries = len(problem.queries)
+    methods = {one: over_seeds(runs) for one, runs in figures.items()}
     return {
-        "held_out": queries,
+        "held_out": len(problem.queries),
         "days": data.window,
-        "methods": {one: over_seeds(runs) for one, runs in figures.items()},
+        "methods": methods,
+        "beaten": beaten(methods),
         "failed": failed,
         "seconds": time.monotonic() - start,
     }
-
-
-_HEAD = (
-    f"{'':26}   R@10           R@50           R@100          NDCG@10   new R@10/50/100    "
-    "coverage  seconds"
-)
-
-
-def _title(method: str) -> str:
-    if method.endswith("_frozen"):
-        return f"{PEERS[method.removesuffix('_frozen')].title}, trained once"
-    return PEERS[method].title
-
-
-def _row(title: str, figures: dict) -> str:
-    def shown(figure: dict) -> str:
-        error = figure["standard_error"]
-        return f"{figure['mean']:.4f}" + ("         " if error is None else f" ± {error:.4f}")
-
-    recalls = "".join(shown(figure) for figure in figures["recall"].values())
-    new = figures["recall_new"] or {}
-    unseen = " ".join("-" if one["mean"] is None else f"{one['mean']:.4f}" for one in new.values())
-    return (
-        f"{title:26}   {recalls}{figures['ndcg']['10']['mean']:.4f}    {unseen or '-':20} "
-        f"{figures['coverage']['10']['mean']:7.1%} {figures['seconds']:8.0f}"
-    )
-
-
-def draw(report: dict, path: pathlib.Path) -> None:
-    """Draws R@10 and R@50 of every method, a panel a data set, with the standard errors."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    sets = {name: one for name, one in report["data"].items() if one.get("methods")}
-    figure, grid = pyplot.subplots(
-        1, max(1, len(sets)), figsize=(4.5 * max(1, len(sets)), 5), squeeze=False
-    )
-    for axes, (name, one) in zip(grid[0], sets.items(), strict=False):
-        kept = {key: value for key, value in one["methods"].items() if "/" not in key}
-        for shift, k in ((-0.2, "10"), (0.2, "50")):
-            recalls = [value["recall"][k] for value in kept.values()]
-            axes.barh(
-                [row + shift for row in range(len(kept))],
-                [recall["mean"] for recall in recalls],
-                height=0.4,
-                xerr=[recall["standard_error"] or 0.0 for recall in recalls],
-                label=f"R@{k}",
-            )
-        axes.set_yticks(range(len(kept)), [_title(key) for key in kept])
-        axes.invert_yaxis()
-        axes.set_title(f"{name}: {one['held_out']:,} held out")
-        axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
 
 
 def _sets(flags: argparse.Namespace) -> dict[str, DataSet]:
@@ -303,10 +240,21 @@ def main(arguments: list[str] | None = None) -> None:
             except Unavailable as error:
                 report["data"][name] = {"unavailable": str(error)}
                 print(f"\n{name} was left out: {error}", flush=True)
-    if flags.out:
-        flags.out.mkdir(parents=True, exist_ok=True)
-        (flags.out / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
-        draw(report, flags.out / "quality.png")
+            except (RuntimeError, subprocess.CalledProcessError) as error:
+                report["data"][name] = {"wrong": str(error)}
+                print(f"\n{name}: {error}", flush=True)
+            _write(report, flags.out)
+    print(tables(report))
+    if any("wrong" in one or one.get("failed") for one in report["data"].values()):
+        sys.exit(1)
+
+
+def _write(report: dict, folder: pathlib.Path | None) -> None:
+    """Writes what is known so far: the sets take long, and the next may fail."""
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
+        draw(report, folder / "quality.png")
 
 
 if __name__ == "__main__":
