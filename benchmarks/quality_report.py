@@ -6,6 +6,10 @@ import statistics
 
 from benchmarks.quality_peers.registry import OURS, PEERS
 
+PROTOCOLS = {
+    "recall": "all held-out events; nobody removes anything",
+    "recall_new": "those whose item is new to the user; everybody removes what the user had before",
+}
 _FIGURES = ("recall", "ndcg", "coverage", "recall_new")
 _TRAINED_ONCE = "_frozen"
 _COMPARED_AT = ("10", "50")

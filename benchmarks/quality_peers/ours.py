@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.quality_data.sets import DataSet
 from benchmarks.quality_peers.asking import AT
 
-_BUILT = ("examples", "histories", "profiles", "statistics", "catalogue", "rejected")
+_BUILT = ("examples", "counts", "histories", "profiles", "statistics", "catalogue", "rejected")
 
 
 def run(data: DataSet, flags: argparse.Namespace) -> dict:
