@@ -21,6 +21,7 @@ quality.png; what failed makes the status 1.
 """
 
 import argparse
+import concurrent.futures
 import importlib
 import json
 import math
@@ -92,6 +93,9 @@ def work(flags: argparse.Namespace) -> None:
             result = made(data, flags)
     else:
         result = {flags.worker: _asked(made, flags, data)}
+    # All but the time that passed: what others do on the machine hardly changes it.
+    used = {"cpu_seconds": sum(os.times()[:4])}
+    result = {one: {"seconds": 0.0} | values | used for one, values in result.items()}
     flags.answers.write_text(json.dumps(result))
 
 
@@ -122,7 +126,6 @@ def run(method: str, seed: int, name: str, flags, folder: pathlib.Path) -> dict:
     answers = folder / f"{method}-{seed}.json"
     answers.unlink(missing_ok=True)
     more = [f"--seed={seed}", f"--answers={answers}"]
-    start = _processor_seconds()
     try:
         done = _call(method, name, flags, folder, more)
     except subprocess.TimeoutExpired:
@@ -130,14 +133,7 @@ def run(method: str, seed: int, name: str, flags, folder: pathlib.Path) -> dict:
     if done.returncode or not answers.exists():
         lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
         return {"failed": lines[-1]}
-    whole = {"cpu_seconds": _processor_seconds() - start}
-    return {one: values | whole for one, values in json.loads(answers.read_text()).items()}
-
-
-def _processor_seconds() -> float:
-    """Returns what the processes that this one started and that ended have used."""
-    times = os.times()
-    return times.children_user + times.children_system
+    return json.loads(answers.read_text())
 
 
 def check(figures: dict[str, dict], problem: Problem) -> None:
@@ -176,23 +172,28 @@ def measure(name: str, data: DataSet, flags: argparse.Namespace, folder: pathlib
     )
     figures: dict[str, list[dict]] = {}
     failed: dict[str, str] = {}
-    for method in flags.methods:
-        peer = PEERS[method]
-        if peer.only and peer.only != name:
-            continue
-        for seed in range(1, 1 + min(flags.seeds, peer.most_seeds)):
-            found = run(method, seed, name, flags, folder)
-            if "failed" in found:
-                failed[method] = found["failed"]
-                break
-            for one, values in found.items():
-                figures.setdefault(one, []).append({"seconds": 0} | values)
-            check({one: runs[-1] for one, runs in figures.items()}, problem)
-        for one in (method, f"{method}_frozen"):
-            if one in figures and method not in failed:
-                print(row(one, over_seeds(figures[one])), flush=True)
-        if method in failed:
-            print(f"{peer.title:26} was not measured: {failed[method]}", flush=True)
+    tasks = [
+        (method, seed)
+        for method in flags.methods
+        if PEERS[method].only in ("", name)
+        for seed in range(1, 1 + min(flags.seeds, PEERS[method].most_seeds))
+    ]
+    with concurrent.futures.ThreadPoolExecutor(flags.jobs) as pool:
+        found = pool.map(lambda task: run(*task, name, flags, folder), tasks)
+        for (method, seed), one in zip(tasks, found, strict=True):
+            if "failed" in one:
+                failed[f"{method}, seed {seed}"] = one["failed"]
+                print(f"{method}, seed {seed}, was not measured: {one['failed']}", flush=True)
+                continue
+            for key, values in one.items():
+                figures.setdefault(key, []).append(values)
+                if "/" not in key:
+                    print(row(key, over_seeds(figures[key])), flush=True)
+    try:
+        for number in range(max(map(len, figures.values()), default=0)):
+            check({key: runs[min(number, len(runs) - 1)] for key, runs in figures.items()}, problem)
+    except RuntimeError as error:
+        failed["the check"] = str(error)
     methods = {one: over_seeds(runs) for one, runs in figures.items()}
     return {
         "held_out": len(problem.queries),
@@ -217,6 +218,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", nargs="+", choices=SETS, default=None, help="all if not given")
     parser.add_argument("--methods", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--seeds", type=int, default=3, help="runs of what depends on a seed")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; seconds grow with it")
     parser.add_argument("--set", action="append", default=[], help="overrides a key of ours")
     parser.add_argument("--quick", action="store_true", help="little data, one seed, cut short")
     parser.add_argument("--timeout", type=int, default=900, help="seconds that one run may take")

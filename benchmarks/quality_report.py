@@ -103,7 +103,7 @@ def tables(report: dict) -> str:
         lines += ["", f"{name}: {one['held_out']:,} held out, {one['seconds']:.0f} s", HEAD]
         kept = {key: value for key, value in one["methods"].items() if "/" not in key}
         lines += [row(key, value) for key, value in kept.items()]
-        lines += [f"{title(key)}: failed, {why}" for key, why in one["failed"].items()]
+        lines += [f"{what} failed: {why}" for what, why in one["failed"].items()]
         lines += [
             f"  {title(OURS)} against {title(key)}: {_verdict(by_figure)}"
             for key, by_figure in one["beaten"].items()

@@ -43,14 +43,14 @@ def run(data: DataSet, flags: argparse.Namespace) -> dict:
     _job("train", *common, f"--start={data.start}", f"--end={before}")
     seconds = time.perf_counter() - start
     asking = _Asking(data, sets, Workdir.existing(str(folder)))
-    frozen = asking.every(days, [before] * len(days))
+    # Of a single day it is the same.
+    frozen = asking.every(days, [before] * len(days)) if len(days) > 1 else None
     source = f"--source={flags.source}"
     _job("run_daily", *common, source, f"--start={data.window_start}", f"--end={data.end}")
     daily = asking.released(days)
-    methods = {
-        "ours": daily("model") | {"seconds": seconds + asking.seconds(days)},
-        "ours_frozen": frozen("model") | {"seconds": seconds},
-    }
+    methods = {"ours": daily("model") | {"seconds": seconds + asking.seconds(days)}}
+    if frozen:
+        methods["ours_frozen"] = frozen("model") | {"seconds": seconds}
     return methods | {f"pipeline/{name}": daily(name) for name in daily.baselines}
 
 

@@ -17,6 +17,7 @@ from benchmarks.quality_peers.implicit_models import rewarded_past
 _MOST_ITEMS = 8000
 _SESSION = 50
 _FULL_SOFTMAX_BELOW = 10_000
+_EPOCHS, _EPOCHS_OF_LARGE = 25, 10
 # So many of the best items are asked for; those the user had before are taken out of them.
 _DEPTH = 600
 _AT_ONCE = 2000
@@ -68,20 +69,22 @@ class SasRec:
     def __init__(self, seed: int, quick: bool):
         warnings.simplefilter("ignore")
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-        self._seed, self._epochs = seed, 1 if quick else 25
+        self._seed, self._quick, self._epochs = seed, quick, 1
 
     def fit(self, problem: Problem, known: np.ndarray) -> None:
         """Trains on the last events of every user."""
         seed_everything(self._seed, verbose=False)
         rows = _rewarded(problem, known)
         few = len(np.unique(problem.item[rows])) < _FULL_SOFTMAX_BELOW
+        if not self._quick:
+            self._epochs = _EPOCHS if few else _EPOCHS_OF_LARGE
         self._model = SASRecModel(
             n_blocks=2,
             n_heads=2,
             n_factors=64,
             session_max_len=_SESSION,
             loss="softmax" if few else "sampled_softmax",
-            n_negatives=256,
+            n_negatives=128,
             batch_size=32,
             deterministic=True,
             get_trainer_func=self._trainer,
