@@ -51,9 +51,10 @@ def build(name: str, data: DataSet, flags: argparse.Namespace, folder: pathlib.P
     sets = [f"--set={one}" for one in (*data.overrides, *flags.set)]
     where = [f"--source={source}", f"--workdir={folder / 'built'}", "--verbosity=-1"]
     subprocess.run([*job, *sets, *where], check=True)
-    read = _call("read", name, flags, folder, [])
-    if read.returncode:
-        raise RuntimeError(read.stderr)
+    if not (folder / "problem.npz").exists():
+        read = _call("read", name, flags, folder, [])
+        if read.returncode:
+            raise RuntimeError(read.stderr)
     return Problem.load(folder / "problem.npz")
 
 

@@ -28,6 +28,7 @@ class Peer:
 _DAILY = "counted anew every day"
 _WEEKLY = "trained anew every 7 days of the window; the user's past is up to the event"
 _ONCE = "trained once, on all before the window; the query's history is up to the event"
+_SLOW = _ONCE + "; as many epochs as fit into minutes; one seed"
 # implicit has threads of its own, and warns if the linear algebra below it has some too.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 # PyTorch's threads spin while they wait: on two cores one is as fast, and leaves the other free.
@@ -61,16 +62,16 @@ PEERS = {
     "ease": Peer(
         "EASE (RecTools)", "rectools_models", "Ease", 1, _ONCE + "; the 8,000 commonest items"
     ),
-    "sasrec": Peer("SASRec (RecTools)", "rectools_models", "SasRec", SEEDED, _ONCE, "", _PASSIVE),
+    "sasrec": Peer("SASRec (RecTools)", "rectools_models", "SasRec", 1, _SLOW, "", _PASSIVE),
     "libreco": Peer(
         "TwoTower (LibRecommender)",
         "libreco_model",
         "LibrecoTwoTower",
-        SEEDED,
-        "trained once, on all before the window, ids and features of users and items",
+        1,
+        "trained once, on all before the window, ids and features of users and items; one seed",
         "",
         _KERAS_2,
     ),
-    "tfrs": Peer("stock TFRS", "stock_tfrs", "StockTfrs", SEEDED, _ONCE),
+    "tfrs": Peer("stock TFRS", "stock_tfrs", "StockTfrs", 1, _SLOW),
     "truth": Peer("the truth", "truth", "Truth", 1, "the simulator's probabilities", "simulated"),
 }
