@@ -1,0 +1,54 @@
+"""What the protocol of ``protocol_study`` needs: days enough, and a configuration a loss.
+
+No TensorFlow here: a wrong flag is to be told at once.
+"""
+
+import datetime
+from collections.abc import Sequence
+
+from twotower_tf.config import Config
+from twotower_tf.config.registries import LOSSES
+from twotower_tf.errors import InputError
+
+CATCH_UP, MEASURED = 15, 7
+
+
+def check_days(days: Sequence[datetime.date]) -> None:
+    """Raises InputError unless there are days enough to catch up over and to measure."""
+    if len(days) < CATCH_UP + MEASURED:
+        raise InputError(
+            f"the protocol needs {CATCH_UP + MEASURED} days, {CATCH_UP} to catch up and "
+            f"{MEASURED} to measure, and --start and --end give {len(days)}; give more days"
+        )
+
+
+def with_losses(config: Config, kinds: Sequence[str]) -> dict[str, Config]:
+    """Returns the configuration with each loss in the place of its own, by kind.
+
+    Its own kind stays as it is configured. Others have their defaults, but for the temperature:
+    that is the configuration's.
+
+    Raises:
+        InputError: If a kind is none of the registry's, there is none, or the configuration has a
+            backfill.
+    """
+    if not kinds:
+        raise InputError("--losses: give at least one kind of loss")
+    if config.training.backfill is not None:
+        raise InputError(
+            "training.backfill: the protocol catches up day by day, each day once; "
+            "leave it out, with --set training.backfill=null"
+        )
+    given = {"temperature": getattr(config.loss, "temperature", None)}
+    configs = {}
+    for kind in kinds:
+        if kind == config.loss.kind:
+            configs[kind] = config
+            continue
+        try:
+            loss = LOSSES.parse({"kind": kind})
+        except ValueError as error:
+            raise InputError(f"--losses: {error}") from error
+        taken = {key: value for key, value in given.items() if value and hasattr(loss, key)}
+        configs[kind] = config.model_copy(update={"loss": loss.model_copy(update=taken)})
+    return configs
