@@ -3,17 +3,20 @@
 SECONDS_PER_DAY = 86_400
 
 
-def naive_example(record: dict, history: list[str], items: dict, users: dict) -> dict[str, list]:
+def naive_example(
+    record: dict, past: list[tuple[int, str]], items: dict, users: dict
+) -> dict[str, list]:
     """Returns the values of an event's example by key, by the definition.
 
     Args:
         record: The event.
-        history: The item ids before it.
+        past: Times and item ids of the history before it, oldest first.
         items: The catalogue as of its day, by item id.
         users: The profiles, by user id.
     """
     item, user = items[record["item_id"]], users.get(record["user_id"])
     timestamp = record["timestamp"]
+    history = [item_id for _, item_id in past]
     share = record["watched"] / item["length"]
     return {
         "user_id": [record["user_id"]],
@@ -24,6 +27,7 @@ def naive_example(record: dict, history: list[str], items: dict, users: dict) ->
         "query/seed_item_id": [record.get("seed", "")],
         "query/history": history,
         "query/recent": history[-2:],
+        "query/recent_days": [(timestamp - time) / SECONDS_PER_DAY for time, _ in past[-2:]],
         "query/device": [record.get("device", "")],
         "query/country": [user["country"] if user else ""],
         "query/years": [user["years"] if user else 33.0],

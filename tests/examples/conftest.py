@@ -61,7 +61,8 @@ class Deployment:
                         "name": "recent",
                         "column": "history",
                         "kind": "id_bag",
-                        "table": "items",
+                        "encode": "item",
+                        "encoder": {"kind": "recency", "times": True},
                         "max_length": 2,
                     },
                     {"name": "device", "kind": "category"},
@@ -87,6 +88,12 @@ class Deployment:
                 "layers": [4],
             },
         }
+
+    def with_histories_of_the_log(self) -> None:
+        """Says that the events bring their histories, in the column ``path``."""
+        self.values["source"]["events"]["columns"]["history"] = "path"
+        # Whose times the log does not give.
+        self.values["query"]["features"][2]["encoder"] = "recency"
 
     def config(self, **examples) -> Config:
         """Returns the configuration, with values of its section ``examples`` replaced."""

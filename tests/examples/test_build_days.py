@@ -163,7 +163,7 @@ def test_a_day_without_events_is_an_empty_partition(deployment, make_event, days
     manifest = deployment.workdir().partition("examples", days[1]).manifest()
     assert [shard["records"] for shard in manifest["shards"]] == [0] * 4
     workdir = deployment.workdir()
-    assert find_history(workdir, workdir.partition("histories", days[1]), "u1") == ["i1"]
+    assert find_history(workdir, workdir.partition("histories", days[1]), "u1")[0] == ["i1"]
 
 
 def test_a_day_without_any_file_is_an_error_that_names_it(deployment, make_event, days):
@@ -195,7 +195,7 @@ def test_histories_go_on_over_a_gap(deployment, make_event, days):
     deployment.build(days[2:])
     workdir = deployment.workdir()
     assert workdir.days("histories") == [days[0], days[2], days[3]]
-    found = find_history(workdir, workdir.partition("histories", days[3]), "u1")
+    found, _ = find_history(workdir, workdir.partition("histories", days[3]), "u1")
     assert found == ["i0", "i2", "i3"]
 
 

@@ -39,14 +39,14 @@ def event_key(user_id: str, item_id: str, timestamp: int) -> int:
 
 
 def naive_histories(log: list[dict], length: int):
-    """Yields every event that is no copy with the item ids before it, by the definition."""
+    """Yields every event that is no copy with the times and items before it, by the definition."""
     first = {}
     for record in log:
         first.setdefault((record["user_id"], record["item_id"], record["timestamp"]), record)
     unique = sorted(first.items(), key=lambda entry: (entry[0][2], event_key(*entry[0])))
     for (user_id, _, timestamp), record in unique:
         before = [
-            other["item_id"]
+            (other_time, other["item_id"])
             for (other_user, _, other_time), other in unique
             if other_user == user_id and other_time < timestamp
         ]
@@ -86,8 +86,8 @@ def test_examples_and_histories_are_those_of_the_naive_definition(
     reference = list(naive_histories(log, length=4))
     for day in days:
         expected = [
-            naive_example(record, history, items, users)
-            for record, history in reference
+            naive_example(record, past, items, users)
+            for record, past in reference
             if day_of(record) == day
         ]
         assert_same_examples(read_day(deployment.workdir(), day), expected)
@@ -102,13 +102,13 @@ def assert_histories(workdir, log: list[dict], day: datetime.date) -> None:
     end = day_start(day) + SECONDS_PER_DAY
     for user_id in sorted({record["user_id"] for record in log}):
         mine = [r for r in log if r["user_id"] == user_id and r["timestamp"] < end]
-        found = find_history(workdir, workdir.partition("histories", day), user_id)
+        item_ids, times = find_history(workdir, workdir.partition("histories", day), user_id)
         if not mine:
-            assert found == []
+            assert item_ids == times == []
             continue
         probe = {**mine[0], "timestamp": end, "item_id": "probe"}
         *_, (_, expected) = naive_histories([*mine, probe], length=4)
-        assert found == expected
+        assert list(zip(times, item_ids, strict=True)) == expected
 
 
 def day_start(day: datetime.date) -> int:
@@ -121,7 +121,7 @@ def day_of(record: dict) -> datetime.date:
 
 
 def test_a_history_in_the_log_is_taken_as_it_is(deployment, make_event, days, read_day):
-    deployment.values["source"]["events"]["columns"]["history"] = "path"
+    deployment.with_histories_of_the_log()
     deployment.write_day(
         days[0],
         [
@@ -136,7 +136,7 @@ def test_a_history_in_the_log_is_taken_as_it_is(deployment, make_event, days, re
     assert found["i2"]["query/history"] == []
     partition = deployment.workdir().partition("histories", days[0])
     assert partition.manifest()["shards"] == []
-    assert find_history(deployment.workdir(), partition, "u1") == []
+    assert find_history(deployment.workdir(), partition, "u1") == ([], [])
 
 
 def test_events_have_the_item_features_of_their_day(
@@ -257,3 +257,24 @@ def test_about_the_asked_share_is_held_out_and_always_the_same_events(
         }
     assert held_out["a"] == held_out["b"]
     assert held_out["a"] < held_out["c"]
+
+
+def test_what_the_log_holds_out_is_held_out_and_nothing_else(
+    deployment, make_event, days, read_day
+):
+    deployment.values["source"]["events"]["columns"]["held_out"] = "test"
+    log = [
+        make_event(n % 3, n % 5, n, test=[0, 1, False, True, "0", "1", 0.5][n % 7])
+        for n in range(40)
+    ]
+    log.append(make_event(1, 1, 41, test="yes"))
+    log.append(make_event(1, 1, 42))
+    deployment.write_day(days[0], log)
+    deployment.build(days[:1], max_rejected_share=0.5)
+    held_out = {(e["user_id"], e["timestamp"]) for e in log[:40] if float(e["test"])}
+    trained, evaluated = set(), set()
+    for one in read_day(deployment.workdir(), days[0]):
+        is_held_out = OWN[0] in one
+        (evaluated if is_held_out else trained).add((one["user_id"][0], one["timestamp"][0]))
+    assert evaluated == held_out
+    assert trained == {(e["user_id"], e["timestamp"]) for e in log[:40]} - held_out

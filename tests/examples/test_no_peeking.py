@@ -112,8 +112,8 @@ class Definition:
 
     def example(self, number: int, record: dict, actions: list) -> dict:
         before = sorted(action for action in actions if action[0] < record["timestamp"])
-        history = [item_id for _, _, item_id in before][-self.section.history_length :]
-        return naive_example(record, history, self.catalogues[number], self.users)
+        past = [(time, item_id) for time, _, item_id in before][-self.section.history_length :]
+        return naive_example(record, past, self.catalogues[number], self.users)
 
     def with_own(self, user: str, mine: list) -> list[tuple]:
         """Returns a user's own items with some of a day's events, those acted on most first."""
@@ -316,7 +316,7 @@ def assert_splits(files: dict[str, list[dict]]) -> None:
 
 def assert_histories(workdir, day: datetime.date, definition: Definition) -> None:
     for user in ("u0", "u1", "u2"):
-        found = find_history(workdir, workdir.partition("histories", day), user)
+        found, _ = find_history(workdir, workdir.partition("histories", day), user)
         assert found == [item_id for _, _, item_id in definition.known.get(user, [])]
         if definition.section.own_length:
             found = find_own_items(workdir, workdir.partition("histories", day), user)

@@ -205,7 +205,7 @@ def test_users_who_only_search_are_carried_with_the_items_they_had(searching, ma
     workdir = searching.workdir()
     newest = workdir.partition("histories", days[3])
     for user_id, items, searches in (("u1", ["i1"], ["boots"]), ("u2", ["i1"], ["hats"])):
-        assert find_history(workdir, newest, user_id) == items
+        assert find_history(workdir, newest, user_id)[0] == items
         assert find_searches(workdir, newest, user_id) == searches
     (example,) = read_day(workdir, days[3])
     assert example["searched"] == ["hats"]
@@ -360,7 +360,7 @@ def test_past_searches_are_text(searching):
 
 
 def test_searches_need_histories_that_the_build_makes(searching):
-    searching.values["source"]["events"]["columns"]["history"] = "path"
+    searching.with_histories_of_the_log()
     assert "source.events.columns.history" in refused(searching)
 
 

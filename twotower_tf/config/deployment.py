@@ -210,6 +210,13 @@ def _check_filled_in(feature, raw, config: Config) -> None:
         if not feature.reads_searches:
             able = [kind for kind, one in FEATURE_KINDS.sections.items() if one.reads_searches]
             raise ValueError(f"past searches need kind: {' or '.join(able)}, got {feature.kind}")
+    if raw.filled_in == "history_days":
+        if raw.type.weighs is None:
+            raise ValueError(
+                "the column 'history_days' is filled in by the build; say times: true in the "
+                "encoder of the history"
+            )
+        return
     if not raw.type.holds_text:
         raise ValueError(
             f"the column '{raw.column}' is filled in by the build, with ids or texts, which "

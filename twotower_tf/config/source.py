@@ -22,6 +22,9 @@ class EventColumnsSection(Section):
     history: Column | None = None
     """The item ids acted on before, oldest first, as the log has them (a click path). Without it
     the build makes the histories from the events."""
+    held_out: Column | None = None
+    """A number: not 0, and the event is held out, to evaluate on; 0, and it is trained on. Without
+    it ``examples.holdout_share`` decides. For a split of your own, such as leave-one-out."""
 
 
 class ItemColumnsSection(Section):

@@ -42,8 +42,10 @@ def event_features(config: Config) -> list[RawFeature]:
 
 
 @functools.lru_cache(maxsize=8)
-def _schema(features: tuple[RawFeature, ...], has_history: bool) -> pa.Schema:
+def _schema(features: tuple[RawFeature, ...], has_history: bool, splits: bool) -> pa.Schema:
     fields = list(_COMMON)
+    if splits:
+        fields.append(("held_out", pa.bool_()))
     if has_history:
         # As the log gives it (``source.events.columns.history``), oldest first.
         fields.append(("history", pa.list_(pa.string())))
@@ -55,11 +57,12 @@ def event_schema(config: Config) -> pa.Schema:
     """Returns the schema of a table of valid events; no column has nulls.
 
     ``user_id``, ``user_hash``, ``day``, ``timestamp``, ``file``, ``position``, ``item_id``,
-    ``seed_item_id``, ``reward``; ``history`` if the log gives it; ``event/<name>`` for each of
-    ``event_features``.
+    ``seed_item_id``, ``reward``; ``held_out`` and ``history`` if the log gives them;
+    ``event/<name>`` for each of ``event_features``.
     """
-    has_history = config.source.events.columns.history is not None
-    return _schema(tuple(event_features(config)), has_history)
+    columns = config.source.events.columns
+    given = columns.history is not None, columns.held_out is not None
+    return _schema(tuple(event_features(config)), *given)
 
 
 # No column has nulls; ``query`` is never "", with which serving pads lists.

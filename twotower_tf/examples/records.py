@@ -46,6 +46,8 @@ class Event:
         seed_item_id: The item on screen, ``""`` where there is none.
         reward_value: The number in ``examples.reward.column``, None without a reward section.
         reward_divisor: The number in ``examples.reward.divided_by`` if the event has it.
+        held_out: The number in ``source.events.columns.held_out``, None if no such column is
+            named.
         history: The last ids of the column ``source.events.columns.history``, at most
             ``examples.history_length`` of them; None if no such column is named.
         values: By raw feature name, the values of the features ``of: event`` that the build does
@@ -59,6 +61,7 @@ class Event:
     seed_item_id: str
     reward_value: float | None
     reward_divisor: float | None
+    held_out: float | None
     history: tuple[str, ...] | None
     values: dict[str, Any]
 
@@ -158,7 +161,9 @@ class EventParser(LogParser):
             value = number_value(get(reward.column), reward.column)
             if reward.divided_by is not None:
                 divisor = divisor_value(get(reward.divided_by), reward.divided_by)
-        history = None
+        history = held_out = None
+        if columns.held_out is not None:
+            held_out = number_value(get(columns.held_out), columns.held_out)
         if columns.history is not None:
             history = tuple(self._history(get(columns.history))[-self._history_length :])
         return Event(
@@ -168,6 +173,7 @@ class EventParser(LogParser):
             seed_item_id=self._seed_item_id(get(columns.seed_item_id)),
             reward_value=value,
             reward_divisor=divisor,
+            held_out=held_out,
             history=history,
             values=self._features.values(record),
         )

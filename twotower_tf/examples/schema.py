@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 HISTORY = "history"
 SEED_ITEM_ID = "seed_item_id"
 SEARCHES = "searches"
-_FILLED_IN = (HISTORY, SEED_ITEM_ID, SEARCHES)
+# How many days before the event each item of the history was acted on.
+HISTORY_DAYS = "history_days"
+_FILLED_IN = (HISTORY, SEED_ITEM_ID, SEARCHES, HISTORY_DAYS)
 # The keys of a user's own items: ids, counts, days since.
 OWN = ("own_item_ids", "own_counts", "own_days")
 
@@ -64,7 +66,7 @@ class RawFeature:
 
     @property
     def filled_in(self) -> str | None:
-        """Which of ``HISTORY``, ``SEED_ITEM_ID`` and ``SEARCHES`` it is; None: it is read."""
+        """Which column it is that the build fills in, such as ``HISTORY``; None: it is read."""
         is_ours = self.of == "event" and self.source_column == self.column
         return self.column if is_ours and self.column in _FILLED_IN else None
 

@@ -10,7 +10,14 @@ from twotower_tf.config.section import nearest
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.items.catalogue_reader import end_of, find_titles
-from twotower_tf.examples.schema import HISTORY, OWN, SEARCHES, SEED_ITEM_ID, RawFeature
+from twotower_tf.examples.schema import (
+    HISTORY,
+    HISTORY_DAYS,
+    OWN,
+    SEARCHES,
+    SEED_ITEM_ID,
+    RawFeature,
+)
 from twotower_tf.examples.users import histories, profiles
 from twotower_tf.examples.values import SECONDS_PER_DAY
 from twotower_tf.releases.releases import read_current, require_current
@@ -88,7 +95,9 @@ class Recommender:
             InputError: If the newest histories don't have the user.
         """
         partition = self._newest_histories()
-        item_ids = histories.find_history(self._workdir, partition, user_id) if partition else []
+        item_ids, times = (
+            histories.find_history(self._workdir, partition, user_id) if partition else ([], [])
+        )
         searches = self._searches(user_id, partition)
         if not item_ids and not searches:
             until = f" up to {partition.day}" if partition else ""
@@ -97,7 +106,13 @@ class Recommender:
                 "check the id, or describe the user with --query"
             )
         profile = self._profile(user_id, partition.day)
-        past = {HISTORY: item_ids, SEED_ITEM_ID: item_ids[-1:], SEARCHES: searches}
+        days = [(end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
+        past = {
+            HISTORY: item_ids,
+            HISTORY_DAYS: days,
+            SEED_ITEM_ID: item_ids[-1:],
+            SEARCHES: searches,
+        }
         query = {}
         for raw in features_of(self._serving, "query"):
             # The age of an event that is yet to come is the feature's default.

@@ -19,14 +19,32 @@ VECTORS = np.random.default_rng(1).normal(size=(4, DIM)).astype(np.float32)
 HISTORIES = [[0, 1, 1], [], [3], [2, 0, 1, 3, 3, 2, 0], []]
 
 
+# Kinds, and the same with times; how many days ago each item was, the newest last.
+ENCODERS = [
+    *HISTORY_ENCODERS.sections,
+    *(f"{kind} by time" for kind in ("recency", "attention", "gru", "transformer")),
+]
+
+
+def _days(items) -> np.ndarray:
+    """Seconds to years, of each history its own."""
+    rng = np.random.default_rng(len(items) + 10)
+    return np.sort(10 ** rng.uniform(-5, 4, size=len(items)))[::-1].astype(np.float32)
+
+
 def _sequence(histories=HISTORIES, vectors=VECTORS) -> ItemSequence:
     ragged = tf.ragged.constant(histories, tf.int32, row_splits_dtype=tf.int64)
-    return ItemSequence(tf.constant(vectors), ragged.values, ragged.row_splits)
+    days = np.concatenate([_days(items) for items in histories])
+    return ItemSequence(
+        tf.constant(vectors), ragged.values, ragged.row_splits, tf.constant(days, tf.float32)
+    )
 
 
-def _encoder(kind: str):
+def _encoder(name: str):
+    kind, *times = name.split(" by ")
     has_length = "length" in HISTORY_ENCODERS.sections[kind].model_fields
-    section = HISTORY_ENCODERS.parse({"kind": kind, **({"length": LENGTH} if has_length else {})})
+    more = ({"length": LENGTH} if has_length else {}) | ({"times": True} if times else {})
+    section = HISTORY_ENCODERS.parse({"kind": kind, **more})
     encoder = HISTORY_ENCODERS.make(section, DIM, seed=3, name="history")
     encoder(_sequence())
     rng = np.random.default_rng(5)
@@ -39,10 +57,34 @@ def _weights(encoder, *path) -> np.ndarray:
     return next(v for v in encoder.variables if v.name.endswith("/".join(path) + ":0")).numpy()
 
 
+def _has_times(encoder, name: str) -> bool:
+    return any(v.name.endswith(f"{name}:0") for v in encoder.variables)
+
+
+def _bucket(days: float) -> int:
+    """The number of times that one second doubles to a length of time, one second added."""
+    seconds, doublings = 1 + float(days) * 86400, 0
+    while seconds >= 2 and doublings < 31:
+        seconds, doublings = seconds / 2, doublings + 1
+    return doublings
+
+
 def _place_weights(encoder, items) -> np.ndarray:
     log_weights = _weights(encoder, "log_weights")
     back = np.minimum(np.arange(len(items))[::-1], LENGTH - 1)
-    return log_weights[back]
+    if not _has_times(encoder, "log_weights_by_age"):
+        return log_weights[back]
+    by_age = _weights(encoder, "log_weights_by_age")
+    return log_weights[back] + by_age[[_bucket(days) for days in _days(items)]]
+
+
+def _with_ages(encoder, items) -> np.ndarray:
+    """The newest items' vectors, with those of their ages if the encoder has any."""
+    vectors = VECTORS[items[-LENGTH:]]
+    if not _has_times(encoder, "ages"):
+        return vectors
+    ages = _weights(encoder, "ages")
+    return vectors + ages[[_bucket(days) for days in _days(items)[-LENGTH:]]]
 
 
 def _softmax_mean(scores, vectors):
@@ -78,7 +120,7 @@ def _naive_gru(encoder, items):
         _weights(encoder, name) for name in ("gru_cell/kernel", "recurrent_kernel", "bias")
     )
     state = np.zeros(DIM)
-    for vector in VECTORS[items[-LENGTH:]]:
+    for vector in _with_ages(encoder, items):
         x, h = vector @ kernel + bias[0], state @ recurrent + bias[1]
         update, reset = (_sigmoid(x[at : at + DIM] + h[at : at + DIM]) for at in (0, DIM))
         new = np.tanh(x[2 * DIM :] + reset * h[2 * DIM :])
@@ -95,13 +137,18 @@ def _naive_transformer(encoder, items):
     def dense(x, name):
         return x @ _weights(encoder, f"{name}/kernel") + _weights(encoder, f"{name}/bias")
 
+    days = _days(items)[-LENGTH:]
+    x = _with_ages(encoder, items)
     items = items[-LENGTH:]
-    x = VECTORS[items] + _weights(encoder, "positions")[LENGTH - len(items) :]
+    x = x + _weights(encoder, "positions")[LENGTH - len(items) :]
     normed = _layer_norm(encoder, x, "before_attention")
     query, key, value = (dense(normed, name) for name in ("query", "key", "value"))
     mixed = np.zeros_like(x)
     for place in range(len(items)):
         scores = key[: place + 1] @ query[place] / np.sqrt(DIM)
+        if _has_times(encoder, "by_gap"):
+            gaps = [_bucket(earlier - days[place]) for earlier in days[: place + 1]]
+            scores = scores + _weights(encoder, "by_gap")[gaps, 0]
         mixed[place] = _softmax_mean(scores, value[: place + 1])
     x = x + dense(mixed, "out")
     inner = np.maximum(dense(_layer_norm(encoder, x, "before_dense"), "inner"), 0)
@@ -118,15 +165,16 @@ NAIVE = {
 }
 
 
-@pytest.mark.parametrize("kind", HISTORY_ENCODERS.sections)
+@pytest.mark.parametrize("kind", ENCODERS)
 def test_an_encoder_equals_its_naive_definition_and_empty_histories_give_zeros(kind):
     encoder = _encoder(kind)
     got = encoder(_sequence()).numpy()
-    expected = [NAIVE[kind](encoder, items) if items else np.zeros(DIM) for items in HISTORIES]
+    naive = NAIVE[kind.split()[0]]
+    expected = [naive(encoder, items) if items else np.zeros(DIM) for items in HISTORIES]
     np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("kind", HISTORY_ENCODERS.sections)
+@pytest.mark.parametrize("kind", ENCODERS)
 def test_no_history_depends_on_the_others_of_its_batch(kind):
     encoder = _encoder(kind)
     together = encoder(_sequence()).numpy()
@@ -134,14 +182,14 @@ def test_no_history_depends_on_the_others_of_its_batch(kind):
         np.testing.assert_allclose(encoder(_sequence([items])).numpy()[0], row, atol=2e-6)
 
 
-@pytest.mark.parametrize("kind", HISTORY_ENCODERS.sections)
+@pytest.mark.parametrize("kind", ENCODERS)
 def test_a_batch_of_empty_histories_gives_zeros_also_without_any_item(kind):
     encoder = _encoder(kind)
     empty = _sequence([[], []], np.zeros((0, DIM), np.float32))
     np.testing.assert_array_equal(encoder(empty).numpy(), np.zeros((2, DIM)))
 
 
-@pytest.mark.parametrize("kind", HISTORY_ENCODERS.sections)
+@pytest.mark.parametrize("kind", ENCODERS)
 def test_gradients_reach_the_items_and_every_weight(kind):
     encoder = _encoder(kind)
     vectors = tf.Variable(VECTORS)

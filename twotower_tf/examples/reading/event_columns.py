@@ -23,16 +23,17 @@ from twotower_tf.examples.schema import RawFeature
 from twotower_tf.examples.value_types.lists import last_of_each
 
 # What an event is of by itself, without its features.
-_FIELDS = ("user_id", "item_id", "timestamp", "seed_item_id", "reward_value", "reward_divisor")
+_NUMBERS = ("reward_value", "reward_divisor", "held_out")
+_FIELDS = ("user_id", "item_id", "timestamp", "seed_item_id", *_NUMBERS)
 
 
 class EventColumns(LogColumns):
     """Turns batches of the event files' records into tables of events.
 
     Their columns: ``row`` (of the batch), ``user_id``, ``item_id``, ``timestamp``,
-    ``seed_item_id``, ``reward_value`` and ``reward_divisor`` (null where ``records.Event`` has
-    None), ``history`` if the log gives it, and ``event/<name>`` for each of ``event_features``,
-    ages in days.
+    ``seed_item_id``, ``reward_value``, ``reward_divisor`` and ``held_out`` (null where
+    ``records.Event`` has None), ``history`` if the log gives it, and ``event/<name>`` for each of
+    ``event_features``, ages in days.
     """
 
     def __init__(self, config: Config):
@@ -65,6 +66,7 @@ class EventColumns(LogColumns):
             "seed_item_id": pc.fill_null(columns.optional(source.seed_item_id, convert_id), ""),
             "reward_value": _numbers(columns, reward and reward.column, columns.required),
             "reward_divisor": _numbers(columns, reward and reward.divided_by, columns.optional),
+            "held_out": _numbers(columns, source.held_out, columns.required),
         }
         if source.history is not None:
             past = columns.lists(source.history, convert_id, history_separator(self._config))
@@ -96,8 +98,7 @@ def _schema(config: Config, features: list[RawFeature]) -> pa.Schema:
         ("item_id", pa.string()),
         ("timestamp", pa.int64()),
         ("seed_item_id", pa.string()),
-        ("reward_value", pa.float64()),
-        ("reward_divisor", pa.float64()),
+        *((name, pa.float64()) for name in _NUMBERS),
     ]
     if config.source.events.columns.history is not None:
         fields.append(("history", pa.list_(pa.string())))

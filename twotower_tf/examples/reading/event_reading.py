@@ -225,12 +225,17 @@ class EventReader(LogReader):
     def __init__(self, plan: Plan):
         super().__init__(plan, EventColumns(plan.config), event_schema(plan.config))
         self._rewards = EventRewards(plan)
+        self._splits = plan.config.source.events.columns.held_out is not None
 
     def _more_columns(
         self, parsed: pa.Table, days: np.ndarray
     ) -> tuple[dict[str, np.ndarray], list[Reason]]:
         rewards, reasons = self._rewards.rewards(parsed, days)
-        return {"reward": rewards}, reasons
+        made = {"reward": rewards}
+        if self._splits:
+            # Null, where the record is rejected, counts as anything.
+            made["held_out"] = parsed["held_out"].to_numpy() != 0
+        return made, reasons
 
 
 class _Timeless:

@@ -24,6 +24,7 @@ class ValidEvents:
         time: int64 [n], Unix seconds.
         hash: uint64 [n], ``hashes.event_hashes``.
         reward: float32 [n].
+        held_out: bool [n], what the log says; None if it doesn't.
     """
 
     user: np.ndarray
@@ -32,13 +33,14 @@ class ValidEvents:
     time: np.ndarray
     hash: np.ndarray
     reward: np.ndarray
+    held_out: np.ndarray | None
 
     def __len__(self) -> int:
         return len(self.user)
 
     def __getitem__(self, rows: np.ndarray) -> "ValidEvents":
-        fields = dataclasses.fields(self)
-        return ValidEvents(*(getattr(self, field.name)[rows] for field in fields))
+        columns = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return ValidEvents(*(None if one is None else one[rows] for one in columns))
 
 
 def chosen(events: ValidEvents, section: ExamplesSection) -> np.ndarray:
@@ -65,8 +67,13 @@ def chosen(events: ValidEvents, section: ExamplesSection) -> np.ndarray:
 
 
 def splits(events: ValidEvents, section: ExamplesSection) -> np.ndarray:
-    """Returns the split of each example, int64 [n] of ``TRAIN`` and ``EVAL``: by its hash."""
-    held_out = hashes.shares(events.hash, Purpose.HOLD_OUT) < section.holdout_share
+    """Returns the split of each example, int64 [n] of ``TRAIN`` and ``EVAL``.
+
+    That is by what the log says, or else by a hash of the event.
+    """
+    held_out = events.held_out
+    if held_out is None:
+        held_out = hashes.shares(events.hash, Purpose.HOLD_OUT) < section.holdout_share
     return np.where(held_out, EVAL, TRAIN)
 
 

@@ -10,7 +10,16 @@ from twotower_tf.config import Config
 from twotower_tf.examples.encoding.list_columns import ListColumn, Ranges, TextLists
 from twotower_tf.examples.encoding.wire_format import FeatureColumns
 from twotower_tf.examples.items.item_lookup import ItemLookup
-from twotower_tf.examples.schema import HISTORY, SEARCHES, SEED_ITEM_ID, RawFeature, raw_features
+from twotower_tf.examples.schema import (
+    HISTORY,
+    HISTORY_DAYS,
+    SEARCHES,
+    SEED_ITEM_ID,
+    RawFeature,
+    raw_features,
+)
+from twotower_tf.examples.shards.timeline import flat_indices
+from twotower_tf.examples.values import SECONDS_PER_DAY
 
 
 class ExampleEncoder:
@@ -48,6 +57,7 @@ class ExampleEncoder:
         profiles: pa.Table | None,
         searches: ListColumn | None = None,
         more: pa.LargeBinaryArray | None = None,
+        history_times: ListColumn | None = None,
     ) -> pa.LargeBinaryArray:
         """Returns an example for each event, serialised.
 
@@ -63,6 +73,7 @@ class ExampleEncoder:
             searches: The queries strictly before each event, oldest first, as the histories.
                 None if there is no log of them.
             more: Features of each event that are encoded already, [n]; None: there are none.
+            history_times: The Unix seconds of each item of ``histories``, [n]; None without them.
         """
         columns = FeatureColumns(len(events))
         item_ids, user_ids = _column(events, "item_id"), _column(events, "user_id")
@@ -84,6 +95,9 @@ class ExampleEncoder:
             if raw.filled_in in past:
                 lists, encoder = past[raw.filled_in]
                 raw.type.add_past(columns, raw.key, Ranges.of(lists), encoder)
+            elif raw.filled_in == HISTORY_DAYS:
+                days = _days_before(timestamps, Ranges.of(history_times))
+                raw.type.add_past(columns, raw.key, days, self._lists)
             elif raw.of == "user":
                 values = self._of_users(raw, user_ids, timestamps, profiles)
                 raw.type.add(columns, raw.key, values, self._lists)
@@ -116,6 +130,14 @@ def _of_events(raw: RawFeature, events: pa.Table) -> pa.Array:
     if raw.filled_in == SEED_ITEM_ID:
         return raw.type.each(_column(events, "seed_item_id"))
     return _column(events, raw.event_column)
+
+
+def _days_before(timestamps: np.ndarray, times: Ranges) -> Ranges:
+    """Returns how many days before its event each of a list of times is, float64."""
+    places, offsets = flat_indices(times.starts, times.ends)
+    events = np.repeat(timestamps, np.diff(offsets))
+    days = (events - times.values.to_numpy()[places]) / SECONDS_PER_DAY
+    return Ranges(pa.array(days), offsets[:-1], offsets[1:])
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:

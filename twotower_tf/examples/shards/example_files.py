@@ -112,6 +112,7 @@ def _pieces(
             joined.profiles.of(some),
             some.searches,
             own.of(some) if own is not None else None,
+            some.history_times,
         )
         build_progress.advance("made", len(some))
         bounds = [*group_starts(some.days, some.splits).tolist(), len(some)]

@@ -45,6 +45,12 @@ class Sequence:
         line = self.timeline
         return self._views(line.starts[places] + self.head, line.ends[places] + self.head)
 
+    def times_before_own(self, places: np.ndarray) -> pa.LargeListViewArray:
+        """Returns the times of what ``before_own`` returns, Unix seconds, [n]."""
+        history = self.before_own(places)
+        times = pa.array(self.times)
+        return pa.LargeListViewArray.from_arrays(history.offsets, history.sizes, times)
+
     def before(self, users: np.ndarray, days: np.ndarray, times: np.ndarray) -> pa.Array:
         """Returns what came strictly before other records, a list view [n].
 

@@ -106,6 +106,7 @@ class ShardMaker:
             days=examples.day[order],
             splits=splits[order],
             histories=sequences[0].before_own(places) if sequences else None,
+            history_times=sequences[0].times_before_own(places) if sequences else None,
             searches=_searches_before(sequences, events, timeline.rows[places]),
             own=own,
         )

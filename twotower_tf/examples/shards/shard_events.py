@@ -148,4 +148,11 @@ def valid_events(events: ShardEvents, event_hash: np.ndarray, rows: np.ndarray) 
         time=events.time[rows],
         hash=event_hash[rows],
         reward=events.table["reward"].to_numpy()[rows],
+        held_out=_held_out(events.table, rows),
     )
+
+
+def _held_out(table: pa.Table, rows: np.ndarray) -> np.ndarray | None:
+    if "held_out" not in table.column_names:
+        return None
+    return table["held_out"].to_numpy()[rows]

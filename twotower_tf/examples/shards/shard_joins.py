@@ -26,6 +26,7 @@ class OrderedExamples:
         days: int64 [n], ascending.
         splits: int64 [n], ascending within a day.
         histories: [n], as ranges of one array; None if the log gives them.
+        history_times: [n], their times in Unix seconds, likewise.
         searches: [n], as ranges of one array; None if there is no log of them.
         own: What the users' own items are counted from; None if they are not.
     """
@@ -36,6 +37,7 @@ class OrderedExamples:
     days: np.ndarray
     splits: np.ndarray
     histories: pa.LargeListViewArray | None
+    history_times: pa.LargeListViewArray | None
     searches: pa.LargeListViewArray | None
     own: OwnItems | None
 
@@ -49,8 +51,10 @@ class OrderedExamples:
             self.rows[piece],
             self.days[piece],
             self.splits[piece],
-            None if self.histories is None else self.histories[piece],
-            None if self.searches is None else self.searches[piece],
+            *(
+                None if lists is None else lists[piece]
+                for lists in (self.histories, self.history_times, self.searches)
+            ),
             self.own,
         )
 

@@ -277,14 +277,16 @@ def chains_entry(chains: Sequence[Sequence[Link]]) -> list[list[str]]:
     return [[link.day.isoformat() for link in chain] for chain in chains]
 
 
-def find_history(workdir: Workdir, partition: Partition, user_id: str) -> list[str]:
-    """Returns the item ids of a user's history at the end of a day, empty if there is none.
+def find_history(
+    workdir: Workdir, partition: Partition, user_id: str
+) -> tuple[list[str], list[int]]:
+    """Returns a user's history at the end of a day: item ids and Unix seconds, empty without one.
 
     Raises:
         InputError: If the day's histories were not published, or a file of a chain is gone.
     """
     row = _find(workdir, partition, user_id, SCHEMA)
-    return row["item_ids"] if row else []
+    return (row["item_ids"], row["timestamps"]) if row else ([], [])
 
 
 def find_searches(workdir: Workdir, partition: Partition, user_id: str) -> list[str]:

@@ -44,7 +44,15 @@ class Weights(ListType):
 
     def add(self, columns: FeatureColumns, key: str, values: pa.Array, lists: TextLists) -> None:
         """See ``ValueType``."""
-        columns.add_float_lists(key, float_bytes(Ranges.of(values).last(self.max_length)))
+        self.add_past(columns, key, Ranges.of(values), lists)
+
+    def add_past(self, columns: FeatureColumns, key: str, past: Ranges, lists: TextLists) -> None:
+        """Adds numbers of users' pasts as ``add`` does."""
+        columns.add_float_lists(key, float_bytes(past.last(self.max_length)))
+
+    def of_past(self, numbers: Sequence[float]) -> list[float]:
+        """Returns the value that stands for a user's past, oldest first, as ``rows`` takes it."""
+        return list(numbers)
 
     @property
     def fill(self) -> float:

@@ -19,23 +19,34 @@ class ItemsEncoder(FeatureEncoder):
         feature: Its name.
         section: Of a history encoder.
         seed: Of the initial values of weights of its own.
+        days: The raw feature that says how many days ago each item was acted on, if any does.
     """
 
-    def __init__(self, feature: str, section, seed: int):
+    def __init__(self, feature: str, section, seed: int, days: str | None = None):
         super().__init__(name=feature)
         self._feature, self._section, self._seed = feature, section, seed
+        self._days = days
         self._history: tf.keras.layers.Layer | None = None
 
     @classmethod
     def from_section(cls, section, tables, seed):
         """See ``FeatureEncoder``."""
-        return cls(section.name, section.history_encoder, seed)
+        return cls(section.name, section.history_encoder, seed, section.days_name)
 
     def build_for(self, dim: int) -> None:
         """Makes the history encoder, for items' vectors of so many numbers."""
         self._history = HISTORY_ENCODERS.make(
             self._section, dim, seed=self._seed, name=f"{self._feature}_encoder"
         )
+
+    def days(self, raw: RawFeatures, ids: tf.RaggedTensor) -> tf.Tensor | None:
+        """Returns how long ago each of the items was acted on, float32 [values]; None: unasked."""
+        if self._days is None:
+            return None
+        days = raw[self._days]
+        if not isinstance(days, tf.RaggedTensor):
+            days = tf.RaggedTensor.from_tensor(days, lengths=ids.row_lengths())
+        return days.flat_values
 
     def ids(self, raw: RawFeatures) -> tf.RaggedTensor:
         """Returns the ids of the items, oldest first: text [batch, (items)]."""

@@ -11,7 +11,7 @@ from twotower_tf.config.features import BaseFeature, BuiltVocabulary, TableName
 from twotower_tf.config.registries import FEATURE_KINDS, HISTORY_ENCODERS
 from twotower_tf.config.section import Column, NotNegative, Positive, Section, Separator, nearest
 from twotower_tf.examples import value_types
-from twotower_tf.examples.schema import HISTORY, SEARCHES, RawFeature
+from twotower_tf.examples.schema import HISTORY, HISTORY_DAYS, SEARCHES, RawFeature
 
 
 def _by_name(value):
@@ -64,6 +64,11 @@ class ItemFeature(TableFeature):
     def history_encoder(self) -> Section:
         """The section of what makes one vector of the items' vectors."""
         raise NotImplementedError
+
+    @property
+    def days_name(self) -> str | None:
+        """The name of the days since each item was acted on, None if nobody asks for them."""
+        return None
 
     def check(self, tower, config) -> None:
         """See ``BaseFeature``."""
@@ -151,6 +156,33 @@ class IdBagFeature(BagFeature):
     def history_encoder(self) -> Section:
         """See ``ItemFeature``."""
         return self.encoder
+
+    @property
+    def days_name(self) -> str | None:
+        """See ``ItemFeature``."""
+        has_times = self.is_item and getattr(self.encoder, "times", False)
+        return f"{self.name}_days" if has_times else None
+
+    def raw_features(self, of, config) -> list[RawFeature]:
+        """See ``BaseFeature``."""
+        (ids,) = super().raw_features(of, config)
+        if self.days_name is None:
+            return [ids]
+        days = value_types.Weights(max_length=ids.type.max_length, weighs=self.name)
+        return [ids, RawFeature(self.days_name, HISTORY_DAYS, of, days)]
+
+    def check(self, tower, config) -> None:
+        """See ``BaseFeature``."""
+        super().check(tower, config)
+        if self.days_name is None:
+            return
+        if self.column != HISTORY or self.owner(tower) != "event":
+            raise ValueError("times of the encoder are those of the column 'history' alone")
+        if config.source.events.columns.history is not None:
+            raise ValueError(
+                "times of the encoder need histories that the build makes, not the log "
+                "(source.events.columns.history)"
+            )
 
 
 @FEATURE_KINDS.made_by("twotower_tf.models.features.bag:BagEncoder")

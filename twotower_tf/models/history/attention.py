@@ -3,17 +3,19 @@
 import tensorflow as tf
 
 from twotower_tf.models.history.item_sequence import ItemSequence
+from twotower_tf.models.history.recency import Recency
 
 
 class Attention(tf.keras.layers.Layer):
-    """sum_k w_k v_k / sum_k w_k with w_k = exp(z . relu(W v_k) + a_k); empty: zeros.
+    """sum_k w_k v_k / sum_k w_k with w_k = exp(z . relu(W v_k) + a_k + b_g); empty: zeros.
 
     Additive attention pooling: an item's weight is of its content, by one hidden layer, and of its
-    place from the end, a_k. z starts at 0, so that it starts as the mean.
+    place from the end and its age as in ``Recency``. z starts at 0, so that it starts as the mean.
 
     Args:
         hidden: Width of the hidden layer.
         length: How many places have a weight of their own.
+        times: See ``Recency``.
         seed: Of W's initial values.
 
     >>> import twotower_tf
@@ -22,9 +24,16 @@ class Attention(tf.keras.layers.Layer):
     [[0.5, 0.5]]
     """
 
-    def __init__(self, hidden: int, length: int, seed: int = 0, name: str | None = None):
+    def __init__(
+        self,
+        hidden: int,
+        length: int,
+        times: bool = False,
+        seed: int = 0,
+        name: str | None = None,
+    ):
         super().__init__(name=name)
-        self._length = length
+        self._recency = Recency(length, times, name="recency")
         self._hidden = tf.keras.layers.Dense(
             hidden,
             activation="relu",
@@ -34,18 +43,16 @@ class Attention(tf.keras.layers.Layer):
         self._score = tf.keras.layers.Dense(
             1, use_bias=False, kernel_initializer="zeros", name="score"
         )
-        self.log_weights = self.add_weight(name="log_weights", shape=(length,), initializer="zeros")
 
     @classmethod
     def from_section(cls, section, dim: int, seed: int, name: str) -> "Attention":
         """Builds the encoder; see `recency.Recency.from_section`."""
-        return cls(section.hidden, section.length, seed, name)
+        return cls(section.hidden, section.length, section.times, seed, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
         """Encodes each history as float32 [batch, d]; zeros where one is empty."""
         # Of the distinct items, as their vectors are.
         content = self._score(self._hidden(items.vectors))[:, 0]
-        back = tf.minimum(items.from_the_end(), self._length - 1)
-        scores = tf.gather(content, items.places) + tf.gather(self.log_weights, back)
+        scores = tf.gather(content, items.places) + self._recency.scores(items)
         # Bounded, so that no history's largest weight overflows, nor all of them vanish.
         return items.weighted_mean(tf.exp(tf.clip_by_value(scores, -20.0, 20.0)))

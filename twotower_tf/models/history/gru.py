@@ -2,21 +2,36 @@
 
 import tensorflow as tf
 
+from twotower_tf.models.history import gaps
 from twotower_tf.models.history.item_sequence import ItemSequence
 
 
 class Gru(tf.keras.layers.Layer):
     """The last state of a GRU (Cho et al. 2014) that reads the items, oldest first; empty: zeros.
 
+    With ``times`` a learnt vector for how long ago it was is added to each item's.
+
     Args:
         dim: d, of the items and of the state.
         length: The most items read, the newest.
+        times: Whether it knows how long ago each item was acted on (``gaps``).
         seed: Of the initial weights.
     """
 
-    def __init__(self, dim: int, length: int, seed: int = 0, name: str | None = None):
+    def __init__(
+        self,
+        dim: int,
+        length: int,
+        times: bool = False,
+        seed: int = 0,
+        name: str | None = None,
+    ):
         super().__init__(name=name)
-        self._length = length
+        self._length, self._times = length, times
+        if times:
+            self._ages = self.add_weight(
+                name="ages", shape=(gaps.BUCKETS, dim), initializer="zeros"
+            )
         self._unit = tf.keras.layers.GRU(
             dim,
             kernel_initializer=tf.keras.initializers.GlorotUniform(seed=seed),
@@ -27,9 +42,11 @@ class Gru(tf.keras.layers.Layer):
     @classmethod
     def from_section(cls, section, dim: int, seed: int, name: str) -> "Gru":
         """Builds the encoder; see `recency.Recency.from_section`."""
-        return cls(dim, section.length, seed, name)
+        return cls(dim, section.length, section.times, seed, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
         """Encodes each history as float32 [batch, d]; zeros where one is empty."""
         vectors, is_there = items.padded(self._length)
+        if self._times:
+            vectors += tf.gather(self._ages, gaps.bucket(items.padded_days(self._length)))
         return self._unit(vectors, mask=is_there)

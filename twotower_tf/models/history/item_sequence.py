@@ -14,11 +14,14 @@ class ItemSequence(NamedTuple):
         vectors: float32 [D, d], of the distinct items.
         places: int [values], in [0, D), the item at each place, history after history.
         row_splits: int64 [batch + 1], where each history begins and ends in ``places``.
+        days: float32 [values], how long before the example's event the item at each place was
+            acted on; None where nobody asked (``times`` of a history encoder).
     """
 
     vectors: tf.Tensor
     places: tf.Tensor
     row_splits: tf.Tensor
+    days: tf.Tensor | None = None
 
     @property
     def batch(self) -> tf.Tensor:
@@ -52,6 +55,11 @@ class ItemSequence(NamedTuple):
         # Segments end with the last history that has an item.
         missing = self.batch - tf.shape(mean, tf.int64)[0]
         return tf.pad(mean, [[0, missing], [0, 0]])
+
+    def padded_days(self, length: int) -> tf.Tensor:
+        """The days of what ``padded`` returns: float32 [batch, L], 0 where there is no item."""
+        days = self._replace(vectors=self.days[:, tf.newaxis], places=tf.range(tf.size(self.days)))
+        return days.padded(length)[0][..., 0]
 
     def padded(self, length: int) -> tuple[tf.Tensor, tf.Tensor]:
         """The newest items as a rectangle, the newest last.

@@ -1,17 +1,20 @@
-"""A mean of a history's items in which each place from the end has a learnt weight."""
+"""A mean of a history's items in which each place from the end, and each age, has a weight."""
 
 import tensorflow as tf
 
+from twotower_tf.models.history import gaps
 from twotower_tf.models.history.item_sequence import ItemSequence
 
 
 class Recency(tf.keras.layers.Layer):
-    """sum_k exp(a_k) v_k / sum_k exp(a_k), k = 0 the newest item; empty: zeros.
+    """sum_k w_k v_k / sum_k w_k with w_k = exp(a_k + b_g), k = 0 the newest item; empty: zeros.
 
-    All a_k start at 0, the mean. Items further back than there are weights share the last one.
+    g is the bucket of how long ago the item was acted on (``gaps``); without ``times`` b is 0. All
+    weights start at 0, the mean. Items further back than there are weights share the last one.
 
     Args:
         length: How many places have a weight of their own.
+        times: Whether each length of time has one too.
 
     >>> import twotower_tf
     >>> items = ItemSequence(tf.eye(2), tf.constant([0, 1]), tf.constant([0, 2], tf.int64))
@@ -19,10 +22,14 @@ class Recency(tf.keras.layers.Layer):
     [[0.5, 0.5]]
     """
 
-    def __init__(self, length: int, name: str | None = None):
+    def __init__(self, length: int, times: bool = False, name: str | None = None):
         super().__init__(name=name)
-        self._length = length
+        self._length, self._times = length, times
         self.log_weights = self.add_weight(name="log_weights", shape=(length,), initializer="zeros")
+        if times:
+            self.log_weights_by_age = self.add_weight(
+                name="log_weights_by_age", shape=(gaps.BUCKETS,), initializer="zeros"
+            )
 
     @classmethod
     def from_section(cls, section, dim: int, seed: int, name: str) -> "Recency":
@@ -34,9 +41,16 @@ class Recency(tf.keras.layers.Layer):
             seed: Of initial values.
             name: Of the layer.
         """
-        return cls(section.length, name)
+        return cls(section.length, section.times, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
         """Encodes each history as float32 [batch, d]; zeros where one is empty."""
+        return items.weighted_mean(tf.exp(self.scores(items)))
+
+    def scores(self, items: ItemSequence) -> tf.Tensor:
+        """The logarithm of the weight at each place: float32 [values]."""
         back = tf.minimum(items.from_the_end(), self._length - 1)
-        return items.weighted_mean(tf.exp(tf.gather(self.log_weights, back)))
+        scores = tf.gather(self.log_weights, back)
+        if not self._times:
+            return scores
+        return scores + tf.gather(self.log_weights_by_age, gaps.bucket(items.days))

@@ -32,6 +32,9 @@ class RecencyHistory(Section):
     kind: Literal["recency"]
     length: Positive = 50
     """So many places from the end have a weight of their own, all before them share one."""
+    times: bool = False
+    """Whether it knows how long ago each item was acted on: examples then hold it, and requests
+    give it as ``<name>_days``, in days before now."""
 
 
 @HISTORY_ENCODERS.made_by("twotower_tf.models.history.attention:Attention")
@@ -44,6 +47,9 @@ class AttentionHistory(Section):
     kind: Literal["attention"]
     length: Positive = 50
     """So many places from the end have a weight of their own, all before them share one."""
+    times: bool = False
+    """Whether it knows how long ago each item was acted on: examples then hold it, and requests
+    give it as ``<name>_days``, in days before now."""
     hidden: Positive = 64
     """Width of the layer that scores an item."""
 
@@ -58,6 +64,9 @@ class GruHistory(Section):
     kind: Literal["gru"]
     length: Positive = 50
     """It reads the newest so many items."""
+    times: bool = False
+    """Whether it knows how long ago each item was acted on: examples then hold it, and requests
+    give it as ``<name>_days``, in days before now."""
 
 
 @HISTORY_ENCODERS.made_by("twotower_tf.models.history.transformer:Transformer")
@@ -70,6 +79,9 @@ class TransformerHistory(Section):
     kind: Literal["transformer"]
     length: Positive = 50
     """It reads the newest so many items."""
+    times: bool = False
+    """Whether it knows how long ago each item was acted on: examples then hold it, and requests
+    give it as ``<name>_days``, in days before now."""
     blocks: Positive = 1
     """How many blocks, each of attention and a dense layer."""
     heads: Positive = 1
