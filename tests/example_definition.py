@@ -4,13 +4,14 @@ SECONDS_PER_DAY = 86_400
 
 
 def naive_example(
-    record: dict, past: list[tuple[int, str]], items: dict, users: dict
+    record: dict, past: list[tuple[int, str]], basket: list[str], items: dict, users: dict
 ) -> dict[str, list]:
     """Returns the values of an event's example by key, by the definition.
 
     Args:
         record: The event.
         past: Times and item ids of the history before it, oldest first.
+        basket: The item ids of its second that stand before it.
         items: The catalogue as of its day, by item id.
         users: The profiles, by user id.
     """
@@ -28,6 +29,7 @@ def naive_example(
         "query/history": history,
         "query/recent": history[-2:],
         "query/recent_days": [(timestamp - time) / SECONDS_PER_DAY for time, _ in past[-2:]],
+        "query/basket": basket,
         "query/device": [record.get("device", "")],
         "query/country": [user["country"] if user else ""],
         "query/years": [user["years"] if user else 33.0],

@@ -1,6 +1,6 @@
 """A log of events as three days: to train on, each user's last event but one, and the last.
 
-    python -m benchmarks.quality_data.leave_one_out --events=ratings.csv --item_id=movie_id --out=DIR
+    python -m benchmarks.quality_data.leave_one_out --events=FILE --item_id=movie_id --out=DIR
 
 The usual split of sequential recommenders (Kang and McAuley 2018, section IV): the last event of
 each user is the test, the one before it the validation, all others are trained on; users with

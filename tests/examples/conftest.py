@@ -65,6 +65,7 @@ class Deployment:
                         "encoder": {"kind": "recency", "times": True},
                         "max_length": 2,
                     },
+                    {"name": "basket", "kind": "id_bag", "table": "items"},
                     {"name": "device", "kind": "category"},
                     {"name": "country", "kind": "category", "of": "user"},
                     {"name": "years", "kind": "dense", "of": "user", "default": 33.0},
@@ -92,8 +93,9 @@ class Deployment:
     def with_histories_of_the_log(self) -> None:
         """Says that the events bring their histories, in the column ``path``."""
         self.values["source"]["events"]["columns"]["history"] = "path"
-        # Whose times the log does not give.
+        # Of which the log gives neither times nor what is in a basket.
         self.values["query"]["features"][2]["encoder"] = "recency"
+        del self.values["query"]["features"][3]
 
     def config(self, **examples) -> Config:
         """Returns the configuration, with values of its section ``examples`` replaced."""

@@ -39,18 +39,23 @@ def event_key(user_id: str, item_id: str, timestamp: int) -> int:
 
 
 def naive_histories(log: list[dict], length: int):
-    """Yields every event that is no copy with the times and items before it, by the definition."""
+    """Yields every event that is no copy, times and items before it, and its second's before it."""
     first = {}
     for record in log:
         first.setdefault((record["user_id"], record["item_id"], record["timestamp"]), record)
     unique = sorted(first.items(), key=lambda entry: (entry[0][2], event_key(*entry[0])))
-    for (user_id, _, timestamp), record in unique:
+    for number, ((user_id, _, timestamp), record) in enumerate(unique):
         before = [
             (other_time, other["item_id"])
             for (other_user, _, other_time), other in unique
             if other_user == user_id and other_time < timestamp
         ]
-        yield record, before[-length:]
+        of_its_second = [
+            other["item_id"]
+            for (other_user, _, other_time), other in unique[:number]
+            if (other_user, other_time) == (user_id, timestamp)
+        ]
+        yield record, before[-length:], of_its_second[-length:]
 
 
 def identity(example: dict) -> tuple:
@@ -86,8 +91,8 @@ def test_examples_and_histories_are_those_of_the_naive_definition(
     reference = list(naive_histories(log, length=4))
     for day in days:
         expected = [
-            naive_example(record, past, items, users)
-            for record, past in reference
+            naive_example(record, past, basket, items, users)
+            for record, past, basket in reference
             if day_of(record) == day
         ]
         assert_same_examples(read_day(deployment.workdir(), day), expected)
@@ -107,7 +112,7 @@ def assert_histories(workdir, log: list[dict], day: datetime.date) -> None:
             assert item_ids == times == []
             continue
         probe = {**mine[0], "timestamp": end, "item_id": "probe"}
-        *_, (_, expected) = naive_histories([*mine, probe], length=4)
+        *_, (_, expected, _) = naive_histories([*mine, probe], length=4)
         assert list(zip(times, item_ids, strict=True)) == expected
 
 

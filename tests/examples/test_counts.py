@@ -102,9 +102,8 @@ def test_examples_that_were_never_counted_are_an_error_and_not_nothing(tmp_path)
 def test_a_build_counts_the_training_examples_as_they_are_read_back(
     deployment, days, make_event, read_shards, without_beam, given
 ):
-    columns = deployment.values["source"]["events"]["columns"]
     if given == "in the log":
-        columns["history"] = "path"
+        deployment.with_histories_of_the_log()
     if given == "unknown to the model":
         features = deployment.values["query"]["features"]
         features[:] = [one for one in features if "history" not in one.values()]

@@ -113,7 +113,10 @@ class Definition:
     def example(self, number: int, record: dict, actions: list) -> dict:
         before = sorted(action for action in actions if action[0] < record["timestamp"])
         past = [(time, item_id) for time, _, item_id in before][-self.section.history_length :]
-        return naive_example(record, past, self.catalogues[number], self.users)
+        own = (record["timestamp"], order_of(record), record["item_id"])
+        of_its_second = sorted(one for one in actions if one[0] == own[0] and one < own)
+        basket = [item_id for _, _, item_id in of_its_second][-self.section.history_length :]
+        return naive_example(record, past, basket, self.catalogues[number], self.users)
 
     def with_own(self, user: str, mine: list) -> list[tuple]:
         """Returns a user's own items with some of a day's events, those acted on most first."""

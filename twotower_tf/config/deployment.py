@@ -210,6 +210,11 @@ def _check_filled_in(feature, raw, config: Config) -> None:
         if not feature.reads_searches:
             able = [kind for kind, one in FEATURE_KINDS.sections.items() if one.reads_searches]
             raise ValueError(f"past searches need kind: {' or '.join(able)}, got {feature.kind}")
+    if raw.filled_in == "basket" and config.source.events.columns.history is not None:
+        raise ValueError(
+            "a basket is made of the events of one second, which the build does not look at where "
+            "the log gives the histories (source.events.columns.history)"
+        )
     if raw.filled_in == "history_days":
         if raw.type.weighs is None:
             raise ValueError(

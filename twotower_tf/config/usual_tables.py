@@ -6,7 +6,7 @@ from typing import Any
 from twotower_tf.config.registries import FEATURE_KINDS
 
 # Columns that the build fills in with ids of items.
-_OF_ITEMS = ("history", "seed_item_id")
+_OF_ITEMS = ("history", "seed_item_id", "basket")
 _ITEMS = "items"
 
 

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 HISTORY = "history"
 SEED_ITEM_ID = "seed_item_id"
 SEARCHES = "searches"
+# The items of the event's second that stand before its own: what is in the basket already.
+BASKET = "basket"
 # How many days before the event each item of the history was acted on.
 HISTORY_DAYS = "history_days"
-_FILLED_IN = (HISTORY, SEED_ITEM_ID, SEARCHES, HISTORY_DAYS)
+_FILLED_IN = (HISTORY, SEED_ITEM_ID, SEARCHES, HISTORY_DAYS, BASKET)
 # The keys of a user's own items: ids, counts, days since.
 OWN = ("own_item_ids", "own_counts", "own_days")
 

@@ -12,7 +12,7 @@ from twotower_tf.config.features import BaseFeature
 from twotower_tf.examples import statistics
 from twotower_tf.examples.event_table import event_schema
 from twotower_tf.examples.items.item_lookup import ItemLookup
-from twotower_tf.examples.schema import HISTORY, SEED_ITEM_ID, RawFeature
+from twotower_tf.examples.schema import BASKET, HISTORY, SEED_ITEM_ID, RawFeature
 from twotower_tf.examples.statistics import Statistics
 
 
@@ -27,8 +27,8 @@ class _Examples(NamedTuple):
 class StatisticsMaker:
     """Makes the statistics of examples.
 
-    An id counts once for an example, however many features of one table hold it. Of a history it
-    is the event's own item that counts: it will be in the histories of what follows.
+    An id counts once for an example, however many features of one table hold it. Of a history or
+    a basket it is the event's own item that counts: it will be in those of what follows.
 
     Args:
         config: Says which features there are.
@@ -91,7 +91,7 @@ class StatisticsMaker:
         if raw.of == "user":
             is_id = raw.is_id(self._user_id_column)
             return ("event", "user_id") if is_id else ("user", raw.name)
-        if raw.filled_in == HISTORY:
+        if raw.filled_in in (HISTORY, BASKET):
             return "event", "item_id"
         return "event", SEED_ITEM_ID if raw.filled_in == SEED_ITEM_ID else raw.event_column
 

@@ -11,6 +11,7 @@ from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.items.catalogue_reader import end_of, find_titles
 from twotower_tf.examples.schema import (
+    BASKET,
     HISTORY,
     HISTORY_DAYS,
     OWN,
@@ -108,6 +109,8 @@ class Recommender:
         profile = self._profile(user_id, partition.day)
         days = [(end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
         past = {
+            # Nobody says what a known user has in the basket now.
+            BASKET: [],
             HISTORY: item_ids,
             HISTORY_DAYS: days,
             SEED_ITEM_ID: item_ids[-1:],

@@ -201,6 +201,21 @@ def test_gradients_reach_the_items_and_every_weight(kind):
     assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
 
 
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_items_that_no_history_has_get_no_gradient_though_all_histories_are_empty(kind):
+    encoder = _encoder(kind)
+    vectors = tf.Variable(VECTORS)
+    for _ in range(5):
+        # What memory holds from before: it once came back as a gradient.
+        junk = [tf.fill([len(VECTORS), DIM], 7.0) for _ in range(50)]
+        del junk
+        with tf.GradientTape() as tape:
+            sequence = _sequence([[], [], []])._replace(vectors=tf.convert_to_tensor(vectors))
+            loss = tf.reduce_sum((encoder(sequence) + 1.0) ** 2)
+        gradient = tape.gradient(loss, vectors)
+        assert gradient is None or not tf.convert_to_tensor(gradient).numpy().any()
+
+
 @pytest.mark.parametrize("module", [attention, mean, recency])
 def test_the_examples_of_the_docstrings_hold(module):
     results = doctest.testmod(module)

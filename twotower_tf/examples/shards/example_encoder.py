@@ -11,6 +11,7 @@ from twotower_tf.examples.encoding.list_columns import ListColumn, Ranges, TextL
 from twotower_tf.examples.encoding.wire_format import FeatureColumns
 from twotower_tf.examples.items.item_lookup import ItemLookup
 from twotower_tf.examples.schema import (
+    BASKET,
     HISTORY,
     HISTORY_DAYS,
     SEARCHES,
@@ -40,6 +41,7 @@ class ExampleEncoder:
         users = config.source.users
         self._user_id_column = users.columns.user_id if users is not None else None
         self._histories = TextLists()
+        self._baskets = TextLists()
         self._searches = TextLists()
         self._lists = TextLists()
 
@@ -58,6 +60,7 @@ class ExampleEncoder:
         searches: ListColumn | None = None,
         more: pa.LargeBinaryArray | None = None,
         history_times: ListColumn | None = None,
+        baskets: ListColumn | None = None,
     ) -> pa.LargeBinaryArray:
         """Returns an example for each event, serialised.
 
@@ -74,6 +77,7 @@ class ExampleEncoder:
                 None if there is no log of them.
             more: Features of each event that are encoded already, [n]; None: there are none.
             history_times: The Unix seconds of each item of ``histories``, [n]; None without them.
+            baskets: The items of the same second that stand before each event's, [n], likewise.
         """
         columns = FeatureColumns(len(events))
         item_ids, user_ids = _column(events, "item_id"), _column(events, "user_id")
@@ -89,6 +93,7 @@ class ExampleEncoder:
             histories = _column(events, "history")
         past = {
             HISTORY: (histories, self._histories),
+            BASKET: (baskets, self._baskets),
             SEARCHES: (searches, self._searches),
         }
         for raw in self._features:

@@ -113,6 +113,7 @@ def _pieces(
             some.searches,
             own.of(some) if own is not None else None,
             some.history_times,
+            some.baskets,
         )
         build_progress.advance("made", len(some))
         bounds = [*group_starts(some.days, some.splits).tolist(), len(some)]

@@ -45,6 +45,15 @@ class Sequence:
         line = self.timeline
         return self._views(line.starts[places] + self.head, line.ends[places] + self.head)
 
+    def basket_of_own(self, places: np.ndarray) -> pa.LargeListViewArray:
+        """Returns what the same second brought before some of the timeline's records, [n].
+
+        That is at most ``length`` of them, the last ones.
+        """
+        own, line = self.timeline.places[places], self.timeline
+        starts = np.maximum(line.ends[places], own - self.length)
+        return self._views(starts + self.head, own + self.head)
+
     def times_before_own(self, places: np.ndarray) -> pa.LargeListViewArray:
         """Returns the times of what ``before_own`` returns, Unix seconds, [n]."""
         history = self.before_own(places)

@@ -99,14 +99,16 @@ class ShardMaker:
         splits = choice.splits(examples, self._section)
         order = choice.final_order(examples, splits, self._section)
         places = places[order]
+        items = sequences[0] if sequences else None
         ordered = OrderedExamples(
             events,
             event_hash=examples.hash[order],
             rows=timeline.rows[places],
             days=examples.day[order],
             splits=splits[order],
-            histories=sequences[0].before_own(places) if sequences else None,
-            history_times=sequences[0].times_before_own(places) if sequences else None,
+            histories=items and items.before_own(places),
+            history_times=items and items.times_before_own(places),
+            baskets=items and items.basket_of_own(places),
             searches=_searches_before(sequences, events, timeline.rows[places]),
             own=own,
         )

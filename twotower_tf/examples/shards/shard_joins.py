@@ -27,6 +27,7 @@ class OrderedExamples:
         splits: int64 [n], ascending within a day.
         histories: [n], as ranges of one array; None if the log gives them.
         history_times: [n], their times in Unix seconds, likewise.
+        baskets: [n], the items of the same second that stand before each example's, likewise.
         searches: [n], as ranges of one array; None if there is no log of them.
         own: What the users' own items are counted from; None if they are not.
     """
@@ -38,6 +39,7 @@ class OrderedExamples:
     splits: np.ndarray
     histories: pa.LargeListViewArray | None
     history_times: pa.LargeListViewArray | None
+    baskets: pa.LargeListViewArray | None
     searches: pa.LargeListViewArray | None
     own: OwnItems | None
 
@@ -53,7 +55,7 @@ class OrderedExamples:
             self.splits[piece],
             *(
                 None if lists is None else lists[piece]
-                for lists in (self.histories, self.history_times, self.searches)
+                for lists in (self.histories, self.history_times, self.baskets, self.searches)
             ),
             self.own,
         )

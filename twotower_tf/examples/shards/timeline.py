@@ -15,7 +15,7 @@ import dataclasses
 import numpy as np
 
 # The fields of a timeline that are places in its array of items.
-_PLACES = ("starts", "ends", "known_starts", "state_starts", "state_ends")
+_PLACES = ("starts", "ends", "places", "known_starts", "state_starts", "state_ends")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Timeline:
         times: int64 [total], their times.
         rows: int64 [m], the events that are no copies, as places in what was given.
         starts, ends: int64 [m], the history of each: ``items[start:end]``.
+        places: int64 [m], where each is itself. From ``ends`` to it are those of the same second
+            that stand before it.
         users, days: int64 [u], every user and day with such an event, by user, then day.
         known_starts: int64 [u], where what is known of the user on that day begins: the state at
             the end of the day before, merged with the day's own actions up to ``state_ends``.
@@ -61,6 +63,7 @@ class Timeline:
     rows: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
+    places: np.ndarray
     users: np.ndarray
     days: np.ndarray
     known_starts: np.ndarray
@@ -233,6 +236,7 @@ def _ranges(actions: Actions, days: np.ndarray, rows: np.ndarray, length: int) -
         rows=rows[events],
         starts=np.maximum(first_of_user[events], ends - length),
         ends=ends,
+        places=events,
         users=actions.user[day_starts],
         days=days[day_starts],
         known_starts=np.maximum(first_of_user[day_starts], day_starts - length),

@@ -23,9 +23,14 @@ class Mean(tf.keras.layers.Layer):
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
         """Encodes each history as float32 [batch, d]; zeros where one is empty."""
-        return self._combine(
-            items.vectors, items.places, items.histories(), num_segments=items.batch
-        )
+        # An item of zeros in a history of its own, which is dropped: where there is nothing to
+        # add up, TensorFlow 2.16 leaves the gradient of the vectors uninitialised.
+        vectors = tf.pad(items.vectors, [[0, 1], [0, 0]])
+        last = tf.shape(items.vectors)[:1]
+        places = tf.concat([tf.cast(items.places, tf.int32), last], axis=0)
+        histories = tf.concat([items.histories(), items.batch[tf.newaxis]], axis=0)
+        summed = self._combine(vectors, places, histories, num_segments=items.batch + 1)
+        return summed[:-1]
 
 
 class Sum(Mean):
