@@ -141,7 +141,8 @@ def _key_path(location: tuple) -> str:
 
 
 def _is_tag(location: tuple, position: int) -> bool:
-    return position == 3 and location[0] == "tables" and location[2] == "vocabulary"
+    of_table = position == 3 and location[0] == "tables" and location[2] == "vocabulary"
+    return of_table or location[:position] == ("loss", "temperature")
 
 
 def _shown(value) -> str:
@@ -177,6 +178,16 @@ def binding_sections(config: Config) -> dict:
         if sections[name]["kind"] == TOWERS.default:
             del sections[name]["kind"]
     sections["training"] = {"batch_size": config.training.batch_size}
+    # So they are older than ``negatives``, and have uniform draws where those were configured.
+    negatives = {key: value for key, value in whole["negatives"].items() if value}
+    if getattr(config.loss, "uniform_negatives", False):
+        sections["loss"]["negatives"] = config.negatives.uniform_draws
+        negatives.pop("uniform", None)
+    if negatives:
+        sections["negatives"] = negatives
+    if config.self_supervised is not None:
+        # Work directories are older than this one, too.
+        sections["self_supervised"] = whole["self_supervised"]
     return sections
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import logging
 
@@ -16,6 +17,10 @@ from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.storage import Workdir
+
+if TYPE_CHECKING:
+    from twotower_tf.training.backfill import Validate
+    from twotower_tf.training.trainer import Trainer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +145,7 @@ class _Session:
         for number, together in enumerate(left, start=1):
             day = together[-1]
             self._evaluate_before(day)
-            train_together(self.trainer, together, self._evaluator.mean_recall)
+            train_together(self.trainer, together, self._measure_with)
             self._evaluate_after(day)
             self._counts.forget(day - self._longest_window())
             if len(left) > 1:
@@ -148,6 +153,12 @@ class _Session:
                 to_go = seconds / number * (len(left) - number)
                 logging.info("%s done, %d of %d days, %.0f s left", day, number, len(left), to_go)
         return [day for together in left for day in together]
+
+    def _measure_with(self, trainer: "Trainer") -> "Validate":
+        """Returns what measures a trainer's model; our own one's evaluator is there already."""
+        from twotower_tf.evaluation.protocol import recall_of
+
+        return self._evaluator.mean_recall if trainer is self.trainer else recall_of(trainer)
 
     def release(self, day: datetime.date) -> None:
         """Releases the day that the model was last trained on.

@@ -121,6 +121,25 @@ def test_a_wrong_value_is_named_with_its_key_path_and_what_is_right(refusal, key
     assert re.match(expected, refusal(lambda values: values.update({key: value})))
 
 
+def test_repeats_need_a_past_that_is_counted(refusal):
+    message = refusal(
+        lambda values: values.update(examples={"own_length": 0}, evaluation={"repeats": "new"})
+    )
+    assert message == (
+        "evaluation.repeats: new goes by what users acted on before, but examples.own_length is 0: "
+        "no own items are counted"
+    )
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "name"), [({}, "item_knn"), ({"repeats": "new"}, "own_items")]
+)
+def test_a_gate_over_a_baseline_that_is_not_measured_is_refused(refusal, load, evaluation, name):
+    gates = {"min_over_baseline": {name: 1.0}}
+    message = refusal(lambda values: values.update(evaluation=evaluation, gates=gates))
+    assert message.startswith(f"gates.min_over_baseline: '{name}' is not one of the baselines")
+
+
 def test_the_reward_range_must_not_be_empty(refusal):
     reward = {"column": "stars", "low": 5, "high": 5}
     message = refusal(lambda values: values.update(examples={"reward": reward}))
@@ -336,6 +355,12 @@ def test_a_built_vocabulary_is_part_of_the_model_and_not_of_words(load):
     title = "candidate.features.1={name: title, kind: text, table: films}"
     with pytest.raises(InputError, match="table 'films' is built of ids, not of words"):
         load("tables.films.vocabulary={built: 10}", title)
+
+
+def test_a_table_without_buckets_needs_a_vocabulary(load):
+    load("tables.films={buckets: 0, dim: 4, vocabulary: {built: 10}}")
+    with pytest.raises(InputError, match=r"tables\.films: buckets: 0 leaves all ids without a vec"):
+        load("tables.films={buckets: 0, dim: 4}")
 
 
 def test_a_vocabulary_must_be_there_and_its_ids_are_part_of_the_model(tmp_path):

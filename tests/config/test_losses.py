@@ -33,7 +33,8 @@ def test_parameters_of_each_kind_are_read():
 
     assert loss("{kind: pointwise, negatives: 3}").negatives == 3
     assert loss("{kind: pairwise_hinge, margin: 0.4}").margin == 0.4
-    assert loss("{kind: mixed_softmax, negatives: 7, temperature: 0.1}").negatives == 7
+    learned = loss("{temperature: {learned: true, start: 0.1}}").temperature
+    assert (learned.start, learned.least, learned.most) == (0.1, 0.01, 1.0)
     gramian = loss("{kind: mse_gramian, gravity: 0.5, rate: 0.2}")
     assert (gramian.gravity, gramian.rate) == (0.5, 0.2)
 
@@ -50,6 +51,9 @@ def test_parameters_of_each_kind_are_read():
         ("{kind: mse_gramian, gravity: .inf}", "loss.gravity: .*finite"),
         ("{kind: plain_softmax, temperature: .nan}", "loss.temperature: "),
         ("{temperature: 0}", "loss.temperature: .*greater than 0, got 0"),
+        ("{temperature: {learned: false}}", "loss.temperature.learned: .*got False"),
+        ("{temperature: {learned: true, start: 2}}", "loss.temperature: start must lie .* got 2"),
+        ("{temperature: {learned: true, end: 2}}", "loss.temperature: unknown key 'end'"),
         ("{kind: [1]}", r"loss: unknown kind \[1\]"),
         ("plain_softmax", "loss: .*got 'plain_softmax'"),
     ],

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.example_counts import table_of
 from twotower_tf.evaluation.baselines import AfterSeed, MostPopular
 from twotower_tf.examples import counts
+from twotower_tf.indexing.ranking import Removed
 
 FIRST = datetime.date(2026, 1, 1)
 IDS = [f"item{n}" for n in range(12)]
@@ -71,6 +72,28 @@ def test_ranks_and_top_equal_sorting_the_catalogue(days, window, catalogue, quer
     for baseline, use_seed in ((most_popular, False), (after_seed, True)):
         ranking = baseline.rank(seeds, positives, catalogue, k)
         check(ranking, seeds, positives, recent, catalogue, k, use_seed)
+
+
+def test_what_is_removed_is_in_no_ranking_and_the_others_close_up():
+    rng = np.random.default_rng(6)
+    catalogue = [f"i{n}" for n in range(20)]
+    examples = [(f"i{s}", f"i{i}") for s, i in np.minimum(*rng.integers(0, 20, (2, 90, 2)))]
+    seeds = [f"i{s}" for s in rng.integers(0, 22, 30)]
+    positives = rng.integers(-1, 20, 30)
+    gone = [np.flatnonzero(rng.random(20) < share) for share in rng.random(30)]
+    removed = Removed(np.repeat(np.arange(30), list(map(len, gone))), np.concatenate(gone))
+    items, pairs = counted(examples)
+    most_popular, after_seed = MostPopular(1), AfterSeed(1)
+    most_popular.add_day(FIRST, items)
+    after_seed.add_day(FIRST, items, pairs)
+    for baseline, use_seed in ((most_popular, False), (after_seed, True)):
+        ranking = baseline.rank(seeds, positives, catalogue, 8, removed)
+        for query, seed in enumerate(seeds):
+            _, order = naive_ranking(seed, -1, examples, catalogue, use_seed)
+            left = [at for at in order if at not in gone[query]]
+            positive = positives[query]
+            assert ranking.ranks[query] == (left.index(positive) + 1 if positive in left else 0)
+            assert ranking.top[query].tolist() == (left + [-1] * 8)[:8]
 
 
 def test_a_larger_random_world_equals_sorting_too():

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from twotower_tf.evaluation.metrics import summarise
+from twotower_tf.evaluation.metrics import recall_by_popularity, summarise
 from twotower_tf.indexing.ranking import Ranking, rank_exactly
 
 AT = [1, 5, 20]
@@ -72,6 +72,35 @@ def test_deciles_split_the_catalogue_by_count_and_recall_is_that_of_their_items(
             assert decile["recall"] is None
         for k in AT if ranks else []:
             assert decile["recall"][str(k)] == pytest.approx(naive_recall(ranks, k))
+
+
+@pytest.mark.parametrize("most", [0, 1, 40])
+def test_popularity_in_training_has_a_group_of_what_was_never_in_it(most):
+    rng = np.random.default_rng(8)
+    ranks, positives = rng.integers(0, 30, 200), rng.integers(-1, 70, 200)
+    trained = np.maximum(rng.integers(-20, 41, 70), 0)
+    trained = np.minimum(trained, most)
+    groups = recall_by_popularity(ranks, positives, trained, AT)
+    assert len(groups) == 11
+    often = sorted(np.flatnonzero(trained).tolist(), key=lambda item: (-trained[item], item))
+    for group in groups[:10]:
+        items, often = often[: group["items"]], often[group["items"] :]
+        check_group(group, items, ranks, positives, trained)
+    assert not often
+    sizes = [group["items"] for group in groups[:10]]
+    assert max(sizes) - min(sizes) <= 1
+    never = np.flatnonzero(trained == 0).tolist()
+    assert groups[10]["items"] == len(never)
+    check_group(groups[10], never, ranks, positives, trained)
+
+
+def check_group(group, items, ranks, positives, trained):
+    of_group = [rank for rank, at in zip(ranks, positives, strict=True) if at in items]
+    counts = [int(trained[item]) for item in items]
+    assert group["examples"] == ([min(counts), max(counts)] if items else None)
+    assert group["held_out"] == len(of_group)
+    expected = {str(k): pytest.approx(naive_recall(of_group, k)) for k in AT if of_group}
+    assert group["recall"] == (expected or None)
 
 
 def test_an_item_outside_the_catalogue_counts_as_missed_and_is_in_no_decile():

@@ -61,8 +61,11 @@ CONFIG = Config.model_validate(
 # --- a tiny work directory --------------------------------------------------------------------
 
 
-def _example(item: str, seed: str = "", history: tuple = (), reward: float = 1.0) -> dict:
-    return {"item": item, "seed": seed, "history": list(history), "reward": reward}
+def _example(
+    item: str, seed: str = "", history: tuple = (), reward: float = 1.0, user: str = "u"
+) -> dict:
+    known = {"item": item, "seed": seed, "history": list(history), "reward": reward}
+    return {**known, "user": user}
 
 
 def _random_examples(rng: random.Random, count: int) -> list[dict]:
@@ -81,7 +84,7 @@ def _random_examples(rng: random.Random, count: int) -> list[dict]:
 def _record(example: dict) -> bytes:
     seed, item = example["seed"].encode(), example["item"].encode()
     texts = {
-        "user_id": [b"u"],
+        "user_id": [example["user"].encode()],
         "item_id": [item],
         "seed_item_id": [seed],
         "candidate/item_id": [item],
@@ -245,6 +248,7 @@ def test_before_and_after_training_on_each_day_all_methods_equal_sorting_the_cat
         _assert_equal(after, _expected(model, logs, day, day))
         for found in (before, after):
             assert found["held_out"] == len(_queries(logs[day])) > 5
+            assert found["users"] == 1
             assert found["catalogue"] == len(ITEMS)
         # Before, the baselines do not know the day's training examples, and it shows.
         for name in ("most_popular", "after_seed"):
@@ -306,6 +310,116 @@ def test_an_item_whose_vector_is_not_finite_counts_as_not_in_the_catalogue(
     monkeypatch.setattr(embedder, "embed", with_one_broken)
     evaluator = Evaluator(config, workdir, model, embedder=embedder)
     assert evaluator.evaluate(day, day) == expected
+
+
+# --- what is asked for besides ----------------------------------------------------------------
+
+
+def _asking(**evaluation) -> Config:
+    section = CONFIG.evaluation.model_copy(update=evaluation)
+    return CONFIG.model_copy(update={"evaluation": section})
+
+
+def _is_repeat(query: dict) -> bool:
+    return query["item"] in _own(query)
+
+
+def test_the_recall_of_new_and_of_repeated_items_stands_beside_the_whole(workdir, model, logs):
+    day = DAYS[2]
+    found = Evaluator(CONFIG, workdir, model).evaluate(day, day)
+    assert found["repeats"] == "all"
+    ranked = _ranked_by_model(model, logs[day])
+    for kind, wanted in (("repeat", True), ("new", False)):
+        some = [
+            (order, query["item"])
+            for order, query in zip(ranked, _queries(logs[day]), strict=True)
+            if _is_repeat(query) == wanted
+        ]
+        assert some
+        measured = found["methods"]["model"]["recall_by_repeat"][kind]
+        assert measured["held_out"] == len(some)
+        assert measured["recall"] == pytest.approx(_measured(*zip(*some, strict=True))["recall"])
+    unknown = {"held_out": 0, "recall": dict.fromkeys(map(str, AT))}
+    assert found["methods"]["after_seed"]["recall_by_repeat"]["unknown"] == unknown
+    own = found["methods"]["own_items"]["recall_by_repeat"]
+    assert set(own["new"]["recall"].values()) == {0.0}
+
+
+@pytest.mark.parametrize("asked", ["new", "repeat"])
+def test_only_new_or_only_repeated_items_are_found_what_was_seen_taken_out_of_the_new(
+    workdir, model, logs, asked
+):
+    day = DAYS[2]
+    found = Evaluator(_asking(repeats=asked), workdir, model).evaluate(day, day)
+    queries = _queries(logs[day])
+    kept = [number for number, one in enumerate(queries) if _is_repeat(one) == (asked == "repeat")]
+    assert 0 < found["held_out"] == len(kept) < len(queries)
+    assert found["repeats"] == asked
+    ranked = {
+        "model": _ranked_by_model(model, logs[day]),
+        "most_popular": _ranked_by_baseline("most_popular", logs, day, day),
+        "after_seed": _ranked_by_baseline("after_seed", logs, day, day),
+    }
+    assert set(found["methods"]) == set(ranked) | ({"own_items"} if asked == "repeat" else set())
+    for name, orders in ranked.items():
+        left = [
+            [item for item in orders[at] if asked == "repeat" or item not in _own(queries[at])]
+            for at in kept
+        ]
+        expected = _measured(left, [queries[at]["item"] for at in kept])
+        for metric, value in expected.items():
+            assert found["methods"][name][metric] == pytest.approx(value), (name, metric)
+        assert "recall_by_repeat" not in found["methods"][name]
+
+
+def test_without_own_items_nothing_is_told_of_repeats(workdir, model):
+    examples = CONFIG.examples.model_copy(update={"own_length": 0})
+    config = CONFIG.model_copy(update={"examples": examples})
+    found = Evaluator(config, workdir, model).evaluate(DAYS[0], DAYS[0])
+    assert "repeats" not in found
+    assert "recall_by_repeat" not in found["methods"]["model"]
+
+
+def test_the_nearest_items_of_the_past_are_those_of_the_users_of_the_training_examples(
+    model, tmp_path
+):
+    workdir = Workdir(str(tmp_path))
+    _write_catalogue(workdir, DAYS[0], ITEMS)
+    # i04 and i07 have users in common on both days, in the one that counts i02 and i09 do.
+    days = {
+        DAYS[0]: [_example("i04", user="a"), _example("i07", user="a")],
+        DAYS[1]: [_example("i02", user="a"), _example("i09", user="a"), _example("i04", user="b")],
+    }
+    asked = [
+        _example("i09", history=("i01", "i02"), user="x"),
+        _example("i02", seed="i09", user="y"),
+        _example("i07", history=("i04",), user="z"),
+    ]
+    for day, train in days.items():
+        _write_day(workdir, day, {"train": train, "eval": asked})
+    knn = {"neighbours": 5, "shrinkage": 1.0}
+    config = CONFIG.model_validate(
+        CONFIG.model_dump() | {"evaluation": {"at": AT, "baseline_days": 1, "item_knn": knn}}
+    )
+    evaluator = Evaluator(config, workdir, model)
+    before = evaluator.evaluate(DAYS[1], DAYS[0])["methods"]["item_knn"]
+    after = evaluator.evaluate(DAYS[1], DAYS[1])["methods"]["item_knn"]
+    # Before only i07 is known to be near; the others are ranked as the catalogue is, behind it.
+    assert before["recall"]["1"] == pytest.approx(1 / 3)
+    assert after["recall"]["1"] == pytest.approx(2 / 3)
+
+
+def test_popularity_in_training_counts_the_days_before_the_window_too(workdir, model, logs):
+    day = DAYS[3]
+    found = Evaluator(_asking(by_popularity=True), workdir, model).evaluate(day, day)
+    trained = collections.Counter(one["item"] for log in logs.values() for one in log["train"])
+    groups = found["methods"]["model"]["recall_by_popularity"]
+    counts = sorted((trained[item] for item in ITEMS if trained[item]), reverse=True)
+    assert groups[0]["examples"] == [counts[1], counts[0]]
+    assert groups[10]["items"] == len(ITEMS) - len(counts)
+    assert sum(group["held_out"] for group in groups) == sum(
+        one["item"] in ITEMS for one in _queries(logs[day])
+    )
 
 
 # --- what is asked ----------------------------------------------------------------------------

@@ -125,6 +125,32 @@ def test_the_report_shows_what_was_measured(workdir):
     assert page.tags.count("svg") == 4 + 2 + 2 + 2 + 1
 
 
+def test_what_else_was_measured_has_its_place(workdir):
+    write_day(workdir, 1)
+    after = protocol(0.375)
+    group = {"items": 5, "held_out": 4, "examples": [1, 9], "recall": dict.fromkeys(AT, 0.25)}
+    method = after["methods"]["model"] | {
+        "precision": dict.fromkeys(AT, 0.0625),
+        "map": dict.fromkeys(AT, 0.03125),
+        "recall_by_repeat": {
+            "new": {"held_out": 40, "recall": dict.fromkeys(AT, 0.125)},
+            "repeat": {"held_out": 5, "recall": dict.fromkeys(AT, 0.875)},
+            "unknown": {"held_out": 0, "recall": dict.fromkeys(AT)},
+        },
+        "recall_by_popularity": [group] * 11,
+    }
+    names = ("model", "index_only", "own_items", "most_popular", "after_seed", "item_knn")
+    after["methods"] = dict.fromkeys(names, method)
+    write_json(workdir.metrics_path("evaluate", day(1)), {"before": None, "after": after})
+    page = Page(write_report(workdir, day(1)))
+    assert ["item knn, after", *["0.0625"] * 2, *["0.0312"] * 2] in page.rows
+    assert ["method", "R@10 new", "R@50 new", "R@10 repeat", "R@50 repeat"] in page.rows
+    assert ["item knn, after", *["0.1250"] * 2, *["0.8750"] * 2] in page.rows
+    assert "new: 40, repeat: 5" in page.text
+    assert "never" in page.text
+    assert "var(--series-6)" in page.source
+
+
 def test_later_days_are_not_looked_at(workdir):
     for number in range(3):
         write_day(workdir, number)

@@ -98,6 +98,23 @@ def test_more_methods_are_shown_where_they_were_measured_and_it_still_fits(workd
     assert len({len(line) for line in table[1:]}) == 1
 
 
+def test_of_six_methods_one_cut_off_is_shown_and_their_names_fit(workdir):
+    recall = dict.fromkeys((10, 50, 1000), 0.5)
+    methods = ("model", "index_only", "own_items", "most_popular", "after_seed", "item_knn")
+    write_json(
+        workdir.metrics_path("evaluate", SECOND),
+        evaluated({("after", method): recall for method in methods}),
+    )
+    table = day_table(workdir, [FIRST, SECOND]).splitlines()
+    names = ["model", "index only", "own items", "most popular", "after seed", "item knn"]
+    assert table[0].split() == " ".join(names).split()
+    assert table[1].split()[6:] == ["R@50"] * 6
+    # Each name ends where its column does.
+    ends = [end for end in range(1, len(table[1]) + 1) if table[1][:end].endswith("R@50")]
+    assert [table[0].index(name) + len(name) for name in names] == ends
+    assert max(map(len, table)) <= 140
+
+
 def test_a_number_that_is_not_finite_is_a_dash(workdir):
     write_json(workdir.metrics_path("train", FIRST), {"loss": float("nan")})
     assert day_table(workdir, [FIRST]).splitlines()[-1].split()[4:6] == ["-", "-"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from twotower_tf.indexing.ranking import rank_exactly
+from twotower_tf.indexing.ranking import Removed, rank_exactly
 
 
 def sorted_catalogue(query, items):
@@ -82,3 +82,20 @@ def test_arguments_that_do_not_fit_are_named(positives, k, message):
     ones = np.ones((3, 4), np.float32)
     with pytest.raises(ValueError, match=message):
         rank_exactly(ones[:2], ones, np.array(positives), k, 8)
+
+
+def test_what_is_removed_is_never_found_and_the_others_close_up():
+    rng = np.random.default_rng(4)
+    # Few distinct vectors, so that many scores are equal.
+    items = rng.integers(-1, 2, (15, 3)).astype(np.float32)
+    queries = rng.integers(-1, 2, (40, 3)).astype(np.float32)
+    positives = rng.integers(-1, 15, 40)
+    gone = [np.flatnonzero(rng.random(15) < share) for share in rng.random(40)]
+    removed = Removed(np.repeat(np.arange(40), [len(some) for some in gone]), np.concatenate(gone))
+    ranking = rank_exactly(queries, items, positives, 6, batch_size=7, removed=removed)
+    for query, some in enumerate(gone):
+        scores = items @ queries[query]
+        order = [at for at in np.lexsort((np.arange(15), -scores)).tolist() if at not in some]
+        positive = positives[query]
+        assert ranking.ranks[query] == (order.index(positive) + 1 if positive in order else 0)
+        assert ranking.top[query].tolist() == (order + [-1] * 6)[:6]

@@ -72,8 +72,28 @@ def test_a_vocabulary_may_be_set_later_and_ids_not_in_it_keep_their_rows():
         table.set_vocabulary([str(n) for n in range(9)])
 
 
+def test_without_buckets_ids_outside_the_vocabulary_have_the_zero_vector_and_no_gradient():
+    table = EmbeddingTable(buckets=0, dim=2, vocabulary=4)
+    table.set_vocabulary(["a", "b", "c"])
+    ids = tf.constant([["a", "new"], ["", "b"]])
+    with tf.GradientTape() as tape:
+        vectors = table(ids)
+        loss = tf.reduce_sum(vectors * [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])
+    assert not vectors.numpy()[[0, 1], [1, 0]].any()
+    rows = table.rows(ids).numpy()
+    assert rows[0, 1] == rows[1, 0] == -1
+    expected = np.zeros((4, 2))
+    expected[rows[0, 0]], expected[rows[1, 1]] = [1, 2], [7, 8]
+    gradient = tf.convert_to_tensor(tape.gradient(loss, table.embeddings))
+    np.testing.assert_array_equal(gradient, expected)
+    # In a mean a zero counts as one.
+    bags = table.bags(tf.ragged.constant([["a", "new"], ["new"], []], dtype=tf.string))
+    means = table.combine(bags, "mean").numpy()
+    np.testing.assert_allclose(means, [vectors[0, 0] / 2, [0, 0], [0, 0]], rtol=1e-6)
+
+
 def test_table_refuses_bad_sizes_and_repeated_words():
-    with pytest.raises(ValueError, match="at least 1, got 0 and 4"):
+    with pytest.raises(ValueError, match="at least 1, buckets 0 with a vocabulary, got 0 and 4"):
         EmbeddingTable(buckets=0, dim=4)
     with pytest.raises(ValueError, match="twice"):
         EmbeddingTable(buckets=1, dim=4, vocabulary=["a", "a"])

@@ -12,7 +12,7 @@ import tensorflow as tf  # isort: skip
 from twotower_tf.config.registries import LOSSES
 from twotower_tf.models import candidates
 from twotower_tf.models.candidates import distinct_items
-from twotower_tf.models.losses import cosine, in_batch, mse_gramian, refined_softmax
+from twotower_tf.models.losses import cosine, in_batch, mse_gramian, refined_softmax, temperature
 from twotower_tf.models.losses.cosine import PairwiseHinge, Pointwise
 from twotower_tf.models.losses.in_batch import (
     CorrectedSoftmax,
@@ -24,6 +24,7 @@ from twotower_tf.models.losses.in_batch import (
 )
 from twotower_tf.models.losses.mse_gramian import MseGramian
 from twotower_tf.models.losses.refined_softmax import RefinedSoftmax, probability_among_others
+from twotower_tf.models.losses.temperature import LearnedTemperature
 
 DISTINCT = [CorrectedSoftmax, MixedSoftmax]
 BY_EXAMPLE = [CorrectedSoftmaxByExample, CorrectedSoftmaxByExampleMasked, PlainSoftmax]
@@ -152,6 +153,18 @@ def test_gradients_equal_finite_differences(kind):
             np.testing.assert_allclose(gradient[position], difference, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("kind", [*DISTINCT, *BY_EXAMPLE])
+def test_the_gradient_of_a_learned_temperature_equals_finite_differences(kind):
+    batch, learned = BATCHES["duplicates"], LearnedTemperature(start=0.2, least=0.1, most=0.3)
+    with tf.GradientTape() as tape:
+        value = kind(learned)(*map(tf.constant, batch.values()))
+    tau = float(learned)
+    assert float(value) == pytest.approx(naive_loss(kind, tau, **batch)[0], rel=1e-6)
+    higher, lower = (naive_loss(kind, tau * np.exp(by), **batch)[0] for by in (1e-5, -1e-5))
+    gradient = tape.gradient(value, learned.logarithm)
+    assert float(gradient) == pytest.approx((higher - lower) / 2e-5, rel=1e-5)
+
+
 @pytest.mark.parametrize("kind", BY_EXAMPLE)
 def test_by_example_forms_equal_the_stock_cross_entropy_over_b_by_b_logits(kind):
     batch = BATCHES["duplicates"]
@@ -263,12 +276,12 @@ def test_only_the_corrected_losses_need_probabilities_and_only_the_mixed_one_neg
     uncorrected = {PlainSoftmax, MseGramian, Pointwise, PairwiseHinge}
     kinds = set(map(LOSSES.implementation, LOSSES.sections))
     assert {kind for kind in kinds if not kind.needs_probabilities} == uncorrected
-    needed = {
-        type(loss): loss.needs_negatives
-        for section in LOSSES.sections.values()
-        if (loss := LOSSES.make(section(), 4)).needs_negatives
-    }
-    assert needed == {MixedSoftmax: 1024}
+    assert [kind for kind in kinds if kind.needs_negatives] == [MixedSoftmax]
+    assert {kind for kind in kinds if kind.takes_query_negatives} == set(ALL)
+    for name, section in LOSSES.sections.items():
+        kind = LOSSES.implementation(name)
+        assert section.uniform_negatives == kind.needs_negatives
+        assert section.query_negatives == kind.takes_query_negatives
     batch = BATCHES["duplicates"]
     plain = PlainSoftmax(0.1)
     with_none = plain(batch["u"], batch["v"], batch["positives"], batch["rewards"], None)
@@ -287,6 +300,13 @@ def test_refined_gradient_is_that_of_the_cross_entropy_with_a_certain_positive()
         expected += batch["rewards"][i] / 8 * np.outer(error, u[i]) / 0.2
     got = loss_and_gradients(RefinedSoftmax(0.2), **batch)[2]
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
+
+    # To log tau as well: of s = <u, v> / tau it is -s.
+    learned = LearnedTemperature(start=0.2, least=0.1, most=0.3)
+    with tf.GradientTape() as tape:
+        value = RefinedSoftmax(learned)(*map(tf.constant, batch.values()))
+    gradient = tape.gradient(value, learned.logarithm)
+    assert float(gradient) == pytest.approx(-np.sum(expected * v), rel=1e-5)
 
 
 def test_the_probability_among_the_other_examples_is_that_of_one_draw_less():
@@ -360,7 +380,9 @@ def test_distinct_items_refuses_a_matrix():
         distinct_items(tf.constant([[1], [2]]))
 
 
-@pytest.mark.parametrize("module", [candidates, cosine, in_batch, mse_gramian, refined_softmax])
+@pytest.mark.parametrize(
+    "module", [candidates, cosine, in_batch, mse_gramian, refined_softmax, temperature]
+)
 def test_documented_examples_run(module):
     result = doctest.testmod(module)
     assert result.attempted > 0

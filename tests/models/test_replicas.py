@@ -22,12 +22,13 @@ KINDS = {
     "corrected_softmax": {},
     "corrected_softmax_by_example": {},
     "corrected_softmax_by_example_masked": {},
-    "plain_softmax": {},
+    "plain_softmax": {"temperature": {"learned": True, "start": 0.3}},
     "refined_softmax": {},
-    "mixed_softmax": {"negatives": 5},
+    "mixed_softmax": {},
     "mse_gramian": {"rate": 0.4},
     "pointwise": {"negatives": 3},
     "pairwise_hinge": {"margin": 0.5},
+    "plain_softmax, and items alone": {},
 }
 # Of a whole batch of 7, how many examples the first replica has in each step: uneven shares.
 SPLITS = [5, 5, 5]
@@ -46,11 +47,14 @@ def model_of(kind):
         "tables": items,
         "query": {"features": [{"name": "seen", "kind": "id", "table": "items"}]},
         "candidate": {"features": [{"name": "item", "kind": "id", "table": "items"}]},
-        "loss": {"kind": kind, **KINDS[kind]},
+        "loss": {"kind": kind.split(",")[0], **KINDS[kind]},
         "estimator": {"buckets": 1000, "initial_gap": 10, "alpha": 0.5},
         "optimizer": {"kind": "sgd", "learning_rate": 0.5},
     }
     values["query"]["layers"] = values["candidate"]["layers"] = [4]
+    if "items alone" in kind:
+        only = {"augmentation": "dropout", "features": ["item"]}
+        values["self_supervised"] = {**only, "weight": 0.5}
     return TwoTowerModel.from_config(Config.model_validate(values))
 
 
@@ -62,17 +66,19 @@ def batch_of(step, start, end, drawn):
     items = random.integers(0, 5, 7).astype(str)[start:end]
     seen = random.integers(0, 9, 7).astype(str)[start:end]
     reward = random.uniform(0, 1, 7)[start:end]
-    negatives = tf.constant(random.integers(0, 20, 6).astype(str)[drawn], tf.string)
+    negatives = tf.constant(random.integers(0, 8, 6).astype(str)[drawn], tf.string)
+    uniform = {
+        "item_id": negatives,
+        "candidate": {"item": negatives},
+        "catalogue_size": tf.constant(8, tf.int64),
+    }
     return {
         "query": {"seen": tf.constant(seen, tf.string)},
         "candidate": {"item": tf.constant(items, tf.string)},
         "item_id": tf.constant(items, tf.string),
         "reward": tf.constant(reward, tf.float32),
-        "uniform_negatives": {
-            "item_id": negatives,
-            "candidate": {"item": negatives},
-            "catalogue_size": tf.constant(20, tf.int64),
-        },
+        "uniform_negatives": uniform,
+        "contrasted_items": uniform,
     }
 
 

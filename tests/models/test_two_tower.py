@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from twotower_tf.config.registries import LOSSES
 from twotower_tf.models.losses.in_batch import CorrectedSoftmax, PlainSoftmax
+from twotower_tf.models.losses.query_negatives import QueryNegatives
 from twotower_tf.models.two_tower import TwoTowerModel, blank_features
 
 _CONFIG = Config.model_validate(
@@ -170,7 +171,7 @@ def test_mixed_loss_equals_a_naive_forward_pass_over_items_of_either_route():
 def test_mixed_loss_without_negatives_in_the_batch_says_where_they_come_from():
     model = TwoTowerModel.from_config(_with_loss(kind="mixed_softmax"))
     with pytest.raises(
-        ValueError, match=r"MixedSoftmax needs uniform_negatives.*with_uniform_negatives"
+        ValueError, match=r"MixedSoftmax needs uniform_negatives.*with_uniform_items"
     ):
         model.compute_loss(_batch())
 
@@ -186,6 +187,50 @@ def test_every_loss_of_the_configuration_trains_the_model(kind):
         for one, two in zip(before, model.trainable_variables, strict=True)
     ]
     assert all(changed)
+
+
+def test_examples_of_reward_zero_and_hard_negatives_reach_the_loss():
+    values = {**_CONFIG.model_dump(), "negatives": {"explicit": 0.5}}
+    values["loss"] = {"kind": "refined_softmax", "temperature": 0.2}
+    values["examples"]["reward"] = {"column": "stars"}
+    model = TwoTowerModel.from_config(Config.model_validate(values))
+    raw = {"item_id": tf.constant(["c", "e"]), "tags": tf.ragged.constant([["x"], ["y"]])}
+    places = tf.constant([[0, 1], [-1, -1], [1, -1], [-1, -1]])
+    hard = {"candidate": raw, "places": places, "weight": tf.constant(3.0)}
+    batch = {**_batch(), "hard_negatives": hard}
+    loss = float(model.compute_loss(batch))
+    v = model.candidate_tower(batch["candidate"])
+    expected = model.batch_loss(
+        model.query_tower(batch["query"]),
+        tf.gather(v, [0, 1, 3]),
+        tf.constant([0, 1, 0, 2]),
+        batch["reward"],
+        tf.fill([3], 1 / 10),
+        query_negatives=QueryNegatives(
+            tf.constant([0.0, 0.0, 0.5, 0.0]), model.candidate_tower(raw), places, 3.0
+        ),
+    )
+    assert loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_learned_temperature_is_trained_within_its_bounds_and_saved_with_the_model(tmp_path):
+    config = _with_loss(temperature={"learned": True, "start": 0.3, "least": 0.2, "most": 0.5})
+    model, restored = TwoTowerModel.from_config(config), TwoTowerModel.from_config(config)
+    assert model.batch_loss.temperature == pytest.approx(0.3)
+    fixed = TwoTowerModel.from_config(_with_loss(temperature=0.3))
+    assert float(model.compute_loss(_batch())) == pytest.approx(float(fixed.compute_loss(_batch())))
+    model.fit(tf.data.Dataset.from_tensors(_batch()), verbose=0)
+    learnt = model.batch_loss.temperature
+    assert 0.2 <= learnt <= 0.5
+    assert learnt != pytest.approx(0.3)
+    path = tf.train.Checkpoint(model=model, optimizer=model.optimizer).write(str(tmp_path / "m"))
+    state = tf.train.Checkpoint(model=restored, optimizer=restored.optimizer)
+    state.read(path).assert_consumed()
+    assert restored.batch_loss.temperature == learnt
+    model.optimizer.learning_rate.assign(100.0)
+    for _ in range(3):
+        model.fit(tf.data.Dataset.from_tensors(_batch()), verbose=0)
+        assert 0.2 - 1e-6 <= model.batch_loss.temperature <= 0.5 + 1e-6
 
 
 def test_gramian_estimates_are_saved_with_the_model(tmp_path):

@@ -79,3 +79,52 @@ def test_a_gate_without_a_number_passes_and_says_so(changes, name, why):
     assert result.passed
     assert why in result.message
     assert result.required is None
+
+
+RECALLS = {"10": 0.2, "50": 0.5}
+BASELINES = {"most_popular": {"10": 0.1, "50": 0.4}, "after_seed": {"10": 0.19, "50": 0.3}}
+
+
+def _over(required, recalls=RECALLS, baselines=BASELINES):
+    gates = Gates(min_over_baseline=required)
+    measured = Measured(**GOOD, recalls=recalls, baseline_recalls=baselines)
+    return [one for one in check_gates(gates, measured) if "_over_" in one.name]
+
+
+def test_a_number_compares_with_the_best_baseline_at_each_k():
+    results = _over(1.25)
+    assert [(one.name, one.passed) for one in results] == [
+        ("recall@10_over_after_seed", False),
+        ("recall@50_over_most_popular", True),
+    ]
+    assert results[0].message == (
+        "recall@10_over_after_seed: 0.2 is less than the required 0.2375 "
+        "(gates.min_over_baseline 1.25 times the 0.19 of after_seed)"
+    )
+
+
+def test_names_compare_with_their_baselines_alone():
+    results = _over({"most_popular": 1.25})
+    assert [one.name for one in results] == [
+        "recall@10_over_most_popular",
+        "recall@50_over_most_popular",
+    ]
+    assert all(one.passed for one in results)
+
+
+def test_no_baseline_is_looked_at_where_none_is_asked_for():
+    assert not _over(None)
+
+
+def test_what_was_not_measured_of_a_baseline_passes_and_says_so():
+    nothing = dict.fromkeys(RECALLS)
+    for results in (
+        _over({"item_knn": 2.0}),
+        _over(2.0, recalls=nothing, baselines={"most_popular": nothing}),
+    ):
+        assert len(results) == 2
+        for one in results:
+            assert one.passed
+            assert "was not measured" in one.message
+    (of_nan, _) = _over(0.1, recalls={"10": math.nan, "50": 0.5})
+    assert not of_nan.passed

@@ -1,15 +1,12 @@
 """The backfill: which days, how often, in which order; killed and gone on with."""
 
-import datetime
-
 import numpy as np
 import pytest
 
-from tests.example_records import example_record
+from tests.training.small_training import DAYS, small_config, weights_of
 from twotower_tf.config import Config
 from twotower_tf.errors import JobError
-from twotower_tf.examples.encoding.tfrecord import write_records
-from twotower_tf.storage import Workdir, checksum
+from twotower_tf.storage import Workdir
 
 # isort: split
 import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
@@ -17,69 +14,9 @@ import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
 from twotower_tf.training import backfill, sequence  # isort: skip
 from twotower_tf.training.trainer import Trainer  # isort: skip
 
-FIRST = datetime.date(2026, 3, 1)
-DAYS = [FIRST + datetime.timedelta(days=number) for number in range(5)]
-VALUES = {
-    "name": "tiny",
-    "source": {"events": {"path": "e.csv"}, "items": {"path": "i.csv"}},
-    "tables": {"items": {"buckets": 64, "dim": 4}},
-    "query": {
-        "features": [{"name": "history", "kind": "id_bag", "table": "items"}],
-        "layers": [6, 4],
-        "dropout": 0.2,
-    },
-    "candidate": {
-        "features": [{"name": "item_id", "kind": "id", "table": "items"}],
-        "layers": [4],
-    },
-    "estimator": {"buckets": 1000},
-}
-
 
 def _config(optimizer=None, **backfill) -> Config:
-    training = {"batch_size": 16, "tensorboard": False, "backfill": backfill}
-    return Config.model_validate({**VALUES, "training": training, "optimizer": optimizer or {}})
-
-
-@pytest.fixture
-def workdir(tmp_path) -> Workdir:
-    return Workdir(str(tmp_path / "work"))
-
-
-@pytest.fixture
-def other_workdir(tmp_path) -> Workdir:
-    return Workdir(str(tmp_path / "other"))
-
-
-@pytest.fixture
-def write_examples(workdir):
-    """The function that publishes a day's random examples, whose users' ids say day and number."""
-
-    def write(day: datetime.date, count: int, place: Workdir = workdir) -> None:
-        rng = np.random.default_rng(day.toordinal())
-        records = [
-            example_record(
-                {
-                    "user_id": [f"{day}-{number}".encode()],
-                    "item_id": [item := b"i%d" % rng.integers(20)],
-                    "seed_item_id": [b""],
-                    "candidate/item_id": [item],
-                    "query/history": [b"i%d" % one for one in rng.integers(0, 20, 3)],
-                },
-                {"reward": [1.0]},
-                {"timestamp": [0]},
-            )
-            for number in range(count)
-        ]
-        manifest = {"counts": {"examples": count}, "shards": []}
-        with place.partition("examples", day).write(manifest) as folder:
-            for shard in range(2):
-                name = f"train-{shard:05d}-of-00002.tfrecord.gz"
-                write_records(f"{folder}/{name}", records[shard::2])
-                part = {"file": name, "records": len(records[shard::2])}
-                manifest["shards"].append(part)
-
-    return write
+    return small_config(optimizer, backfill=backfill)
 
 
 def test_the_first_so_many_days_or_those_up_to_one_are_the_window(write_examples, workdir):
@@ -137,15 +74,6 @@ def test_replay_mixes_so_many_examples_of_earlier_days_into_a_day(write_examples
     assert len({one for one in ids if one.startswith(str(DAYS[0]))}) == 12
 
 
-def _weights(workdir: Workdir, day: datetime.date) -> list[str]:
-    partition = workdir.partition("checkpoints", day)
-    return [
-        checksum(partition.file(one["file"]))
-        for one in partition.manifest()["files"]
-        if "data" in one["file"]
-    ]
-
-
 def test_a_backfill_killed_between_passes_ends_with_the_same_bits(
     write_examples, workdir, other_workdir, monkeypatch
 ):
@@ -162,11 +90,11 @@ def test_a_backfill_killed_between_passes_ends_with_the_same_bits(
     train(workdir)
     real, made = Trainer._pass_over, []
 
-    def killed(self, partitions, number):
+    def killed(self, partitions, number, settings):
         if number == 2 and not made:
             made.append(number)
             raise KeyboardInterrupt
-        return real(self, partitions, number)
+        return real(self, partitions, number, settings)
 
     monkeypatch.setattr(Trainer, "_pass_over", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -174,7 +102,7 @@ def test_a_backfill_killed_between_passes_ends_with_the_same_bits(
     assert other_workdir.days("checkpoints") == []
     train(other_workdir)
     assert other_workdir.days("checkpoints") == [DAYS[2], DAYS[3]]
-    assert _weights(other_workdir, DAYS[3]) == _weights(workdir, DAYS[3])
+    assert weights_of(other_workdir, DAYS[3]) == weights_of(workdir, DAYS[3])
     manifest = workdir.partition("checkpoints", DAYS[3]).manifest()
     assert manifest["days_trained"] == [day.isoformat() for day in DAYS[:4]]
 
@@ -220,6 +148,6 @@ def test_days_after_the_backfill_are_trained_at_a_share_of_the_learning_rate(
 def test_a_loss_that_is_not_finite_ends_the_backfill_with_what_to_do(write_examples, workdir):
     write_examples(DAYS[0], 20)
     config = _config({"kind": "sgd", "learning_rate": 1e38}, days=1, passes=3)
-    with pytest.raises(JobError, match=r"pass \d of the backfill is (nan|inf)"):
+    with pytest.raises(JobError, match=r"pass \d is (nan|inf)"):
         Trainer(config, workdir).train_backfill(DAYS[:1])
     assert workdir.days("checkpoints") == []

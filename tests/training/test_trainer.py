@@ -176,6 +176,14 @@ def test_a_loss_that_is_not_finite_trains_nothing(workdir):
     assert workdir.days("checkpoints") == []
 
 
+def test_a_learned_temperature_is_in_the_metrics_of_each_day_and_in_the_checkpoint(workdir):
+    learned = {"temperature": {"learned": True, "start": 0.2}}
+    config = Config.model_validate({**_CONFIG.model_dump(), "loss": learned})
+    found = [metrics["temperature"] for _, metrics in train_days(config, workdir, _DAYS[:2])]
+    assert len({0.2, *found}) == 3
+    assert Trainer(config, workdir).model.batch_loss.temperature == found[-1]
+
+
 def test_a_checkpoint_of_another_model_is_refused(workdir):
     list(train_days(_CONFIG, workdir, _DAYS[:1]))
     other = _CONFIG.model_copy(update={"seed": 99})
@@ -215,6 +223,18 @@ def test_statistics_and_vocabulary_are_those_of_the_window_and_stay(workdir):
     _assert_same(_frozen(workdir, _DAYS[1]), expected)
     list(train_days(_CONFIG, workdir, _DAYS[3:]))
     _assert_same(_frozen(workdir, _DAYS[4]), expected)
+
+
+def test_only_the_most_frequent_ids_have_a_vector_if_there_are_no_buckets(workdir):
+    items = {"buckets": 0, "dim": 4, "vocabulary": {"built": 6}}
+    config = Config.model_validate({**_CONFIG.model_dump(), "tables": {"items": items}})
+    list(train_days(config, workdir, _DAYS[:2]))
+    frequent = _hours_and_vocabulary(_DAYS[0])[1]
+    others = {*_values(_DAYS[0])[0], *_values(_DAYS[1])[0], b"new"} - frequent
+    table = Trainer(config, workdir).model.tables["items"]
+    assert table.embeddings.shape == (6, 4)
+    assert table(tf.constant(sorted(frequent))).numpy().all()
+    assert not table(tf.constant(sorted(others))).numpy().any()
 
 
 def test_a_model_that_begins_with_an_empty_day_starts_from_the_first_with_examples(workdir):

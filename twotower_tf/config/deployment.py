@@ -5,10 +5,12 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from twotower_tf.config.evaluation import Evaluation, check_evaluation
 from twotower_tf.config.examples import ExamplesSection, StatisticsSection
 from twotower_tf.config.extensions import import_modules
 from twotower_tf.config.features import TableSection
 from twotower_tf.config.index import Gates
+from twotower_tf.config.negatives import Negatives, check_negatives
 from twotower_tf.config.nominators import Blend, Nominator, check_nominators
 from twotower_tf.config.registries import (
     ESTIMATORS,
@@ -20,8 +22,9 @@ from twotower_tf.config.registries import (
 )
 from twotower_tf.config.section import Name, Natural, Section
 from twotower_tf.config.selection import EmbeddingSection, SelectionSection, check_selection
+from twotower_tf.config.self_supervised import SelfSupervised, check_self_supervised
 from twotower_tf.config.source import Source
-from twotower_tf.config.training import Evaluation, Training
+from twotower_tf.config.training import Training
 from twotower_tf.config.usual_tables import with_usual_tables
 
 # What a release takes beside the query's features.
@@ -75,6 +78,10 @@ class Config(Section):
     ``--set 'loss={kind: pairwise_hinge, margin: 0.3}'``. What each computes, and when to use
     which: [losses.md](losses.md).
     """
+    negatives: Negatives = Negatives()
+    """What an example's item is set against, beside the other items of its batch."""
+    self_supervised: SelfSupervised | None = None
+    """A second loss, of items alone; without it there is none."""
     estimator: ESTIMATORS.section = Field(default_factory=dict, validate_default=True)
     """The streaming frequency estimator.
 
@@ -136,12 +143,10 @@ class Config(Section):
                 "query and candidate must make vectors of the same length (the last of layers), "
                 f"got {self.query.dimension} and {self.candidate.dimension}"
             )
-        if self.gates.recall_at is not None and self.gates.recall_at not in self.evaluation.at:
-            raise ValueError(
-                f"gates.recall_at must be one of evaluation.at {self.evaluation.at}, "
-                f"got {self.gates.recall_at}"
-            )
+        check_evaluation(self)
+        check_negatives(self)
         check_selection(self)
+        check_self_supervised(self)
         inputs = (raw for one in self.query.features for raw in _raw_features(one, "query", self))
         check_nominators(self, self.nominators, {raw.name for raw in inputs})
         return self

@@ -16,9 +16,9 @@ class Reward(Section):
     ```
 
     The reward is the example's weight in the loss (in ``mse_gramian`` the target). Events of
-    reward 0 still count for histories and baselines, but are not evaluated on. With
-    ``min_reward`` there are no examples at all of events below it, which the baselines then
-    don't see either.
+    reward 0 still count for histories and baselines, but are not evaluated on;
+    ``negatives.explicit`` makes negatives of them. With ``min_reward`` there are no examples at
+    all of events below it, which the baselines then don't see either.
     """
 
     column: Annotated[str, Field(title="column of the event")]
@@ -91,3 +91,15 @@ class StatisticsSection(Section):
     days: Days = 7
     """The window: the last so many built days up to the first day trained on that has examples.
     Never later ones, however far the build is."""
+
+
+def why_no_own_items(config) -> str | None:
+    """Says why a configuration's own items are not counted; None: they are."""
+    if config.source.events.columns.history is not None:
+        return (
+            "own items are counted with the histories, which the build does not make where the log "
+            "gives them (source.events.columns.history)"
+        )
+    return (
+        None if config.examples.own_length else "examples.own_length is 0: no own items are counted"
+    )

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from twotower_tf.config.section import Name, Positive, Section
+from twotower_tf.config.section import Name, Natural, Positive, Section
 
 
 class BuiltVocabulary(Section):
@@ -59,18 +59,28 @@ class TableSection(Section):
       items: {buckets: 20000, dim: 32}
       words: {buckets: 5000, dim: 32, vocabulary: words.txt}
       channels: {buckets: 2000, dim: 32, vocabulary: {built: 10000}}
+      users: {buckets: 0, dim: 32, vocabulary: {built: 100000}}
     ```
     """
 
-    buckets: Positive | None = None
+    buckets: Natural | None = None
     """Rows for hashed ids. A few times the number of ids, so that few collide; without it, so many
-    by the catalogue at the model's start."""
+    by the catalogue at the model's start. 0: ids outside the vocabulary have the zero vector."""
     dim: Positive | None = None
     """Numbers per row; without it, as many as an item's vector has."""
     vocabulary: Annotated[Vocabulary | None, Field(title="path or section")] = None
     """Ids with a row each, before the buckets. A text file, an id a line: a relative path starts
     where the job is run; leave the file as it is for the life of a work directory. Or
     ``{built: 50000}`` or ``{catalogue: true}``, see below."""
+
+    @model_validator(mode="after")
+    def _check_rows(self):
+        if self.buckets == 0 and self.vocabulary is None:
+            raise ValueError(
+                "buckets: 0 leaves all ids without a vector; say with vocabulary which have one, "
+                "such as {built: 100000}"
+            )
+        return self
 
 
 class BaseFeature(Section):

@@ -56,6 +56,13 @@ class Gates(Section):
     min_recall_ratio: NotNegative = 0.5
     """Recall@K of the day's held-out examples over that of the last release on those of its own
     day. 0 switches it off."""
+    min_over_baseline: (
+        Annotated[NotNegative | dict[str, NotNegative], Field(title="≥ 0, or baseline → ≥ 0")]
+        | None
+    ) = None
+    """Recall@K of the day's held-out examples over that of the best baseline, or, as in
+    ``{most_popular: 1.5, item_knn: 1.0}``, of the baselines named; at every K of
+    ``evaluation.at``."""
     min_index_recall: Share = 0.9
     """The index against exact search."""
     min_coverage: Share = 0.9

@@ -1,11 +1,12 @@
 """What proposes items for a request, and how all that is proposed comes on one scale."""
 
 from collections.abc import Collection, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
 from twotower_tf.config.registries import NOMINATORS
+from twotower_tf.config.registry import named
 from twotower_tf.config.section import Positive, Section
 
 INDEX = "index"
@@ -34,12 +35,7 @@ class Blend(Section):
     """At most so many of them, the latest."""
 
 
-def _named(value: Any) -> Any:
-    """Lets a kind stand for a section that says no more."""
-    return {"kind": value} if isinstance(value, str) else value
-
-
-Nominator = Annotated[NOMINATORS.section, BeforeValidator(_named)]
+Nominator = Annotated[NOMINATORS.section, BeforeValidator(named)]
 
 
 def check_nominators(

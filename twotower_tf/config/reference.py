@@ -150,10 +150,10 @@ class _Page:
             is_default = " (the default)" if name == default else ""
             lines += [f"**`kind: {name}`**{is_default}. {first}", *others]
             lines += [*self._rows(section, f"kind: {name}", {*common, "kind"}), ""]
-        for section in sections:
-            for key in section.model_fields:
-                if section is sections[0] or key not in common:
-                    lines += self.below(section, key, f"{path}.{key}", "### `{}`")
+        # A key that several kinds have of one base is one key.
+        keys = {(_owner(one, key), key): one for one in sections for key in one.model_fields}
+        for (_, key), section in keys.items():
+            lines += self.below(section, key, f"{path}.{key}", "### `{}`")
         return lines
 
     def _rows(self, section: type[Section], path: str, known: set[str] = frozenset()) -> list[str]:
@@ -243,9 +243,9 @@ def _bounds(metadata: Sequence) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    if _held(field)[1] and field.get_default(call_default_factory=True) is not None:
-        return "{}" if typing.get_origin(field.annotation) is dict else "section"
     default = field.get_default(call_default_factory=True)
+    if _held(field)[1] and default is not None and not isinstance(default, float):
+        return "{}" if typing.get_origin(field.annotation) is dict else "section"
     if default is None or default == "":
         return "none"
     return default if isinstance(default, str) else json.dumps(default)

@@ -22,3 +22,6 @@ FEATURE_KINDS = Registry("feature kind", "twotower_tf.models.features.sections")
 HISTORY_ENCODERS = Registry(
     "history encoder", "twotower_tf.models.history.sections", default="recency"
 )
+AUGMENTATIONS = Registry(
+    "augmentation", "twotower_tf.models.self_supervised.sections", default="correlated"
+)

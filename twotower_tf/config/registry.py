@@ -9,6 +9,11 @@ from pydantic import BeforeValidator, SerializeAsAny
 from twotower_tf.config.section import Section, nearest
 
 
+def named(value: Any) -> Any:
+    """Lets the name of a kind stand for a section that says no more."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
 class Registry:
     """The kinds of one thing by name: for each the section it takes, and what is made of it.
 

@@ -1,26 +1,16 @@
-"""The sequential protocol and the evaluation."""
+"""The sequential protocol."""
 
 import datetime
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from twotower_tf.config.section import Days, NotNegative, Positive, Section
 
-_Cutoffs = Annotated[list[Positive], Field(min_length=1, title="ascending list of ≥ 1")]
 
+class SeveralPasses(Section):
+    """How a model is trained on several days at once."""
 
-class Backfill(Section):
-    """The days that a new model starts from, trained on several times.
-
-    Nothing is trained before the last of them is built; from the day after it each day comes once,
-    in order. Give one of ``days`` and ``until``.
-    """
-
-    days: Days | None = None
-    """The first so many built days."""
-    until: Annotated[datetime.date | None, Field(title="day")] = None
-    """The last day, in place of ``days``."""
     passes: Positive = 5
     """How often each example is trained on, at most."""
     shuffle: bool = True
@@ -31,13 +21,47 @@ class Backfill(Section):
     validation_days: Days = 7
     """See ``patience``."""
     learning_rate_after: Annotated[float, Field(gt=0.0)] = 0.3
-    """The days after the backfill are trained at so much of the learning rate."""
+    """The days after these are trained at so much of the learning rate."""
+
+
+class Backfill(SeveralPasses):
+    """The days that a new model starts from, trained on several times.
+
+    Nothing is trained before the last of them is built; from the day after it each day comes once,
+    in order. Give one of ``days`` and ``until``.
+    """
+
+    days: Days | None = None
+    """The first so many built days."""
+    until: Annotated[datetime.date | None, Field(title="day")] = None
+    """The last day, in place of ``days``."""
 
     @model_validator(mode="after")
     def _check_end(self):
         if (self.days is None) == (self.until is None):
             raise ValueError("give one of days (how many) and until (the last one)")
         return self
+
+
+class Retrain(SeveralPasses):
+    """A fresh model every so many days, which takes the place of the running one if it is better.
+
+    It is trained on a window of days up to now, several times, and both are then asked for the
+    held-out examples of the last ``validation_days`` of them. The better one goes on. Statistics,
+    vocabularies and the catalogue's items of the fresh one are those of now; sizes stay. Memory
+    holds two models meanwhile.
+
+    ```yaml
+    training:
+      retrain: {every_days: 7, window_days: 60}
+    ```
+    """
+
+    every_days: Days
+    """A fresh model is trained on the first day that is so many days after the last fresh one,
+    or after the model's start."""
+    window_days: Days
+    """It is trained on the last so many days, those of them that are built."""
 
 
 class Training(Section):
@@ -59,6 +83,8 @@ class Training(Section):
     that a model starts with, 128 to 8,192."""
     backfill: Backfill | None = None
     """The days before the sequence, trained on several times."""
+    retrain: Retrain | None = None
+    """A fresh model from time to time, kept if it is better."""
     passes_per_day: Positive = 1
     """How often a day's examples are trained on."""
     replay: NotNegative = 0.0
@@ -68,21 +94,3 @@ class Training(Section):
     """The newest so many stay."""
     tensorboard: bool = True
     """Write scalars to ``<workdir>/tensorboard``."""
-
-
-class Evaluation(Section):
-    """How the model is measured on held-out examples, beside its baselines."""
-
-    at: _Cutoffs = Field(default=[10, 50, 100])
-    """The K of Recall@K, NDCG@K and coverage."""
-    batch_size: Positive = 512
-    """Queries scored, and items embedded, at a time: memory, not results."""
-    baseline_days: Days = 7
-    """The baselines count the training examples of the last so many days."""
-
-    @field_validator("at")
-    @classmethod
-    def _ascending(cls, at):
-        if at != sorted(set(at)):
-            raise ValueError(f"must be ascending, each once, got {at}")
-        return at

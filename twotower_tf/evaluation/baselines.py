@@ -6,16 +6,19 @@ catalogue exactly.
 
 import datetime
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from twotower_tf.indexing.ranking import Ranking, checked_positives
+from twotower_tf.evaluation.orders import Orders
+from twotower_tf.indexing.ranking import Ranking, Removed, checked_positives
+
+_NOTHING = np.zeros(0, np.int64)
 
 
-class _Window:
-    """The counts of the last days; days come in order, and old ones are forgotten."""
+class Window:
+    """What is known of the last days; days come in order, and old ones are forgotten."""
 
     def __init__(self, days: int):
         if days < 1:
@@ -54,7 +57,7 @@ class MostPopular:
     """
 
     def __init__(self, window_days: int):
-        self._window = _Window(window_days)
+        self._window = Window(window_days)
 
     def add_day(self, day: datetime.date, items: pa.Table) -> None:
         """Adds a day's counts, and forgets the days that leave the window.
@@ -71,17 +74,22 @@ class MostPopular:
 
     def counts(self, catalogue: Sequence[str]) -> np.ndarray:
         """Returns [N] int64: how often each item of the catalogue occurs in the window."""
-        return self._counts(_positions(catalogue))
+        return self._counts(positions_of(catalogue))
 
     def _counts(self, positions: Mapping[str, int]) -> np.ndarray:
         result = np.zeros(len(positions), np.int64)
         for day in self._window:
-            at = _places(positions, day["item_id"])
+            at = places_of(positions, day["item_id"])
             result[at[at >= 0]] += day["examples"].to_numpy()[at >= 0]
         return result
 
     def rank(
-        self, seed_items: Sequence[str], positives: np.ndarray, catalogue: Sequence[str], k: int
+        self,
+        seed_items: Sequence[str],
+        positives: np.ndarray,
+        catalogue: Sequence[str],
+        k: int,
+        removed: Removed | None = None,
     ) -> Ranking:
         """Ranks the full catalogue, the same for every query.
 
@@ -90,6 +98,7 @@ class MostPopular:
             positives: [Q] int, the relevant items' positions in the catalogue, -1: not in it.
             catalogue: The N item ids, each once.
             k: How many items of the top to return.
+            removed: What is taken out of the rankings, if anything is.
 
         Returns:
             The ranks [Q] and the top [Q, min(k, N)].
@@ -98,11 +107,8 @@ class MostPopular:
             ValueError: If an item comes twice in the catalogue, or the positives do not fit.
         """
         positives = checked_positives(positives, len(seed_items), len(catalogue))
-        order = _descending(self.counts(catalogue))
-        ranks = np.zeros(len(seed_items), np.int64)
-        ranks[positives >= 0] = 1 + _inverse(order)[positives[positives >= 0]]
-        top = np.broadcast_to(order[:k], (len(seed_items), len(order[:k])))
-        return Ranking(ranks, top)
+        orders = Orders(self.counts(catalogue), 1, _NOTHING, _NOTHING, _NOTHING)
+        return orders.ranking(np.zeros(len(seed_items), np.int64), positives, k, removed)
 
 
 class AfterSeed:
@@ -127,7 +133,7 @@ class AfterSeed:
 
     def __init__(self, window_days: int):
         self._popular = MostPopular(window_days)
-        self._window = _Window(window_days)
+        self._window = Window(window_days)
 
     def add_day(self, day: datetime.date, items: pa.Table, pairs: pa.Table) -> None:
         """Adds a day's counts, and forgets the days that leave the window.
@@ -144,7 +150,12 @@ class AfterSeed:
         self._window.add(day, pairs)
 
     def rank(
-        self, seed_items: Sequence[str], positives: np.ndarray, catalogue: Sequence[str], k: int
+        self,
+        seed_items: Sequence[str],
+        positives: np.ndarray,
+        catalogue: Sequence[str],
+        k: int,
+        removed: Removed | None = None,
     ) -> Ranking:
         """Ranks the full catalogue for each query's seed item.
 
@@ -153,6 +164,7 @@ class AfterSeed:
             positives: [Q] int, the relevant items' positions in the catalogue, -1: not in it.
             catalogue: The N item ids, each once.
             k: How many items of the top to return.
+            removed: What is taken out of the rankings, if anything is.
 
         Returns:
             The ranks [Q] and the top [Q, min(k, N)].
@@ -161,95 +173,38 @@ class AfterSeed:
             ValueError: If an item comes twice in the catalogue, or the positives do not fit.
         """
         positives = checked_positives(positives, len(seed_items), len(catalogue))
-        positions = _positions(catalogue)
-        order = _descending(self._popular._counts(positions))
-        seed_ids, queries = _distinct(seed_items)
-        followers = _Followers(self._window, _positions(seed_ids), positions, _inverse(order))
-        found = positives >= 0
-        ranks = np.zeros(len(queries), np.int64)
-        ranks[found] = followers.ranks(queries[found], positives[found])
-        top = [followers.top(seed_item, order[:k]) for seed_item in range(len(seed_ids))]
-        by_seed = np.array(top, np.int64).reshape(len(seed_ids), len(order[:k]))
-        return Ranking(ranks, by_seed[queries])
+        positions = positions_of(catalogue)
+        seed_ids, queries = distinct_ids(seed_items)
+        rows, items, counts = self._followers(positions_of(seed_ids), positions)
+        orders = Orders(self._popular._counts(positions), len(seed_ids), rows, items, counts)
+        return orders.ranking(queries, positives, k, removed)
 
-
-class _Followers:
-    """The items that followed some seed items, best first: never more than the window's pairs.
-
-    Args:
-        days: The pairs of each day of the window.
-        seed_items: The seed ids of interest, numbered from 0.
-        positions: The catalogue's item ids, numbered from 0.
-        popularity: [N] int, each item's place in the popularity order, 0 is the most popular.
-    """
-
-    def __init__(
-        self,
-        days: Iterable[pa.Table],
-        seed_items: Mapping[str, int],
-        positions: Mapping[str, int],
-        popularity: np.ndarray,
-    ):
-        self._width = len(positions)
-        self._popularity = popularity
-        keys, counts = self._add_up(days, seed_items, positions)
-        pair_seed_items, places = np.divmod(keys, max(1, self._width))
-        best_first = np.lexsort((places, -counts, pair_seed_items))
-        self._keys = keys
-        self._starts = np.searchsorted(pair_seed_items, np.arange(len(seed_items) + 1))
-        self._index_of_key = _inverse(best_first)
-        self._items = _inverse(popularity)[places[best_first]]
-
-    def _add_up(
-        self,
-        days: Iterable[pa.Table],
-        seed_items: Mapping[str, int],
-        positions: Mapping[str, int],
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the distinct keys seed item * N + popularity, ascending, and their counts."""
-        keys = [np.zeros(0, np.int64)]
-        counts = [np.zeros(0, np.int64)]
-        for day in days:
-            seed_item = _places(seed_items, day["seed_item_id"])
-            item = _places(positions, day["item_id"])
+    def _followers(
+        self, seed_items: Mapping[str, int], positions: Mapping[str, int]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns seed items, the items after them, and how often on some day, int64 [n] each."""
+        parts = [(_NOTHING, _NOTHING, _NOTHING)]
+        for day in self._window:
+            seed_item = places_of(seed_items, day["seed_item_id"])
+            item = places_of(positions, day["item_id"])
             known = (seed_item >= 0) & (item >= 0)
-            keys.append(seed_item[known] * self._width + self._popularity[item[known]])
-            counts.append(day["examples"].to_numpy()[known])
-        distinct, inverse = np.unique(np.concatenate(keys), return_inverse=True)
-        total = np.zeros(len(distinct), np.int64)
-        np.add.at(total, inverse, np.concatenate(counts))
-        return distinct, total
-
-    def ranks(self, seed_items: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Returns the rank of an item (a position in the catalogue) for each of some seed items."""
-        wanted = seed_items * self._width + self._popularity[items]
-        at = np.searchsorted(self._keys, wanted)
-        starts, ends = self._starts[seed_items], self._starts[seed_items + 1]
-        # An item that never followed the seed item stands behind all that did, in popularity order:
-        # the more popular ones that did follow, `at - starts`, must not count twice.
-        ranks = 1 + (ends - starts) + self._popularity[items] - (at - starts)
-        follows = np.zeros(len(at), bool)
-        inside = at < len(self._keys)
-        follows[inside] = self._keys[at[inside]] == wanted[inside]
-        ranks[follows] = 1 + self._index_of_key[at[follows]] - starts[follows]
-        return ranks
-
-    def top(self, seed_item: int, most_popular: np.ndarray) -> np.ndarray:
-        """Returns as many items as ``most_popular`` has: followers first, then these."""
-        size = len(most_popular)
-        first = self._items[self._starts[seed_item] : self._starts[seed_item + 1]][:size]
-        others = most_popular[~np.isin(most_popular, first)]
-        return np.concatenate([first, others[: size - len(first)]])
+            parts.append((seed_item[known], item[known], day["examples"].to_numpy()[known]))
+        return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _distinct(ids: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def distinct_ids(ids: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Returns the distinct ids in order of appearance, and each id as an index into them."""
     codes: dict[str, int] = {}
     encoded = np.fromiter((codes.setdefault(i, len(codes)) for i in ids), np.int64, len(ids))
     return list(codes), encoded
 
 
-def _positions(ids: Sequence[str]) -> dict[str, int]:
+def positions_of(ids: Sequence[str]) -> dict[str, int]:
+    """Returns where each id stands.
+
+    Raises:
+        ValueError: If one comes twice.
+    """
     positions = {name: position for position, name in enumerate(ids)}
     if len(positions) < len(ids):
         twice = next(name for position, name in enumerate(ids) if positions[name] != position)
@@ -257,7 +212,7 @@ def _positions(ids: Sequence[str]) -> dict[str, int]:
     return positions
 
 
-def _places(positions: Mapping[str, int], ids: pa.ChunkedArray) -> np.ndarray:
+def places_of(positions: Mapping[str, int], ids: pa.ChunkedArray) -> np.ndarray:
     """Returns each id's position, int64 [n], -1 where it has none."""
     encoded = ids.combine_chunks()
     if not pa.types.is_dictionary(encoded.type):
@@ -265,15 +220,3 @@ def _places(positions: Mapping[str, int], ids: pa.ChunkedArray) -> np.ndarray:
     distinct = encoded.dictionary.to_pylist()
     found = np.fromiter((positions.get(name, -1) for name in distinct), np.int64, len(distinct))
     return found[encoded.indices.to_numpy()]
-
-
-def _descending(counts: np.ndarray) -> np.ndarray:
-    """Returns the positions by descending count, ties by the lower position."""
-    return np.argsort(-counts, kind="stable")
-
-
-def _inverse(permutation: np.ndarray) -> np.ndarray:
-    """Returns the place of each element in a permutation."""
-    inverse = np.empty(len(permutation), np.int64)
-    inverse[permutation] = np.arange(len(permutation))
-    return inverse

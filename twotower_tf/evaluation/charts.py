@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 
 # What matplotlib draws with, and the CSS variable that takes its place.
 _INK, _LINE = "#010101", "#020202"
-_SERIES = ("#030301", "#030302", "#030303", "#030304", "#030305")
+_SERIES = ("#030301", "#030302", "#030303", "#030304", "#030305", "#030306")
 _VARIABLES = {
     _INK: "var(--muted)",
     _LINE: "var(--line)",
     **{colour: f"var(--series-{number})" for number, colour in enumerate(_SERIES, 1)},
 }
-_MARKERS = ("o", "s", "D", "^", "v")
+_MARKERS = ("o", "s", "D", "^", "v", "P")
 _SIZE_INCHES = (5.4, 2.9)
 
 AVERAGED_DAYS = 7
@@ -29,7 +29,7 @@ MOST_DAYS_UNAVERAGED = 60
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """One line or set of bars: its values, None where there is none, and its colour (0 to 4)."""
+    """One line or set of bars: its values, None where there is none, and its colour (0 to 5)."""
 
     values: Sequence[float | None]
     colour: int = 0
@@ -74,8 +74,17 @@ def over_days(
     return _svg(draw, label)
 
 
-def by_decile(counts: Sequence[int], series: Sequence[Series], label: str, highest: float) -> str:
-    """Draws bars for the popularity deciles, with the number of held-out examples below each."""
+def by_decile(
+    counts: Sequence[int],
+    series: Sequence[Series],
+    label: str,
+    highest: float,
+    after: Sequence[str] = (),
+) -> str:
+    """Draws bars for the popularity deciles, with the number of held-out examples below each.
+
+    ``after`` names the groups that come after the deciles.
+    """
 
     def draw(axes) -> None:
         width = 0.8 / max(1, len(series))
@@ -83,7 +92,11 @@ def by_decile(counts: Sequence[int], series: Sequence[Series], label: str, highe
             left = [decile - 0.4 + (place + 0.5) * width for decile in range(len(counts))]
             heights = [value or 0.0 for value in each.values]
             axes.bar(left, heights, width=width * 0.88, color=_SERIES[each.colour], linewidth=0)
-        ticks = [f"{decile + 1}\n{compact(count)}" for decile, count in enumerate(counts)]
+        deciles = [str(decile + 1) for decile in range(len(counts) - len(after))]
+        ticks = [
+            f"{name}\n{compact(count)}"
+            for name, count in zip([*deciles, *after], counts, strict=True)
+        ]
         axes.set_xticks(range(len(counts)), ticks)
         axes.tick_params(axis="x", length=0)
         axes.set_xlabel("popularity decile (1: most popular), and its held-out examples")

@@ -17,9 +17,12 @@ METHODS = {
     "own_items": "own items",
     "most_popular": "most popular",
     "after_seed": "after seed",
+    "item_knn": "item knn",
 }
 # What there is of every day; of the others, where their nominator or their counts are configured.
 _ALWAYS = ("model", "most_popular", "after_seed")
+# What a held-out example is to its user, as far as the counted past tells.
+REPEATS = ("new", "repeat", "unknown")
 PROTOCOLS = {"before": "before training on the day", "after": "after training on the day"}
 ABSENT = "-"
 

@@ -24,12 +24,16 @@ class HeldOut:
             dictionaries where they are not counted.
         item_ids: [Q] str, the items that were acted on.
         seed_ids: [Q] str, what the after-seed baseline goes by; ``""``: nothing.
+        user_ids: [Q] str, who acted.
+        times: int64 [Q], when, in Unix seconds.
     """
 
     batches: list[dict]
     own: list[dict]
     item_ids: list[str]
     seed_ids: list[str]
+    user_ids: list[str]
+    times: np.ndarray
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -57,16 +61,19 @@ class HeldOutReader:
             InputError: If the day has no examples.
         """
         partition = self._workdir.partition("examples", day)
-        batches, own, item_ids, seed_ids = [], [], [], []
+        batches, own, item_ids, seed_ids, user_ids = [], [], [], [], []
+        times = [np.zeros(0, np.int64)]
         for batch in self._reader.read(partition, "eval", self._batch_size):
             keep = np.flatnonzero(batch["reward"].numpy() > 0)
             batches.append({name: tf.gather(raw, keep) for name, raw in batch["query"].items()})
             own.append({name: tf.gather(batch[name], keep) for name in self._own})
             item_ids += _texts(batch["item_id"].numpy()[keep])
             seed_ids += _texts(self._seed_items(batch)[keep])
+            user_ids += _texts(batch["user_id"].numpy()[keep])
+            times.append(batch["timestamp"].numpy()[keep])
             if len(item_ids) >= most:
                 break
-        return HeldOut(batches, own, item_ids, seed_ids)
+        return HeldOut(batches, own, item_ids, seed_ids, user_ids, np.concatenate(times))
 
     def _seed_items(self, batch: dict) -> np.ndarray:
         """The item on screen or, where the log does not say, the last one acted on before."""

@@ -1,4 +1,4 @@
-"""Recall, NDCG, MRR and coverage of a ranking, and recall by popularity decile."""
+"""Recall, NDCG, MRR and coverage of a ranking, and recall by the popularity of the item."""
 
 from collections.abc import Sequence
 
@@ -45,11 +45,17 @@ def summarise(
     gains = np.zeros(len(ranks))
     gains[in_catalogue] = 1.0 / np.log2(1.0 + ranks[in_catalogue])
     return {
-        "recall": _recall(ranks, at),
+        "recall": recalls(ranks, at),
         "ndcg": {str(k): _mean(np.where(ranks <= k, gains, 0.0)) for k in at},
         "mrr": _mean(reciprocal),
         "coverage": {str(k): _coverage(ranking.top[:, :k], len(item_counts)) for k in at},
-        "recall_by_decile": _recall_by_decile(ranks, positives, item_counts, at),
+        "recall_by_decile": _recall_by_group(
+            ranks,
+            positives,
+            _deciles(item_counts, np.arange(len(item_counts))),
+            len(item_counts),
+            at,
+        ),
     }
 
 
@@ -75,7 +81,8 @@ def _mean(values: np.ndarray) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def _recall(ranks: np.ndarray, at: Sequence[int]) -> dict[str, float | None]:
+def recalls(ranks: np.ndarray, at: Sequence[int]) -> dict[str, float | None]:
+    """Returns by K, as text, the share of ranks [Q] from 1 to K; None where Q is 0."""
     return {str(k): _mean((ranks > 0) & (ranks <= k)) for k in at}
 
 
@@ -83,25 +90,61 @@ def _coverage(top: np.ndarray, items: int) -> float | None:
     return len(np.unique(top[top >= 0])) / items if top.size else None
 
 
-def _recall_by_decile(
-    ranks: np.ndarray, positives: np.ndarray, item_counts: np.ndarray, at: Sequence[int]
+def recall_by_popularity(
+    ranks: np.ndarray, positives: np.ndarray, trained: np.ndarray, at: Sequence[int]
 ) -> list[dict]:
-    by_popularity = np.argsort(-item_counts.astype(np.int64), kind="stable")
-    groups = np.array_split(by_popularity, DECILES)
-    decile_of_item = np.zeros(len(item_counts), np.int64)
+    """Returns recall by how often the relevant item was in training examples.
+
+    Args:
+        ranks: int64 [Q], 1 is best, 0: never found.
+        positives: int64 [Q], the relevant items' positions in the catalogue, -1: not in it, and in
+            no group.
+        trained: int64 [N], how often each item of the catalogue was in training examples so far.
+        at: The cut-offs K.
+
+    Returns:
+        Eleven groups: the items that were in some, in ten groups of the same size from the most
+        frequent to the least, and those that were in none. Each with its number of ``items`` and
+        of ``held_out`` examples, ``recall`` by K as text (None where there is no example), and
+        ``examples``, the fewest and the most that one of its items was in; None without items.
+    """
+    groups = _deciles(trained, np.flatnonzero(trained > 0))
+    groups.append(np.flatnonzero(trained == 0))
+    found = _recall_by_group(ranks, positives, groups, len(trained), at)
+    for group, measured in zip(groups, found, strict=True):
+        of_group = trained[group]
+        ends = [int(of_group.min()), int(of_group.max())] if len(group) else None
+        measured["examples"] = ends
+    return found
+
+
+def _deciles(counts: np.ndarray, items: np.ndarray) -> list[np.ndarray]:
+    """Returns some items, ascending, in ten groups, from the highest count to the lowest."""
+    by_popularity = items[np.argsort(-counts[items].astype(np.int64), kind="stable")]
+    return np.array_split(by_popularity, DECILES)
+
+
+def _recall_by_group(
+    ranks: np.ndarray,
+    positives: np.ndarray,
+    groups: Sequence[np.ndarray],
+    items: int,
+    at: Sequence[int],
+) -> list[dict]:
+    group_of_item = np.zeros(items, np.int64)
     for number, group in enumerate(groups):
-        decile_of_item[group] = number
+        group_of_item[group] = number
     found = positives >= 0
-    decile_of_query = np.full(len(positives), -1)
-    decile_of_query[found] = decile_of_item[positives[found]]
+    group_of_query = np.full(len(positives), -1)
+    group_of_query[found] = group_of_item[positives[found]]
     result = []
     for number, group in enumerate(groups):
-        of_group = ranks[decile_of_query == number]
+        of_group = ranks[group_of_query == number]
         result.append(
             {
                 "items": len(group),
                 "held_out": len(of_group),
-                "recall": _recall(of_group, at) if len(of_group) else None,
+                "recall": recalls(of_group, at) if len(of_group) else None,
             }
         )
     return result

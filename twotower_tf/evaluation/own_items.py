@@ -1,11 +1,10 @@
 """What a model must beat where repeats are normal: the user's own items, most acted on first."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
+from twotower_tf.evaluation.past_items import rows_of
 from twotower_tf.examples.schema import OWN
 from twotower_tf.indexing.ranking import Ranking
 
@@ -31,15 +30,10 @@ def rank_own_items(
     ranks = np.zeros(len(positives), np.int64)
     top = np.full((len(positives), min(k, len(catalogue))), -1, np.int64)
     ids_key = OWN[0]
-    lists = (ids for batch in own for ids in _rows(batch[ids_key]))
+    lists = (ids for batch in own for ids in rows_of(batch[ids_key]))
     for query, (ids, positive) in enumerate(zip(lists, positives.tolist(), strict=True)):
         known = [positions[item_id] for item_id in ids if item_id in positions]
         top[query, : len(known)] = known[: top.shape[1]]
         if positive in known:
             ranks[query] = 1 + known.index(positive)
     return Ranking(ranks, top)
-
-
-def _rows(lists: tf.RaggedTensor) -> list[list[bytes]]:
-    values, splits = lists.values.numpy().tolist(), lists.row_splits.numpy().tolist()
-    return [values[start:end] for start, end in itertools.pairwise(splits)]

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfbf9; --card: #fff; --ink: #1d2129; --muted: #626a76;
   --line: #e3e4e1; --series-1: #1f4fc4; --series-2: #de8a1a; --series-3: #0a7d6f;
-  --series-4: #a23fb0; --series-5: #6d7683;
+  --series-4: #a23fb0; --series-5: #6d7683; --series-6: #b5392f;
   --good: #13733f; --bad: #b3261e; --good-soft: #e2f3e9; --bad-soft: #fbe6e4; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171b; --card: #1b1f25; --ink: #e7e9ec;
   --muted: #9ca5b1; --line: #30363e; --series-1: #82a9ff; --series-2: #f2a74b;
-  --series-3: #45cbb9; --series-4: #dd8ee8; --series-5: #aab3bf;
+  --series-3: #45cbb9; --series-4: #dd8ee8; --series-5: #aab3bf; --series-6: #f08c80;
   --good: #7bd6a1; --bad: #ff9d94; --good-soft: #17352a;
   --bad-soft: #40211f; } }
 * { box-sizing: border-box; }
@@ -50,6 +50,7 @@ figure text { font-family: inherit !important; }
 .legend .series-3 { border-color: var(--series-3); }
 .legend .series-4 { border-color: var(--series-4); }
 .legend .series-5 { border-color: var(--series-5); }
+.legend .series-6 { border-color: var(--series-6); }
 .scroll { overflow-x: auto; margin: 14px 0; width: fit-content; max-width: 100%; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 9px; text-align: right; white-space: nowrap; }

@@ -14,18 +14,16 @@ import numpy as np
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
-from twotower_tf.evaluation.baselines import AfterSeed, MostPopular
 from twotower_tf.evaluation.blending import Blender, Items
+from twotower_tf.evaluation.counted_baselines import Baselines
 from twotower_tf.evaluation.frequencies import compare
 from twotower_tf.evaluation.held_out import HeldOut, HeldOutReader
-from twotower_tf.evaluation.metrics import summarise
-from twotower_tf.evaluation.own_items import rank_own_items
+from twotower_tf.evaluation.measuring import Measuring, Popularity
 from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import nothing_published
-from twotower_tf.examples.schema import has_own_items
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
 from twotower_tf.indexing.nominators.blend import Blend
-from twotower_tf.indexing.ranking import Ranking, rank_exactly
+from twotower_tf.indexing.ranking import Ranking, Removed, rank_exactly
 from twotower_tf.models.inference import TowerInference, finite_rows, report_broken
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.storage import Workdir
@@ -58,13 +56,10 @@ class Evaluator:
         self._reader = HeldOutReader(config, workdir)
         # Both protocols, and the build of the index, ask for the same day in a row.
         self.held_out = functools.lru_cache(maxsize=1)(self._reader.read)
-        self._counts = counts or Counts(workdir)
         self._embedder = embedder or CatalogueEmbedder(config, workdir, model)
         self.embed_queries = TowerInference(model.query_tower, config, "query")
         self._blender = Blender(config, workdir, model, self.embed_queries)
-        self._popular = MostPopular(config.evaluation.baseline_days)
-        self._after_seed = AfterSeed(config.evaluation.baseline_days)
-        self._counted_to = datetime.date.min
+        self._baselines = Baselines(config, workdir, counts or Counts(workdir))
 
     def evaluate(self, day: datetime.date, counted_to: datetime.date) -> dict:
         """Returns recall and friends of a day's held-out examples, per method.
@@ -77,24 +72,21 @@ class Evaluator:
             counted_to: The last day whose training examples the baselines may know: ``day``
                 itself after training on it, the day before it before.
         """
-        self._count_to(counted_to)
+        self._baselines.count_to(counted_to)
         items = self._items(day)
         item_ids = items.item_ids
         held_out = self.held_out(day)
         positives = items.positives(held_out)
-        k = min(self._config.evaluation.at[-1], len(item_ids))
-        rankings = self._by_model(day, held_out, items, positives, counted_to)
-        if has_own_items(self._config):
-            rankings["own_items"] = rank_own_items(held_out.own, positives, item_ids, k)
-        for name, baseline in (("most_popular", self._popular), ("after_seed", self._after_seed)):
-            rankings[name] = baseline.rank(held_out.seed_ids, positives, item_ids, k)
-        counts = self._popular.counts(item_ids)
+        measuring = Measuring(self._config, held_out, item_ids, positives)
+        k, removed = min(self._config.evaluation.at[-1], len(item_ids)), measuring.removed
+        rankings = self._by_model(day, held_out, items, positives, counted_to, removed)
+        rankings |= self._baselines.rankings(held_out, positives, item_ids, k, removed)
+        popularity = Popularity(self._baselines.counts(item_ids), self._baselines.trained(item_ids))
         return {
-            "held_out": len(held_out),
+            **measuring.described(),
             "catalogue": len(item_ids),
             "methods": {
-                name: summarise(ranking, positives, counts, self._config.evaluation.at)
-                for name, ranking in rankings.items()
+                name: measuring.measure(ranking, popularity) for name, ranking in rankings.items()
             },
         }
 
@@ -117,7 +109,7 @@ class Evaluator:
     def _ranked_by_model(
         self, day: datetime.date, held_out: HeldOut, items: Items, positives: np.ndarray
     ) -> Callable[..., Ranking]:
-        """Returns what ranks a day's items by the model, given bonuses, if there are any."""
+        """Returns what ranks a day's items by the model, given bonuses, and what is removed."""
         k, batch_size = self._config.evaluation.at[-1], self._config.evaluation.batch_size
         vectors = items.embeddings
         queries = self._embed(held_out, day)
@@ -131,13 +123,15 @@ class Evaluator:
         items: Items,
         positives: np.ndarray,
         trained_to: datetime.date,
+        removed: Removed | None,
     ) -> dict[str, Ranking]:
         """Returns the rankings of the model: as its release ranks, and by its index alone."""
         if not self._blender.nominators:
-            return {"model": self._ranked_by_model(day, held_out, items, positives)()}
+            ranked = self._ranked_by_model(day, held_out, items, positives)
+            return {"model": ranked(removed=removed)}
         bonuses = self._blender.bonuses(held_out, items, self._blender.blend(trained_to, items))
         ranked = self._ranked_by_model(day, held_out, items, positives)
-        return {"model": ranked(bonuses), "index_only": ranked()}
+        return {"model": ranked(bonuses, removed), "index_only": ranked(removed=removed)}
 
     def blend(self, day: datetime.date) -> Blend | None:
         """Returns the blend of the day that the model was last trained on.
@@ -181,15 +175,6 @@ class Evaluator:
         if finite.all():
             return Items(items.item_ids.tolist(), items.embeddings)
         return Items(items.item_ids[finite].tolist(), items.embeddings[finite])
-
-    def _count_to(self, day: datetime.date) -> None:
-        first = day - datetime.timedelta(days=self._config.evaluation.baseline_days - 1)
-        for one in self._workdir.days(storage.EXAMPLES):
-            if max(first, self._counted_to + datetime.timedelta(days=1)) <= one <= day:
-                items = self._counts.items(one)
-                self._popular.add_day(one, items)
-                self._after_seed.add_day(one, items, self._counts.pairs(one))
-        self._counted_to = max(self._counted_to, day)
 
 
 def recall_of(trainer: Trainer) -> Validate:

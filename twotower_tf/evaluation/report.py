@@ -12,10 +12,10 @@ from twotower_tf.evaluation.day_metrics import (
     cut_offs,
     decimal,
     measured_days,
-    methods_of,
     read_days,
     whole,
 )
+from twotower_tf.evaluation.recall_sections import averaged, middle, over_days, recall_sections
 from twotower_tf.storage import Workdir, write_text
 
 _MOST_ROWS = 60
@@ -70,8 +70,7 @@ def _render(days: list[DayMetrics]) -> str:
         _key_numbers(days, at),
         _gates(today),
         _selection(today),
-        _recall_over_days(days, at),
-        _recall_by_decile(today, at),
+        *recall_sections(days, at),
         _training(days),
         _data(days),
         _frequencies(today),
@@ -92,7 +91,7 @@ def _status(today: DayMetrics) -> page.Cell:
 
 def _key_numbers(days: list[DayMetrics], at: list[int]) -> str:
     today = days[-1]
-    tiles = [_recall_tile(today, protocol, _middle(at)) for protocol in PROTOCOLS if at]
+    tiles = [_recall_tile(today, protocol, middle(at)) for protocol in PROTOCOLS if at]
     tiles.append(("Loss", decimal(today.number("train", "loss")), _change_of_loss(days)))
     speed = today.number("train", "examples_per_second")
     proportion = "" if speed is None else f"{whole(speed)} a second"
@@ -153,80 +152,13 @@ def _selection(today: DayMetrics) -> str:
     return page.section("Candidate selection", table, page.note(text))
 
 
-def _recall_over_days(days: list[DayMetrics], at: list[int]) -> str:
-    if not at:
-        return page.section("Recall", page.note("No day was evaluated yet."))
-    drawn, methods = [], methods_of(days)
-    for k in at:
-        values = {
-            (protocol, method): [day.recall(protocol, method, k) for day in days]
-            for protocol in PROTOCOLS
-            for method in methods
-        }
-        highest = _highest(values.values())
-        for protocol, wording in PROTOCOLS.items():
-            # Nothing is known before the first day, so a report of it has no such chart.
-            if _highest(values[protocol, method] for method in methods) is None:
-                continue
-            series = [
-                charts.Series(values[protocol, method], colour)
-                for colour, method in enumerate(methods)
-            ]
-            title = f"Recall@{k}, {wording}"
-            drawn.append((title, _over_days(days, series, title, highest)))
-    text = (
-        "The share of the day's held-out examples whose item is among the first K of the whole "
-        "catalogue. Before training on the day, the model has seen the days before only, as when "
-        "it serves; the baselines likewise."
-    )
-    parts = [page.note(text + _averaged(days)), page.legend(list(methods.values()))]
-    return page.section("Recall", *parts, page.charts(drawn))
-
-
-def _recall_by_decile(today: DayMetrics, at: list[int]) -> str:
-    title = "Recall by popularity"
-    k = _middle(at) if at else 0
-    names = methods_of([today])
-    measured = {
-        protocol: {
-            method: today.get("evaluate", protocol, "methods", method, "recall_by_decile")
-            for method in names
-        }
-        for protocol in PROTOCOLS
-    }
-    measured = {protocol: methods for protocol, methods in measured.items() if methods["model"]}
-    if not measured:
-        return page.section(title, page.note("The day was not evaluated."))
-    recalls = {
-        (protocol, method): [((decile["recall"] or {}).get(str(k))) for decile in deciles or []]
-        for protocol, methods in measured.items()
-        for method, deciles in methods.items()
-    }
-    highest = _highest(recalls.values()) or 0.0
-    drawn = []
-    for protocol, methods in measured.items():
-        counts = [decile["held_out"] for decile in methods["model"]]
-        series = [
-            charts.Series(recalls[protocol, method] or [None] * len(counts), colour)
-            for colour, method in enumerate(names)
-        ]
-        chart_title = f"Recall@{k}, {PROTOCOLS[protocol]}"
-        drawn.append((chart_title, charts.by_decile(counts, series, chart_title, highest)))
-    text = (
-        "The catalogue in ten groups of the same size, by how often its items occur in the recent "
-        "training examples. An item that nobody acted on recently is in the last groups."
-    )
-    parts = [page.note(text), page.legend(list(names.values()))]
-    return page.section(title, *parts, page.charts(drawn))
-
-
 def _training(days: list[DayMetrics]) -> str:
     speed = [day.number("train", "examples_per_second") for day in days]
     drawn = [
-        ("Loss", _over_days(days, [charts.Series(_losses(days))], "Loss", from_zero=False)),
-        ("Examples a second", _over_days(days, [charts.Series(speed)], "Examples a second")),
+        ("Loss", over_days(days, [charts.Series(_losses(days))], "Loss", from_zero=False)),
+        ("Examples a second", over_days(days, [charts.Series(speed)], "Examples a second")),
     ]
-    return page.section("Training", page.note(_averaged(days)), page.charts(drawn))
+    return page.section("Training", page.note(averaged(days)), page.charts(drawn))
 
 
 def _losses(days: list[DayMetrics]) -> list[float | None]:
@@ -242,11 +174,11 @@ def _data(days: list[DayMetrics]) -> str:
     rejected = [charts.Series([None if each is None else 100 * each for each in shares], 2)]
     title = "Rejected, in % of the events"
     drawn = [
-        ("Events and examples", _over_days(days, counts, "Events and examples")),
-        (title, _over_days(days, rejected, title)),
+        ("Events and examples", over_days(days, counts, "Events and examples")),
+        (title, over_days(days, rejected, title)),
     ]
     legend = page.legend(["events", "examples", "rejected"])
-    return page.section("Data", page.note(_averaged(days)), legend, page.charts(drawn))
+    return page.section("Data", page.note(averaged(days)), legend, page.charts(drawn))
 
 
 def _frequencies(today: DayMetrics) -> str:
@@ -298,30 +230,6 @@ def _table_of_days(days: list[DayMetrics], at: list[int]) -> str:
     if len(days) > len(shown):
         text += f" The last {len(shown)} of {len(days)} days."
     return page.section("Days", page.note(text), page.table(list(columns), rows))
-
-
-def _over_days(
-    days: list[DayMetrics],
-    series: list[charts.Series],
-    label: str,
-    highest: float | None = None,
-    from_zero: bool = True,
-) -> str:
-    return charts.over_days([day.day for day in days], series, label, highest, from_zero)
-
-
-def _averaged(days: list[DayMetrics]) -> str:
-    if (days[-1].day - days[0].day).days < charts.MOST_DAYS_UNAVERAGED:
-        return ""
-    return f" Faint: each day. Strong: the mean of the last {charts.AVERAGED_DAYS} days."
-
-
-def _highest(rows) -> float | None:
-    return max((value for row in rows for value in row if value is not None), default=None)
-
-
-def _middle(at: list[int]) -> int:
-    return at[len(at) // 2]
 
 
 def _rejected(day: DayMetrics) -> str:

@@ -28,7 +28,7 @@ def day_table(workdir: Workdir, days: Sequence[datetime.date], protocol: str = "
 
     Returns:
         The lines, without a newline at the end; at most 140 columns wide, for which at most three
-        K (the first, the middle and the last) are shown, of many methods two.
+        K (the first, the middle and the last) are shown, of many methods two or the middle one.
 
     Raises:
         ValueError: If the protocol is neither.
@@ -43,6 +43,7 @@ def day_table(workdir: Workdir, days: Sequence[datetime.date], protocol: str = "
     titles = [title for _, titles in groups for title in titles]
     rows = [titles, *(_row(day, protocol, methods, at) for day in metrics)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(titles))]
+    _widen(widths, groups)
     lines = [_line(row, widths) for row in rows]
     rule = "-" * len(lines[0])
     return "\n".join([_group_line(groups, widths), lines[0], rule, *lines[1:]])
@@ -51,6 +52,8 @@ def day_table(workdir: Workdir, days: Sequence[datetime.date], protocol: str = "
 def _few(at: list[int], most: int) -> list[int]:
     if len(at) <= most:
         return at
+    if most == 1:
+        return [at[len(at) // 2]]
     return [at[0], at[-1]] if most == 2 else [at[0], at[len(at) // 2], at[-1]]
 
 
@@ -63,6 +66,15 @@ def _row(day: DayMetrics, protocol: str, methods: Iterable[str], at: list[int]) 
         decimal(day.number("train", "loss")),
         *(decimal(day.recall(protocol, method, k)) for method in methods for k in at),
     ]
+
+
+def _widen(widths: list[int], groups: list[tuple[str, list[str]]]) -> None:
+    """Makes the first column of a group so wide that the group's name fits above it."""
+    start = 0
+    for name, titles in groups:
+        end = start + len(titles)
+        widths[start] += max(0, len(name) - sum(widths[start:end]) - 2 * (len(titles) - 1))
+        start = end
 
 
 def _line(row: list[str], widths: list[int]) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from twotower_tf.config import Config
+from twotower_tf.config.examples import why_no_own_items
 from twotower_tf.config.source import Files
 from twotower_tf.examples import value_types
 
@@ -129,7 +130,7 @@ def has_own_items(config: Config) -> bool:
     What a user did is then what the log says of each event, and nothing is carried from day to
     day that could be counted.
     """
-    return config.examples.own_length > 0 and config.source.events.columns.history is None
+    return why_no_own_items(config) is None
 
 
 def own_features() -> list[RawFeature]:

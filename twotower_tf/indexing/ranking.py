@@ -13,9 +13,10 @@ class Ranking:
     """Where every query's relevant item stands in the catalogue, and which items stand on top.
 
     Attributes:
-        ranks: [Q] int64, 1 is best; 0 where the item is not in the catalogue (never found).
+        ranks: [Q] int64, 1 is best; 0 where the item is not in the catalogue, or was removed
+            (never found).
         top: [Q, min(k, N)] int64, positions in the catalogue, best first; -1 where a method that
-            does not rank the whole catalogue has no more.
+            does not rank the whole catalogue, or of which items were removed, has no more.
     """
 
     ranks: np.ndarray
@@ -44,6 +45,29 @@ class Bonuses:
         scores[places] = np.maximum(scores[places] + self.amounts[some], LEAST_SCORE)
 
 
+@dataclasses.dataclass(frozen=True)
+class Removed:
+    """Items that are taken out of the rankings of some queries: they are never found.
+
+    Attributes:
+        queries: int64 [n], ascending.
+        items: int64 [n], positions in the catalogue, each at most once for a query.
+    """
+
+    queries: np.ndarray
+    items: np.ndarray
+
+    def of(self, some: slice) -> "Removed":
+        """Returns those of a range of queries, which are numbered from 0 then."""
+        part = slice(*np.searchsorted(self.queries, [some.start, some.stop]))
+        return Removed(self.queries[part] - some.start, self.items[part])
+
+    def take_from(self, scores: np.ndarray, first: int) -> None:
+        """Gives them the score -inf in the scores [B, N] of the queries from ``first`` on."""
+        here = self.of(slice(first, first + len(scores)))
+        scores[here.queries, here.items] = -np.inf
+
+
 def rank_exactly(
     query_embeddings: np.ndarray,
     item_embeddings: np.ndarray,
@@ -51,6 +75,7 @@ def rank_exactly(
     k: int,
     batch_size: int,
     bonuses: Bonuses | None = None,
+    removed: Removed | None = None,
 ) -> Ranking:
     """Ranks every item of the catalogue for every query by the inner product, without sampling.
 
@@ -67,6 +92,7 @@ def rank_exactly(
         k: How many items of the top to return.
         batch_size: How many queries to score at a time.
         bonuses: What is added to some of the scores, if anything is.
+        removed: What is taken out of the rankings, if anything is.
 
     Returns:
         The ranks and the top k.
@@ -92,6 +118,8 @@ def rank_exactly(
         scores = np.matmul(queries[batch], transposed, out=buffer[: len(queries[batch])])
         if bonuses is not None:
             bonuses.add_to(scores, start)
+        if removed is not None:
+            removed.take_from(scores, start)
         ranks[batch] = _ranks(scores, positives[batch])
         top[batch] = _top(scores, k)
     return Ranking(ranks, top)
@@ -135,15 +163,20 @@ def _ranks(scores: np.ndarray, positives: np.ndarray) -> np.ndarray:
     higher = np.count_nonzero(scores > own, axis=1)
     rows, columns = np.nonzero(scores == own)
     tied_before = np.bincount(rows[columns < positives[rows]], minlength=len(scores))
+    found &= own[:, 0] > -np.inf
     return np.where(found, 1 + higher + tied_before, 0)
 
 
 def _top(scores: np.ndarray, k: int) -> np.ndarray:
-    """Returns [B, k] positions of the highest scores [B, N], ties by the lower position."""
+    """Returns [B, k] positions of the highest scores [B, N], ties by the lower position.
+
+    It has -1 where no score but -inf is left.
+    """
     rows, columns = np.nonzero(scores >= _at_most_the_kth_highest(scores, k)[:, None])
     order = np.lexsort((columns, -scores[rows, columns], rows))
     first_of_row = np.searchsorted(rows, np.arange(len(scores)))
-    return columns[order[first_of_row[:, None] + np.arange(k)]]
+    top = columns[order[first_of_row[:, None] + np.arange(k)]]
+    return np.where(np.take_along_axis(scores, top, axis=1) > -np.inf, top, -1)
 
 
 def _at_most_the_kth_highest(scores: np.ndarray, k: int) -> np.ndarray:

@@ -12,6 +12,8 @@ from twotower_tf.graph.hashing import fingerprint, hash_to_buckets
 _TABLE_HASH_SEED = 0x7AB1E
 # No string has this fingerprint, and it is sorted behind all.
 _NOT_AN_ID = np.int64(2**63 - 1)
+# The row of an id that has none: its embedding is zero, and stays so.
+_NO_ROW = np.int64(-1)
 
 
 def row_of(ids: tf.Tensor, buckets: int) -> tf.Tensor:
@@ -24,20 +26,23 @@ class EmbeddingTable(tf.keras.layers.Layer):
 
     An id's 64-bit fingerprint is hashed into one of ``buckets`` rows, so that unknown ids never
     fail (Yi et al. 2019, section 5.1: new ids go to hash buckets). Ids of the vocabulary, if it
-    has one, have a row each before those.
+    has one, have a row each before those. Without buckets all others have the embedding zero
+    (Covington et al. 2016, section 4.1: "out-of-vocabulary values are simply mapped to the zero
+    embedding"), which in a mean counts as one.
 
     The vocabulary is kept as the sorted fingerprints of its ids, in a variable: so checkpoints
     and SavedModels have it, and it may be set after the table was made.
 
     Args:
-        buckets: Number of rows that ids outside the vocabulary share.
+        buckets: Number of rows that ids outside the vocabulary share; 0: they have none.
         dim: Length of an embedding.
         vocabulary: Ids with a row of their own, each once; or how many rows to keep for ids that
             ``set_vocabulary`` will give.
         seed: Of the initial values.
 
     Raises:
-        ValueError: For sizes below 1, or an id that is twice in the vocabulary.
+        ValueError: For sizes that leave no row or no number in one, or an id that is twice in the
+            vocabulary.
 
     >>> table = EmbeddingTable(buckets=1000, dim=4)
     >>> table(tf.constant(["a", "b", "a"])).shape
@@ -53,12 +58,15 @@ class EmbeddingTable(tf.keras.layers.Layer):
         name: str | None = None,
     ):
         super().__init__(name=name)
-        if buckets < 1 or dim < 1:
-            raise ValueError(f"buckets and dim must be at least 1, got {buckets} and {dim}")
-        self.buckets = buckets
-        self.dim = dim
         is_set = not isinstance(vocabulary, int)
         self._capacity = len(vocabulary) if is_set else vocabulary
+        if buckets < (0 if self._capacity else 1) or dim < 1:
+            raise ValueError(
+                "buckets and dim must be at least 1, buckets 0 with a vocabulary, "
+                f"got {buckets} and {dim}"
+            )
+        self.buckets = buckets
+        self.dim = dim
         self._listed = None
         if self._capacity:
             self._listed = self.add_weight(
@@ -96,18 +104,21 @@ class EmbeddingTable(tf.keras.layers.Layer):
             self._listed.assign(listed)
 
     def rows(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns the row of each id: int64, the shape of ``ids`` (strings)."""
+        """Returns the row of each id: int64, the shape of ``ids`` (strings); -1: it has none."""
         return self.rows_of(fingerprint(ids))
 
     def rows_of(self, prints: tf.Tensor) -> tf.Tensor:
         """Returns the row of each id by its fingerprint: int64, the shape of ``prints``."""
-        hashed = hash_to_buckets(prints, self.buckets, seed=_TABLE_HASH_SEED)
+        if self.buckets:
+            others = self._capacity + hash_to_buckets(prints, self.buckets, seed=_TABLE_HASH_SEED)
+        else:
+            others = tf.fill(tf.shape(prints), _NO_ROW)
         if self._listed is None:
-            return hashed
+            return others
         listed = self._listed.read_value()
         place = tf.searchsorted(listed, tf.reshape(prints, [-1]), out_type=tf.int64)
         place = tf.reshape(tf.minimum(place, self._capacity - 1), tf.shape(prints))
-        return tf.where(tf.gather(listed, place) == prints, place, self._capacity + hashed)
+        return tf.where(tf.gather(listed, place) == prints, place, others)
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the embeddings of ids: [..., dim] float32."""
@@ -160,7 +171,11 @@ class EmbeddingTable(tf.keras.layers.Layer):
     def _distinct(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # Each row is fetched, and gets a gradient, once: popular ids fill most of a batch.
         distinct, positions = tf.unique(tf.reshape(rows, [-1]))
-        return tf.gather(self.embeddings, distinct), tf.reshape(positions, tf.shape(rows))
+        positions = tf.reshape(positions, tf.shape(rows))
+        if self.buckets:
+            return tf.gather(self.embeddings, distinct), positions
+        vectors = tf.gather(self.embeddings, tf.maximum(distinct, 0))
+        return tf.where(distinct[:, tf.newaxis] >= 0, vectors, tf.zeros_like(vectors)), positions
 
 
 def _bag_of_each(bags: tf.RaggedTensor) -> tf.Tensor:

@@ -24,6 +24,8 @@ from twotower_tf.models.embeddings import EmbeddingTable
 from twotower_tf.models.item_features import ItemFeatures
 from twotower_tf.models.losses.batch_loss import BatchLoss
 from twotower_tf.models.losses.in_batch import probability_by_either_route
+from twotower_tf.models.losses.query_negatives import QueryNegatives
+from twotower_tf.models.self_supervised.item_contrast import ItemContrast
 from twotower_tf.models.towers import ItemEncoder, Tower, build_tables, build_tower
 from twotower_tf.storage import Workdir
 
@@ -35,19 +37,26 @@ class TwoTowerModel(tfrs.Model):
     the batch), ``item_id`` (string [batch]) and ``reward`` (float32 [batch], >= 0). Losses that
     need them take ``uniform_negatives``, drawn uniformly from the catalogue: a dictionary of
     ``item_id`` (string [draws]), ``candidate`` (raw features, first dimension the draws) and
-    ``catalogue_size`` (int64 scalar, the items drawn from).
+    ``catalogue_size`` (int64 scalar, the items drawn from). Of the same form are the
+    ``contrasted_items`` that a model with a loss of items alone takes while training. Losses that
+    take them may have ``hard_negatives``: ``candidate`` (raw features, first dimension H, of any
+    items), ``places`` (int32 [batch, m] in [0, H), those of each example; -1: it has no more) and
+    ``weight`` (float32 scalar, of each one's term).
 
     Args:
         query_tower: Maps ``query`` to unit vectors [batch, d].
         candidate_tower: Maps ``candidate`` to unit vectors [batch, d].
         loss: One of ``models.losses``.
         estimator: Estimates how probable an item is in a batch; needed if the loss says so.
+        explicit: The weight of an example of reward 0 as a negative of its query; 0: none is.
+        contrast: A loss of items alone, which is added to that of the examples.
 
     Attributes:
         tables: The embedding tables by name, of a model made ``from_config``.
 
     Raises:
-        ValueError: If the loss needs an estimator and there is none.
+        ValueError: If the loss needs an estimator and there is none, or takes no explicit
+            negatives and there are some.
     """
 
     def __init__(
@@ -56,17 +65,28 @@ class TwoTowerModel(tfrs.Model):
         candidate_tower: tf.keras.layers.Layer,
         loss: BatchLoss,
         estimator: FrequencyEstimator | None = None,
+        explicit: float = 0.0,
+        contrast: ItemContrast | None = None,
     ):
         super().__init__(name="two_tower")
         if loss.needs_probabilities and estimator is None:
             raise ValueError(f"{type(loss).__name__} needs a FrequencyEstimator")
+        if explicit and not loss.takes_query_negatives:
+            raise ValueError(f"{type(loss).__name__} takes no explicit negatives")
         self.query_tower = query_tower
         self.candidate_tower = candidate_tower
         self.estimator = estimator
         self.tables: dict[str, EmbeddingTable] = {}
         self._item_features = Untracked(None)
+        self._contrast = Untracked(contrast)
         self._loss = loss
+        self._explicit = explicit
+        # A weight of the model, if there is one.
+        self._learned_temperature = loss.learned_temperature
         self.mean_loss = tf.keras.metrics.Mean("mean_loss")
+        self.mean_contrast_loss = None
+        if contrast is not None:
+            self.mean_contrast_loss = tf.keras.metrics.Mean("self_supervised_loss")
         self.distinct_share = tf.keras.metrics.Mean("distinct_share")
 
     @classmethod
@@ -81,6 +101,8 @@ class TwoTowerModel(tfrs.Model):
             candidate,
             LOSSES.make(config.loss, config.candidate.dimension),
             ESTIMATORS.make(config.estimator, config.seed),
+            config.negatives.explicit,
+            ItemContrast.from_config(config, candidate),
         )
         model.query_tower(blank_features(config, "query"))
         model.tables = tables
@@ -89,6 +111,8 @@ class TwoTowerModel(tfrs.Model):
         for layer in model.submodules:
             if isinstance(layer, Dropout):
                 layer.follow(model.optimizer.iterations)
+        if model.contrast is not None:
+            model.contrast.follow(model.optimizer.iterations)
         # Nor does Keras' own loop around the step need AutoGraph, as long as it is of one step.
         loop = model.make_train_function().python_function
         model.train_tf_function = tf.function(loop, reduce_retracing=True, autograph=False)
@@ -111,8 +135,15 @@ class TwoTowerModel(tfrs.Model):
         """The loss; ``loss`` is Keras' own name for what it compiles."""
         return self._loss
 
+    @property
+    def contrast(self) -> ItemContrast | None:
+        """The loss of items alone, which is added to that of the examples; None without one."""
+        return self._contrast.value
+
     def compute_loss(self, batch: Mapping, training: bool = False) -> tf.Tensor:
         """Returns the loss of a batch, a scalar; while training the estimator sees the batch.
+
+        While training, the weighted loss of items alone is added, if the model has one.
 
         The candidate tower and the logits are computed on the batch's distinct items only.
 
@@ -121,13 +152,14 @@ class TwoTowerModel(tfrs.Model):
         the parts, and so their gradients, add up to what one replica would compute.
 
         Raises:
-            ValueError: If the loss needs ``uniform_negatives`` and the batch has none.
+            ValueError: If the loss needs ``uniform_negatives``, or that of items alone its
+                ``contrasted_items``, and the batch has none.
         """
-        if self._loss.needs_negatives and "uniform_negatives" not in batch:
-            raise ValueError(
-                f"{type(self._loss).__name__} needs uniform_negatives in the batch: "
-                "see training.uniform_negatives.with_uniform_negatives"
-            )
+        if self._loss.needs_negatives:
+            _demand(batch, "uniform_negatives", self._loss)
+        contrasts = training and self.contrast is not None
+        if contrasts:
+            _demand(batch, "contrasted_items", self.contrast)
         raw = raw_candidates(batch, bool(self._loss.needs_negatives))
         probabilities = self._probabilities(raw, training)
         candidates = of_all_replicas(
@@ -143,8 +175,11 @@ class TwoTowerModel(tfrs.Model):
             candidates.probabilities,
             candidates.whole,
             training,
+            self._query_negatives(batch, training),
         )
         self._measure(loss, candidates)
+        if contrasts:
+            loss += self._contrast_loss(batch["contrasted_items"])
         return loss
 
     @tf.autograph.experimental.do_not_convert
@@ -169,12 +204,28 @@ class TwoTowerModel(tfrs.Model):
             self.estimator.update(raw.item_id[: raw.in_batch])
         return self.estimator.probabilities(raw.item_id)
 
+    def _query_negatives(self, batch: Mapping, training: bool) -> QueryNegatives | None:
+        explicit = None
+        if self._explicit:
+            reward = batch["reward"]
+            explicit = tf.where(reward > 0, tf.zeros_like(reward), self._explicit)
+        hard = batch.get("hard_negatives")
+        if hard is None:
+            return None if explicit is None else QueryNegatives(explicit)
+        vectors = _run(self.candidate_tower, hard["candidate"], training)
+        return QueryNegatives(explicit, vectors, hard["places"], hard["weight"])
+
     def _either_route(self, candidates: Candidates, negatives: Mapping) -> Candidates:
         draws = sum_over_replicas(tf.size(negatives["item_id"]))
         either = probability_by_either_route(
             candidates.probabilities, draws, negatives["catalogue_size"]
         )
         return candidates._replace(probabilities=either)
+
+    def _contrast_loss(self, drawn: Mapping) -> tf.Tensor:
+        loss, share = self.contrast(drawn)
+        self.mean_contrast_loss.update_state(tf.math.divide_no_nan(loss, share), share)
+        return self.contrast.weight * loss
 
     def _measure(self, loss: tf.Tensor, candidates: Candidates) -> None:
         whole = candidates.whole
@@ -185,6 +236,14 @@ class TwoTowerModel(tfrs.Model):
         self.mean_loss.update_state(tf.math.divide_no_nan(loss, share), sample_weight=own)
         distinct = tf.reduce_sum(tf.cast(whole.counts > 0, tf.float32))
         self.distinct_share.update_state(tf.math.divide_no_nan(distinct, examples), own)
+
+
+def _demand(batch: Mapping, key: str, user: object) -> None:
+    if key not in batch:
+        raise ValueError(
+            f"{type(user).__name__} needs {key} in the batch: "
+            "see training.uniform_items.with_uniform_items"
+        )
 
 
 def _run(tower: tf.keras.layers.Layer, raw: Mapping, training: bool) -> tf.Tensor:

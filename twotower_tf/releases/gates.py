@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 from twotower_tf.config.index import Gates
 
@@ -16,6 +17,9 @@ class Measured:
         recall_at: k of the two recalls below.
         recall: Recall@k of the day's held-out examples.
         last_recall: The last release's recall@k, on the held-out examples of its own day.
+        recall_of: Which held-out examples these are of, of ``evaluation.repeats``.
+        recalls: By K, as text, the recall of the day's held-out examples.
+        baseline_recalls: The same of each baseline, by its name.
         index_recall: The index's recall against exact search.
         coverage: The share of recent training examples whose item is in the index.
     """
@@ -25,6 +29,11 @@ class Measured:
     recall_at: int | None = None
     recall: float | None = None
     last_recall: float | None = None
+    recall_of: str = "all"
+    recalls: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    baseline_recalls: Mapping[str, Mapping[str, float | None]] = dataclasses.field(
+        default_factory=dict
+    )
     index_recall: float | None = None
     coverage: float | None = None
 
@@ -49,14 +58,16 @@ class GateResult:
 
 
 def check_gates(gates: Gates, measured: Measured) -> list[GateResult]:
-    """Checks every gate, also after one has failed: examples, loss, recall, index recall, coverage.
+    """Checks every gate, also after one has failed.
 
+    These are examples, loss, recall, recall over that of baselines, index recall, coverage.
     A gate whose number was not measured passes and says so; a number that is NaN never passes.
     """
     return [
         _at_least("examples", measured.examples, gates.min_examples, "gates.min_examples"),
         _finite_loss(measured.loss),
         _recall(gates, measured),
+        *_over_baselines(gates, measured),
         _at_least(
             "index_recall",
             measured.index_recall,
@@ -108,6 +119,38 @@ def _recall(gates: Gates, measured: Measured) -> GateResult:
         f"gates.min_recall_ratio {gates.min_recall_ratio:g} times the last release's "
         f"{_shown(measured.last_recall)}",
     )
+
+
+def _over_baselines(gates: Gates, measured: Measured) -> list[GateResult]:
+    """Compares at each K with the baselines that are named, or with the best there is."""
+    required = gates.min_over_baseline
+    if required is None:
+        return []
+    results = []
+    for k, recall in measured.recalls.items():
+        there = {
+            name: recalls[k]
+            for name, recalls in measured.baseline_recalls.items()
+            if recalls.get(k) is not None
+        }
+        if isinstance(required, Mapping):
+            for name, ratio in required.items():
+                results.append(_over_baseline(k, recall, name, there.get(name), ratio))
+        else:
+            # The first of equal ones.
+            best = max(there, key=there.get, default="best_baseline")
+            results.append(_over_baseline(k, recall, best, there.get(best), required))
+    return results
+
+
+def _over_baseline(
+    k: str, recall: float | None, baseline: str, of_baseline: float | None, ratio: float
+) -> GateResult:
+    name = f"recall@{k}_over_{baseline}"
+    if recall is None or of_baseline is None:
+        return _not_applied(name, "one of the two was not measured")
+    why = f"gates.min_over_baseline {ratio:g} times the {_shown(of_baseline)} of {baseline}"
+    return _at_least(name, recall, ratio * of_baseline, why)
 
 
 def _not_applied(name: str, why: str) -> GateResult:

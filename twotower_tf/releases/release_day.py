@@ -11,6 +11,7 @@ import numpy as np
 
 from twotower_tf import storage
 from twotower_tf.config import Config
+from twotower_tf.config.evaluation import baselines_of
 from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.errors import JobError
 from twotower_tf.evaluation.report import write_report
@@ -21,7 +22,7 @@ from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.releases.build import BuiltIndex, build_index
 from twotower_tf.releases.gates import GateResult, Measured, check_gates
 from twotower_tf.releases.model_card import write_model_card
-from twotower_tf.releases.releases import current, publish
+from twotower_tf.releases.releases import Release, current, publish
 from twotower_tf.storage import Workdir
 
 JOB = "run_daily"
@@ -96,16 +97,29 @@ def measure(config: Config, workdir: Workdir, day: datetime.date, index: dict) -
     evaluated = storage.read_json(workdir.metrics_path("evaluate", day))
     last = current(workdir, config.name)
     k = recall_at(config)
-    comparable = last is not None and last.metadata["metrics"]["recall_at"] == k
+    after = evaluated["after"]
+    recalls = {name: method["recall"] for name, method in after["methods"].items()}
+    recall_of = after.get("repeats", "all")
+    comparable = last is not None and _kind_of_recall(last) == (k, recall_of)
     return Measured(
         examples=trained["examples"],
         loss=trained["loss"],
         recall_at=k,
-        recall=evaluated["after"]["methods"]["model"]["recall"][str(k)],
+        recall=recalls["model"][str(k)],
         last_recall=last.metadata["metrics"]["recall"] if comparable else None,
+        recall_of=recall_of,
+        recalls=recalls["model"],
+        baseline_recalls={name: recalls[name] for name in baselines_of(config) if name in recalls},
         index_recall=index["index_recall"],
         coverage=index["coverage"],
     )
+
+
+def _kind_of_recall(release: Release) -> tuple[int, str]:
+    """Returns at which K, and of which held-out examples, a release's recall was measured."""
+    metrics = release.metadata["metrics"]
+    # Releases are older than the choice of examples.
+    return metrics["recall_at"], metrics.get("recall_of", "all")
 
 
 def _publish(

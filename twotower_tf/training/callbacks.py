@@ -50,13 +50,11 @@ class WriteScalars(tf.keras.callbacks.Callback):
 
     Args:
         folder: Where TensorBoard looks.
-        temperature: Of the loss, None if it has none.
     """
 
-    def __init__(self, folder: str, temperature: float | None):
+    def __init__(self, folder: str):
         super().__init__()
         self._writer = tf.summary.create_file_writer(folder)
-        self._temperature = temperature
 
     def on_train_batch_end(self, batch: int, logs=None) -> None:
         if batch % _STEPS_BETWEEN_SCALARS == 0:
@@ -66,8 +64,12 @@ class WriteScalars(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         with self._writer.as_default(step=self.model.optimizer.iterations):
             tf.summary.scalar("loss/day", self.model.mean_loss.result())
-            if self._temperature is not None:
-                tf.summary.scalar("temperature", self._temperature)
+            if self.model.mean_contrast_loss is not None:
+                loss = self.model.mean_contrast_loss.result()
+                tf.summary.scalar("self_supervised_loss/day", loss)
+            temperature = self.model.batch_loss.temperature
+            if temperature is not None:
+                tf.summary.scalar("temperature", temperature)
             for name, value in sketch_health(self.model).items():
                 tf.summary.scalar(f"sketch/{name}", value)
         self._writer.flush()

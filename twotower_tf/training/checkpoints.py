@@ -23,6 +23,11 @@ class Checkpoints:
     A checkpoint is a partition ``checkpoints/dt=DAY`` like any other: there with its manifest, or
     not at all. The manifest also lists the days the model was trained on.
 
+    Attributes:
+        days_trained: Oldest first.
+        fresh_since: The last day on which a fresh model was started, or tried in its place.
+        caught_up: Whether the model was started from several days at once.
+
     Args:
         workdir: Where they are.
         model: A built and compiled model; its variables are saved and restored in place.
@@ -39,6 +44,8 @@ class Checkpoints:
             model=model, optimizer=model.optimizer, last_day=self._last_day
         )
         self.days_trained: list[datetime.date] = []
+        self.fresh_since: datetime.date | None = None
+        self.caught_up = False
 
     def restore(self, at_or_before: datetime.date | None = None) -> datetime.date | None:
         """Restores the newest checkpoint, or the newest up to a day.
@@ -57,6 +64,10 @@ class Checkpoints:
             raise InputError(f"{partition.path} was made by another configuration")
         self._read(partition)
         self.days_trained = [datetime.date.fromisoformat(day) for day in manifest["days_trained"]]
+        # Checkpoints of before there was retraining don't say: a backfill was then the only way.
+        since = manifest.get("fresh_since")
+        self.fresh_since = since and datetime.date.fromisoformat(since)
+        self.caught_up = manifest.get("caught_up", True)
         return partition.day
 
     def save(self, days: Sequence[datetime.date], step: int) -> Partition:
@@ -71,6 +82,8 @@ class Checkpoints:
             "configuration": self._fingerprint,
             "step": step,
             "days_trained": [one.isoformat() for one in self.days_trained],
+            "fresh_since": self.fresh_since and self.fresh_since.isoformat(),
+            "caught_up": self.caught_up,
         }
         self._write(partition, manifest)
         for old in self._workdir.days(storage.CHECKPOINTS)[: -self._keep]:

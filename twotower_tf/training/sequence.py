@@ -2,14 +2,15 @@
 
 import datetime
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.storage import EXAMPLES, Workdir
-from twotower_tf.training.backfill import Validate, log_waiting, window_of
+from twotower_tf.training.backfill import log_waiting, window_of
+from twotower_tf.training.retraining import ValidateWith, challenge_of
 from twotower_tf.training.trainer import Trainer
 
 
@@ -51,19 +52,25 @@ def trainings(
 
 
 def train_together(
-    trainer: Trainer, days: Sequence[datetime.date], validate: Validate | None = None
+    trainer: Trainer, days: Sequence[datetime.date], validate_with: ValidateWith | None = None
 ) -> dict:
-    """Trains on what ``trainings`` gives; returns the metrics of the last day."""
+    """Trains on what ``trainings`` gives; returns the metrics of the last day.
+
+    Args:
+        trainer: What to train.
+        days: The backfill's, or one.
+        validate_with: Measures a trainer's model, for ``patience`` and ``retrain``.
+    """
     if trainer.last_day is None and trainer.has_backfill:
-        return trainer.train_backfill(days, validate)
-    return trainer.train_day(days[0])
+        return trainer.train_backfill(days, validate_with and validate_with(trainer))
+    return trainer.train_day(days[0], challenge_of(trainer, days[0], validate_with))
 
 
 def train_days(
     config: Config,
     workdir: Workdir,
     days: Sequence[datetime.date],
-    validate_with: Callable[[Trainer], Validate] | None = None,
+    validate_with: ValidateWith | None = None,
 ) -> Iterator[tuple[datetime.date, dict]]:
     """Trains on those of the days that were not trained yet; yields each one's metrics.
 
@@ -78,24 +85,22 @@ def train_days(
     trainer = Trainer(config, workdir)
     if not days_left(trainer, days):
         logging.info("nothing to do: trained up to %s already, each day once", trainer.last_day)
-    validate = validate_with and validate_with(trainer)
     for together in trainings(config, workdir, trainer, days):
-        yield together[-1], train_together(trainer, together, validate)
+        yield together[-1], train_together(trainer, together, validate_with)
 
 
 def follow_days(
     config: Config,
     workdir: Workdir,
     poll_seconds: float,
-    validate_with: Callable[[Trainer], Validate] | None = None,
+    validate_with: ValidateWith | None = None,
 ) -> Iterator[tuple[datetime.date, dict]]:
     """Trains on every day there is after the last one trained, then waits for more; endless."""
     trainer = Trainer(config, workdir)
-    validate = validate_with and validate_with(trainer)
     while True:
         last = trainer.last_day or datetime.date.min
         days = [day for day in workdir.days(EXAMPLES) if day > last]
         for together in trainings(config, workdir, trainer, days):
-            yield together[-1], train_together(trainer, together, validate)
+            yield together[-1], train_together(trainer, together, validate_with)
         logging.info("waiting for examples of a day after %s", trainer.last_day)
         time.sleep(poll_seconds)

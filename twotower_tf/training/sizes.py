@@ -69,10 +69,11 @@ def _filled(config: Config, sizes: dict) -> Config:
         vocabulary = table.vocabulary
         if _rows_open(vocabulary):
             vocabulary = vocabulary.model_copy(update={"rows": sizes["items"]})
+        buckets = sizes["buckets"][name] if table.buckets is None else table.buckets
         tables[name] = table.model_copy(
             update={
                 "vocabulary": vocabulary,
-                "buckets": table.buckets or sizes["buckets"][name],
+                "buckets": buckets,
                 "dim": table.dim or config.candidate.dimension,
             }
         )

@@ -3,7 +3,7 @@
 import datetime
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,13 +11,13 @@ import tensorflow as tf
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config.features import CatalogueVocabulary
+from twotower_tf.config.training import SeveralPasses
 from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples import statistics
 from twotower_tf.examples.items.catalogue_reader import (
     distinct_ids,
     latest_catalogue,
-    load_catalogue,
 )
 from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.models.two_tower import TwoTowerModel
@@ -26,8 +26,12 @@ from twotower_tf.training.backfill import Validate, window_of
 from twotower_tf.training.batch_counts import BatchCounts
 from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
+from twotower_tf.training.negatives import Negatives
 from twotower_tf.training.sizes import with_sizes
-from twotower_tf.training.uniform_negatives import with_uniform_negatives
+
+# Given a trainer that was trained on a day, puts a better model in its place if it has one, and
+# returns what it measured.
+Challenge = Callable[["Trainer"], dict]
 
 
 class Trainer:
@@ -49,6 +53,7 @@ class Trainer:
         self._config = with_sizes(config, workdir, lambda: _first_days_end(config, workdir))
         self._workdir = workdir
         self.model = TwoTowerModel.from_config(self._config)
+        self._negatives = Negatives(self._config, workdir, self.model)
         self._reader = ExampleReader(config)
         self._checkpoints = Checkpoints(
             workdir, self.model, model_fingerprint(config), config.training.keep_checkpoints
@@ -77,11 +82,20 @@ class Trainer:
         """Whether the model starts from several days at once."""
         return self._config.training.backfill is not None
 
+    @property
+    def fresh_since(self) -> datetime.date | None:
+        """The last day on which a fresh model was trained or tried; None: there is no model."""
+        return self._checkpoints.fresh_since
+
     @tf.autograph.experimental.do_not_convert
-    def train_day(self, day: datetime.date) -> dict:
+    def train_day(self, day: datetime.date, challenge: Challenge | None = None) -> dict:
         """Trains on a day's examples, once, and saves the checkpoint.
 
         A day without examples changes nothing but the last day done.
+
+        Args:
+            day: After the last one.
+            challenge: Of ``retraining``, if one is due.
 
         Returns:
             The day's metrics, which are also written to ``metrics/train/``.
@@ -107,16 +121,24 @@ class Trainer:
             for number in range(self._config.training.passes_per_day):
                 batches, count = self._batches_of_day(partition, examples, number)
                 speed = self._fit(batches, count, day, f"training on {day}")
-        return self._done([day], self._measure(examples, time.monotonic() - start, speed))
+        metrics = self._measure(examples, time.monotonic() - start, speed)
+        if challenge is not None:
+            self._check_loss(str(day), examples)
+            metrics |= {"retrain": challenge(self)} | self._state()
+        if challenge is not None or self.fresh_since is None:
+            self._checkpoints.fresh_since = day
+        return self._done([day], metrics)
+
+    def take_over(self, days: Sequence[datetime.date], number: int) -> None:
+        """Puts the model as it was after a pass over days (``catch_up``) in place of this one."""
+        self._checkpoints.restore_pass(days, number)
+        self._checkpoints.caught_up = True
 
     @tf.autograph.experimental.do_not_convert
     def train_backfill(
         self, days: Sequence[datetime.date], validate: Validate | None = None
     ) -> dict:
         """Trains on the days of the backfill, several times, and saves the checkpoint of the last.
-
-        The model after each pass is saved too, until all are made: what was killed goes on with
-        the pass it was in.
 
         Args:
             days: Of `backfill.window_of`.
@@ -128,7 +150,21 @@ class Trainer:
         Raises:
             InputError, JobError: As for ``train_day``.
         """
-        settings = self._config.training.backfill
+        metrics = self.catch_up(days, self._config.training.backfill, validate)
+        self._checkpoints.fresh_since, self._checkpoints.caught_up = days[-1], True
+        return self._done(days, metrics)
+
+    def catch_up(
+        self,
+        days: Sequence[datetime.date],
+        settings: SeveralPasses,
+        validate: Validate | None = None,
+    ) -> dict:
+        """Trains a model of no days on several at once, several times.
+
+        The model after each pass is saved until a checkpoint is: what was killed goes on with the
+        pass it was in. See ``train_backfill``.
+        """
         partitions = [self._workdir.partition(storage.EXAMPLES, day) for day in days]
         examples = sum(one.manifest()["counts"]["examples"] for one in partitions)
         start, speed = time.monotonic(), None
@@ -137,8 +173,8 @@ class Trainer:
             self._freeze_statistics(days)
             self._list_items(days[-1])
         while examples and not passes.end(settings.passes, settings.patience):
-            speed = self._pass_over(partitions, passes.done + 1)
-            self._check_loss(f"pass {passes.done + 1} of the backfill", examples)
+            speed = self._pass_over(partitions, passes.done + 1, settings)
+            self._check_loss(f"pass {passes.done + 1}", examples)
             passes.done += 1
             if settings.patience is not None:
                 passes.recalls.append(validate(days[-settings.validation_days :]))
@@ -147,13 +183,15 @@ class Trainer:
         if passes.best != passes.done:
             self._checkpoints.restore_pass(days, passes.best)
         made = {"passes": passes.done, "best_pass": passes.best, "recalls": passes.recalls}
-        return self._done(days, metrics | made | {"last_step": self._step})
+        return metrics | made | self._state()
 
-    def _pass_over(self, partitions: Sequence[storage.Partition], number: int) -> float | None:
+    def _pass_over(
+        self, partitions: Sequence[storage.Partition], number: int, settings: SeveralPasses
+    ) -> float | None:
         """Trains on all examples of some days once; returns as ``_fit``."""
-        settings, batch_size = self._config.training, self._config.training.batch_size
-        title = f"pass {number} of {settings.backfill.passes} over the backfill"
-        if settings.backfill.shuffle:
+        batch_size = self._config.training.batch_size
+        title = f"pass {number} of {settings.passes} over {len(partitions)} days"
+        if settings.shuffle:
             seed = (self._config.seed, number)
             batches, examples = self._reader.read_shuffled(partitions, batch_size, seed)
             return self._fit(batches, examples, partitions[-1].day, title)
@@ -194,10 +232,11 @@ class Trainer:
         return chosen
 
     def _slow_down(self) -> None:
-        """Sets the learning rate of the days after a backfill, if there was one."""
-        backfill = self._config.training.backfill
-        if backfill is not None:
-            rate = self._config.optimizer.learning_rate * backfill.learning_rate_after
+        """Sets the learning rate of the days after several at once, if there were such."""
+        training = self._config.training
+        settings = training.backfill or training.retrain
+        if settings is not None and self._checkpoints.caught_up:
+            rate = self._config.optimizer.learning_rate * settings.learning_rate_after
             self.model.optimizer.learning_rate.assign(rate)
 
     def _done(self, days: Sequence[datetime.date], metrics: dict) -> dict:
@@ -210,7 +249,8 @@ class Trainer:
         return metrics
 
     def _check_loss(self, what: str, examples: int) -> None:
-        loss = float(self.model.mean_loss.result())
+        means = (self.model.mean_loss, self.model.mean_contrast_loss)
+        loss = sum(float(one.result()) for one in means if one is not None)
         if examples and not math.isfinite(loss):
             raise JobError(
                 f"the loss of {what} is {loss}: it was not trained; "
@@ -269,6 +309,7 @@ class Trainer:
     ) -> float | None:
         """Trains on batches once; returns the examples a second after the first step, if any."""
         self.model.set_day(self._workdir, self._config, day)
+        batches = self._negatives.add_hard(batches, examples, day)
         counts = BatchCounts()
         self._counted = (day, counts)
         batches, batch_size = counts.counting(batches), self._config.training.batch_size
@@ -278,44 +319,35 @@ class Trainer:
             if self._config.training.tensorboard:
                 if self._scalars is None:
                     folder = storage.for_tensorflow(self._workdir.path("tensorboard"))
-                    self._scalars = WriteScalars(folder, self.model.batch_loss.temperature)
+                    self._scalars = WriteScalars(folder)
                 callbacks.append(self._scalars)
             self.model.fit(
-                self._with_uniform_negatives(batches, day),
+                self._negatives.add_uniform(batches, day),
                 epochs=1,
                 verbose=0,
                 callbacks=callbacks,
             )
         return speed.examples_per_second
 
-    def _with_uniform_negatives(
-        self, batches: tf.data.Dataset, day: datetime.date
-    ) -> tf.data.Dataset:
-        negatives = self.model.batch_loss.needs_negatives
-        if not negatives:
-            return batches
-        catalogue = load_catalogue(self._workdir, self._config, day)
-        return with_uniform_negatives(
-            batches,
-            catalogue,
-            negatives,
-            self._config.seed,
-            first_step=self._step,
-        )
+    def _state(self) -> dict:
+        """Returns the metrics of the model as it is, whatever it was trained on."""
+        return {"temperature": self.model.batch_loss.temperature, "last_step": self._step}
 
     def _measure(self, examples: int, seconds: float, speed: float | None) -> dict:
         metrics = {
             "examples": examples,
             "batches": -(-examples // self._config.training.batch_size),
             "loss": float(self.model.mean_loss.result()) if examples else None,
-            "temperature": self.model.batch_loss.temperature,
-            "last_step": self._step,
+            **self._state(),
             "seconds": seconds,
             "examples_per_second": speed,
         }
         health = sketch_health(self.model)
         distinct_share = health.pop("distinct_share")
         metrics |= {f"sketch_{name}": value for name, value in health.items()}
+        if self.model.mean_contrast_loss is not None:
+            loss = float(self.model.mean_contrast_loss.result())
+            metrics["self_supervised_loss"] = loss if examples else None
         return metrics | {"distinct_share": distinct_share if examples else None}
 
 

@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Literal
 
+from twotower_tf.config.examples import why_no_own_items
 from twotower_tf.config.nominators import NominatorSection
 from twotower_tf.config.registries import NOMINATORS
 
@@ -26,10 +27,6 @@ class OwnItemsSection(NominatorSection):
 
     def check(self, config) -> None:
         """See ``NominatorSection``."""
-        if config.source.events.columns.history is not None:
-            raise ValueError(
-                "own items are counted with the histories, which the build does not make where "
-                "the log gives them (source.events.columns.history)"
-            )
-        if not config.examples.own_length:
-            raise ValueError("examples.own_length is 0: no own items are counted")
+        why_not = why_no_own_items(config)
+        if why_not is not None:
+            raise ValueError(why_not)

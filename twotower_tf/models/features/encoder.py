@@ -22,7 +22,8 @@ class FeatureEncoder(tf.keras.layers.Layer):
     It does so in two steps: ``rows`` turns what came, mostly text, into numbers that need no
     weights, ``embed`` turns those into vectors. Of the items that a query names only the ``rows``
     are kept in the graph (``models.item_features``). A kind that gives ``call`` alone works too,
-    but not as a feature of items that a query encodes (``encode: item``).
+    but not as a feature of items that a query encodes (``encode: item``), nor of items with
+    ``self_supervised``.
 
     Attributes:
         name: The feature's.

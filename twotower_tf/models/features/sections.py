@@ -9,13 +9,10 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from twotower_tf.config.features import BaseFeature, BuiltVocabulary, TableName
 from twotower_tf.config.registries import FEATURE_KINDS, HISTORY_ENCODERS
+from twotower_tf.config.registry import named
 from twotower_tf.config.section import Column, NotNegative, Positive, Section, Separator, nearest
 from twotower_tf.examples import value_types
 from twotower_tf.examples.schema import HISTORY, HISTORY_DAYS, SEARCHES, RawFeature
-
-
-def _by_name(value):
-    return {"kind": value} if isinstance(value, str) else value
 
 
 class TableFeature(BaseFeature):
@@ -146,7 +143,7 @@ class IdBagFeature(BagFeature):
     kind: Literal["id_bag"]
     combiner: Literal["mean", "sum", "sqrtn"] = "mean"
     """Sum of the embeddings, divided by their number (mean) or its root (sqrtn)."""
-    encoder: Annotated[HISTORY_ENCODERS.section, BeforeValidator(_by_name)] = Field(
+    encoder: Annotated[HISTORY_ENCODERS.section, BeforeValidator(named)] = Field(
         default_factory=dict, validate_default=True
     )
     """With ``encode: item``: what makes one vector of the items' vectors. A section, or the name

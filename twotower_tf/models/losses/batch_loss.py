@@ -4,6 +4,9 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from twotower_tf.models.losses.query_negatives import QueryNegatives
+from twotower_tf.models.losses.temperature import LearnedTemperature
+
 
 class WholeBatch(NamedTuple):
     """The batch that the examples given to a loss are a part of, under data parallelism.
@@ -43,6 +46,7 @@ class EmbeddedBatch(NamedTuple):
         probabilities: [D] in (0, 1], of being a candidate; None if the loss does not need them.
         whole: The batch the examples are of.
         training: Whether a step is being made, from which a loss with a state learns.
+        query_negatives: Negatives of single queries; None if there are none.
     """
 
     query_embeddings: tf.Tensor
@@ -52,6 +56,7 @@ class EmbeddedBatch(NamedTuple):
     probabilities: tf.Tensor | None
     whole: WholeBatch
     training: bool
+    query_negatives: QueryNegatives | None = None
 
 
 class BatchLoss:
@@ -65,14 +70,18 @@ class BatchLoss:
 
     Attributes:
         needs_probabilities: Whether the loss uses `probabilities`.
-        needs_negatives: How many uniform draws from the catalogue the candidates of each batch
-            must include.
-        temperature: What divides the inner products; None if nothing does.
+        needs_negatives: Whether the candidates of each batch must include uniform draws from the
+            catalogue (``negatives.uniform`` says how many).
+        takes_query_negatives: Whether the loss uses ``query_negatives``.
+        temperature: What divides the inner products, as it is now; None if nothing does.
+        learned_temperature: What it is learnt by, a part of the model; None if it is fixed.
     """
 
     needs_probabilities: bool = False
-    needs_negatives: int = 0
+    needs_negatives: bool = False
+    takes_query_negatives: bool = False
     temperature: float | None = None
+    learned_temperature: LearnedTemperature | None = None
 
     @classmethod
     def from_section(cls, section: Any, dimension: int) -> "BatchLoss":
@@ -104,8 +113,16 @@ class BatchLoss:
         probabilities: tf.Tensor | None = None,
         whole: WholeBatch | None = None,
         training: bool = False,
+        query_negatives: QueryNegatives | None = None,
     ) -> tf.Tensor:
-        """The loss `of` an `EmbeddedBatch`; without `whole` it is all of its batch."""
+        """The loss `of` an `EmbeddedBatch`; without `whole` it is all of its batch.
+
+        Raises:
+            ValueError: If the shapes do not fit, or the loss takes no `query_negatives` and there
+                are some.
+        """
+        if query_negatives is not None and not self.takes_query_negatives:
+            raise ValueError(f"{type(self).__name__} takes neither explicit nor hard negatives")
         whole = whole or WholeBatch.of(positives, candidate_embeddings)
         return self.of(
             EmbeddedBatch(
@@ -116,6 +133,7 @@ class BatchLoss:
                 probabilities,
                 whole,
                 training,
+                query_negatives,
             )
         )
 

@@ -15,6 +15,8 @@ from twotower_tf.models.losses.batch_loss import (
     shares_of_mean,
 )
 from twotower_tf.models.losses.blockwise import softmax_losses
+from twotower_tf.models.losses.query_negatives import QueryNegatives
+from twotower_tf.models.losses.temperature import LearnedTemperature
 
 
 class InBatchSoftmax(BatchLoss):
@@ -30,15 +32,17 @@ class InBatchSoftmax(BatchLoss):
 
     The last two equal losses over B x B logits, and are computed from the [B, D] ones.
 
+    Negatives of single queries come to all of them alike (`QueryNegatives`).
+
     Attributes:
         copies: See above.
-        temperature: tau.
     """
 
+    takes_query_negatives = True
     copies: ClassVar[Literal["once", "each", "others"]] = "once"
 
-    def __init__(self, temperature: float):
-        """Fixes the temperature.
+    def __init__(self, temperature: float | LearnedTemperature):
+        """Takes the temperature.
 
         Args:
             temperature: tau > 0, which divides the inner products.
@@ -46,14 +50,21 @@ class InBatchSoftmax(BatchLoss):
         Raises:
             ValueError: If `temperature` is not a finite number above 0.
         """
-        if not 0.0 < temperature < float("inf"):
+        if isinstance(temperature, LearnedTemperature):
+            self.learned_temperature = temperature
+        elif not 0.0 < temperature < float("inf"):
             raise ValueError(f"temperature must be finite and above 0, got {temperature!r}")
-        self.temperature = float(temperature)
+        self._temperature = temperature
 
     @classmethod
     def from_section(cls, section: Any, dimension: int) -> "InBatchSoftmax":
         """See `BatchLoss.from_section`."""
-        return cls(section.temperature)
+        return cls(temperature_of(section))
+
+    @property
+    def temperature(self) -> float:
+        """See `BatchLoss`."""
+        return float(self._temperature)
 
     def of(self, batch: EmbeddedBatch) -> tf.Tensor:
         """See `BatchLoss.of`."""
@@ -66,21 +77,62 @@ class InBatchSoftmax(BatchLoss):
                 own_weights = tf.gather(weights, batch.positives)
             log_counts = tf.math.log(tf.cast(batch.whole.counts, queries.dtype))
             weights = weights + log_counts
-        examples = batch.whole.examples
-        shares = shares_of_mean(batch.rewards, batch.positives, queries.dtype, examples)
-        loss, _ = softmax_losses(
-            queries, batch.candidate_embeddings, weights, batch.positives, shares, own_weights
-        )
+        loss, _, _ = self.softmax(batch, queries, weights, own_weights)
         if self.copies == "each":
             # Only the example's own column is its positive, not all c of its item: a constant
             # which changes the value, not the gradient.
             own_counts = tf.gather(log_counts, batch.positives)
-            loss += mean_over_examples(own_counts, batch.rewards, examples)
+            loss += mean_over_examples(own_counts, batch.rewards, batch.whole.examples)
         return loss
+
+    def softmax(
+        self,
+        batch: EmbeddedBatch,
+        queries: tf.Tensor,
+        log_weights: tf.Tensor,
+        own_log_weights: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The softmax over the batch's candidates and each query's own negatives.
+
+        Args:
+            batch: The batch.
+            queries: [n, d], from `scaled`.
+            log_weights: [D], of the candidates.
+            own_log_weights: [n], of each example's own item, if it is another one.
+
+        Returns:
+            As `softmax_losses`, with the share of each example in the sum, [n].
+        """
+        candidates, examples = batch.candidate_embeddings, batch.whole.examples
+        negatives = batch.query_negatives or QueryNegatives()
+        shares = shares_of_mean(batch.rewards, batch.positives, queries.dtype, examples)
+        is_explicit = None
+        if negatives.explicit is not None:
+            is_explicit = negatives.explicit > 0
+            if own_log_weights is None:
+                own_log_weights = tf.gather(log_weights, batch.positives)
+            own_log_weights = tf.where(is_explicit, tf.zeros_like(shares), own_log_weights)
+            # Where there is no other item, nothing says that it should not be this one.
+            others = tf.cast(tf.shape(candidates)[0] > 1, shares.dtype)
+            explicit = shares_of_mean(negatives.explicit, batch.positives, shares.dtype, examples)
+            shares = tf.where(is_explicit, others * explicit, shares)
+        total, losses = softmax_losses(
+            queries,
+            candidates,
+            log_weights,
+            batch.positives,
+            shares,
+            own_log_weights,
+            negatives.hard_logits(queries),
+            is_explicit,
+        )
+        return total, losses, shares
 
     def scaled(self, query_embeddings: tf.Tensor) -> tf.Tensor:
         """u / temperature, [n, d]: their inner products with candidates are the logits."""
-        return query_embeddings / self.temperature
+        if self.learned_temperature is None:
+            return query_embeddings / self.temperature
+        return query_embeddings / tf.cast(self.learned_temperature(), query_embeddings.dtype)
 
     def _log_weights(self, batch: EmbeddedBatch) -> tf.Tensor:
         """The logarithm of what one copy of each item weighs: [D], a constant."""
@@ -231,16 +283,15 @@ class MixedSoftmax(InBatchSoftmax):
     """
 
     needs_probabilities = True
+    needs_negatives = True
 
-    def __init__(self, temperature: float, negatives: int = 1024):
-        """Fixes the temperature and the number N' of draws that each batch needs."""
-        super().__init__(temperature)
-        self.needs_negatives = negatives
 
-    @classmethod
-    def from_section(cls, section: Any, dimension: int) -> "MixedSoftmax":
-        """See `BatchLoss.from_section`."""
-        return cls(section.temperature, section.negatives)
+def temperature_of(section: Any) -> float | LearnedTemperature:
+    """What the section of a softmax loss says of its temperature."""
+    given = section.temperature
+    if isinstance(given, float):
+        return given
+    return LearnedTemperature(given.start, given.least, given.most)
 
 
 def probability_by_either_route(

@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 
-from twotower_tf.models.losses.batch_loss import EmbeddedBatch, shares_of_mean
-from twotower_tf.models.losses.blockwise import softmax_losses
+from twotower_tf.models.losses.batch_loss import EmbeddedBatch
 from twotower_tf.models.losses.in_batch import InBatchSoftmax
 
 
@@ -65,15 +64,17 @@ class RefinedSoftmax(InBatchSoftmax):
         inclusion = probability_among_others(tf.cast(batch.probabilities, queries.dtype), examples)
         log_weights = -tf.math.log(tf.stop_gradient(inclusion))
         certain = tf.zeros_like(batch.positives, queries.dtype)
-        shares = shares_of_mean(batch.rewards, batch.positives, queries.dtype, examples)
-        total, cross_entropy = softmax_losses(
-            queries, batch.candidate_embeddings, log_weights, batch.positives, shares, certain
-        )
+        total, cross_entropy, shares = self.softmax(batch, queries, log_weights, certain)
         # log(P / (1 - P)) is the logarithm of the ratio of the published form. Where P rounds to
         # 1 the product is 0, its limit, instead of 0 times infinity.
         others = -tf.math.expm1(-cross_entropy)
         published = tf.math.multiply_no_nan(cross_entropy + tf.math.log(others), others)
-        return total + tf.reduce_sum(shares * (published - cross_entropy))
+        change = published - cross_entropy
+        negatives = batch.query_negatives
+        if negatives is not None and negatives.explicit is not None:
+            # What is published is of positives: an explicit negative's -log(1 - P) stays.
+            change = tf.where(negatives.explicit > 0, tf.zeros_like(change), change)
+        return total + tf.reduce_sum(shares * change)
 
 
 def probability_among_others(probabilities: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Adds negatives to batches: items drawn uniformly from the day's catalogue."""
+"""Adds to batches items that are drawn uniformly from the day's catalogue."""
 
 import tensorflow as tf
 
@@ -6,10 +6,15 @@ from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.models.inference import CatalogueRows
 
 
-def with_uniform_negatives(
-    batches: tf.data.Dataset, catalogue: Catalogue, count: int, seed: int, first_step: int = 0
+def with_uniform_items(
+    batches: tf.data.Dataset,
+    catalogue: Catalogue,
+    count: int,
+    seed: int,
+    first_step: int = 0,
+    key: str = "uniform_negatives",
 ) -> tf.data.Dataset:
-    """Gives every batch its ``uniform_negatives``, as `TwoTowerModel` takes them.
+    """Gives every batch items of its own, as `TwoTowerModel` takes them.
 
     Which items depends on the seed and the number of the step only: training that goes on from a
     checkpoint draws what it would have drawn without the break. Drawn with replacement, so that
@@ -25,6 +30,7 @@ def with_uniform_negatives(
         count: N', the draws for every batch.
         seed: Of the draws.
         first_step: The number of the first batch: the steps trained before.
+        key: What they are called in the batch.
 
     Returns:
         The batches, as many as before, in the same order.
@@ -36,14 +42,14 @@ def with_uniform_negatives(
     >>> batches = tf.data.Dataset.from_tensors({"timestamp": tf.constant([0], tf.int64)}).repeat(2)
     >>> ids = np.array(["a", "b", "c"], object)
     >>> catalogue = Catalogue(ids, {"item": ids})
-    >>> for batch in with_uniform_negatives(batches, catalogue, count=4, seed=1):
+    >>> for batch in with_uniform_items(batches, catalogue, count=4, seed=1):
     ...     print(batch["uniform_negatives"]["candidate"]["item"].shape)
     (4,)
     (4,)
     """
     size = len(catalogue)
     if size == 0:
-        raise ValueError("the catalogue holds no items to draw negatives from")
+        raise ValueError("the catalogue holds no items to draw from")
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count!r}")
     rows = CatalogueRows(catalogue)
@@ -54,12 +60,12 @@ def with_uniform_negatives(
         )
         times = batch["timestamp"]
         times = tf.gather(times, tf.range(count) % tf.size(times))
-        negatives = {
+        items = {
             "item_id": tf.gather(rows.item_ids, drawn),
             "candidate": rows.at(drawn, times),
             "catalogue_size": tf.constant(size, tf.int64),
         }
-        return {**batch, "uniform_negatives": negatives}
+        return {**batch, key: items}
 
     numbered = batches.enumerate(start=first_step)
     return numbered.map(add, num_parallel_calls=2, deterministic=True).prefetch(2)

@@ -1,0 +1,1 @@
+"""Items learn from their features alone: two views of each are brought together."""
