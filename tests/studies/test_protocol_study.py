@@ -85,7 +85,7 @@ def test_losses_take_the_temperature_of_the_configuration_where_they_have_one(co
     losses = [one.loss.model_dump() for one in with_losses(config, kinds).values()]
     assert losses[0] == config.loss.model_dump()
     assert losses[1] == {"kind": "refined_softmax", "temperature": 0.07}
-    assert losses[2] == {"kind": "mixed_softmax", "temperature": 0.07, "negatives": 1024}
+    assert losses[2] == {"kind": "mixed_softmax", "temperature": 0.07}
     assert losses[3] == {"kind": "mse_gramian", "gravity": 1.0, "rate": 0.01}
 
 
@@ -97,6 +97,11 @@ def test_too_few_days_unknown_losses_and_backfills_are_refused(config):
         with_losses(config, ["softmax"])
     with pytest.raises(InputError, match="give at least one"):
         with_losses(config, [])
+    explicit = load_config(
+        "configs/demo.yaml", ["loss={kind: mixed_softmax}", "negatives={uniform: 64}"]
+    )
+    with pytest.raises(InputError, match=r"--losses: mse_gramian: negatives\.uniform"):
+        with_losses(explicit, ["mixed_softmax", "mse_gramian"])
     backfilled = load_config("configs/demo.yaml", ["training.backfill={days: 3}"])
     with pytest.raises(InputError, match=r"--set training\.backfill=null"):
         with_losses(backfilled, ["plain_softmax"])

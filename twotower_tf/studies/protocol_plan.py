@@ -6,6 +6,8 @@ No TensorFlow here: a wrong flag is to be told at once.
 import datetime
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from twotower_tf.config import Config
 from twotower_tf.config.registries import LOSSES
 from twotower_tf.errors import InputError
@@ -29,8 +31,8 @@ def with_losses(config: Config, kinds: Sequence[str]) -> dict[str, Config]:
     that is the configuration's.
 
     Raises:
-        InputError: If a kind is none of the registry's, there is none, or the configuration has a
-            backfill.
+        InputError: If a kind is none of the registry's or does not fit the configuration, if there
+            is none, or the configuration has a backfill.
     """
     if not kinds:
         raise InputError("--losses: give at least one kind of loss")
@@ -47,8 +49,13 @@ def with_losses(config: Config, kinds: Sequence[str]) -> dict[str, Config]:
             continue
         try:
             loss = LOSSES.parse({"kind": kind})
+            taken = {key: value for key, value in given.items() if value and hasattr(loss, key)}
+            changed = config.model_copy(update={"loss": loss.model_copy(update=taken)})
+            # What else is configured must fit this loss too, such as negatives.
+            configs[kind] = Config.model_validate(changed.model_dump(mode="json", by_alias=True))
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise InputError(f"--losses: {kind}: {message}") from error
         except ValueError as error:
             raise InputError(f"--losses: {error}") from error
-        taken = {key: value for key, value in given.items() if value and hasattr(loss, key)}
-        configs[kind] = config.model_copy(update={"loss": loss.model_copy(update=taken)})
     return configs
