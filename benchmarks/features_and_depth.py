@@ -3,7 +3,7 @@
     python -m benchmarks.features_and_depth --out=DIR
     python -m benchmarks.features_and_depth --quick
 
-The demo's configuration on its simulated logs, with some of its features and all of them, and with
+The demo's features on its simulated logs, some and all of them, in plain towers with
 0 to 3 hidden layers, an eighth as wide as the paper's: none; 32; 64-32; 128-64-32; each followed
 by the vector of 32. As in the paper they are the query's; the candidate's vector is linear in its
 features (--both: both towers have them). Simulated logs have no searches: what the second row adds
@@ -27,7 +27,7 @@ from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
 from twotower_tf.storage import Workdir
 from twotower_tf.studies.variants import Figure, train_and_measure
 
-_CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "demo.yaml"
+_CONFIG = pathlib.Path(__file__).with_suffix(".yaml")
 _CONTENT = ["item_id", "channel_id", "topics", "title", "duration_seconds"]
 # Of the query and of the candidate; None: all that the demo has.
 FEATURES: dict[str, tuple[list[str] | None, list[str] | None]] = {
@@ -43,7 +43,7 @@ MEASURED = 3
 def configuration(
     features: str, hidden: list[int], seed: int, both: bool = False, passes: int = 1
 ) -> Config:
-    """Returns the demo's configuration with some of its features, and hidden layers.
+    """Returns the configuration with some of the demo's features, and hidden layers.
 
     Args:
         features: A key of ``FEATURES``.

@@ -28,12 +28,13 @@ def _job(values, beam_args) -> None:
     values.config = values.config or os.path.join(_CONFIG, "demo.yaml")
     config, seeds = command.config_of(values), command.integers_of(values, "seeds")
     days = command.days_of(values) if values.source else None
+    if days is not None:
+        check_days(config, days)
 
     with_losses(config, values.losses)
     if days is None:
         days, source = _simulate(values)
     else:
-        check_days(days)
         source = values.source
 
     from twotower_tf.studies.protocol_report import as_table, write_study

@@ -28,6 +28,7 @@ def call(job):
 def studied(make_site, day_events, call, tmp_path_factory):
     """A site of 22 small days on which the protocol ran; to be read, not to be changed."""
     made = make_site(tmp_path_factory.mktemp("protocol")).write_usual()
+    made.values["loss"] = {"kind": "corrected_softmax"}
     for day in DAYS:
         made.write_day(day, day_events(day, 60))
     made.first = call(made)

@@ -12,13 +12,14 @@ from twotower_tf.studies.protocol_plan import check_days, with_losses
 from twotower_tf.studies.protocol_report import as_table, write_study
 from twotower_tf.studies.protocol_study import ProtocolStudy
 
+_CORRECTED = "loss={kind: corrected_softmax, temperature: 0.06}"
 DAYS = [datetime.date(2026, 1, day) for day in range(1, 32)]
 
 
 @pytest.fixture(scope="module")
 def config():
-    """The demo's, with a corrected softmax of temperature 0.07."""
-    return load_config("configs/demo.yaml")
+    """The demo's, with a corrected softmax of temperature 0.06 and no backfill."""
+    return load_config("configs/demo.yaml", [_CORRECTED, "training.backfill=null"])
 
 
 def measured(*recalls: float | None) -> list[dict]:
@@ -84,24 +85,32 @@ def test_losses_take_the_temperature_of_the_configuration_where_they_have_one(co
     kinds = ["corrected_softmax", "refined_softmax", "mixed_softmax", "mse_gramian"]
     losses = [one.loss.model_dump() for one in with_losses(config, kinds).values()]
     assert losses[0] == config.loss.model_dump()
-    assert losses[1] == {"kind": "refined_softmax", "temperature": 0.07}
-    assert losses[2] == {"kind": "mixed_softmax", "temperature": 0.07}
+    assert losses[1] == {"kind": "refined_softmax", "temperature": 0.06}
+    assert losses[2] == {"kind": "mixed_softmax", "temperature": 0.06}
     assert losses[3] == {"kind": "mse_gramian", "gravity": 1.0, "rate": 0.01}
 
 
-def test_too_few_days_unknown_losses_and_backfills_are_refused(config):
-    check_days(DAYS[:22])
+def test_too_few_days_and_backfills_that_end_too_late_are_refused(config):
+    check_days(config, DAYS[:22])
     with pytest.raises(InputError, match=r"needs 22 days, .* give 21"):
-        check_days(DAYS[:21])
+        check_days(config, DAYS[:21])
+    for fits, late in (("days: 15", "days: 16"), ("until: 2026-01-15", "until: 2026-01-16")):
+        backfilled, too_late = (
+            load_config("configs/demo.yaml", [f"training.backfill={{{one}}}"])
+            for one in (fits, late)
+        )
+        check_days(backfilled, DAYS[:22])
+        with pytest.raises(InputError, match="must end by 2026-01-15"):
+            check_days(too_late, DAYS[:22])
+
+
+def test_losses_that_are_unknown_or_do_not_fit_are_refused(config):
     with pytest.raises(InputError, match=r"--losses: unknown kind 'softmax'; .*plain_softmax"):
         with_losses(config, ["softmax"])
     with pytest.raises(InputError, match="give at least one"):
         with_losses(config, [])
-    explicit = load_config(
+    mixed = load_config(
         "configs/demo.yaml", ["loss={kind: mixed_softmax}", "negatives={uniform: 64}"]
     )
     with pytest.raises(InputError, match=r"--losses: mse_gramian: negatives\.uniform"):
-        with_losses(explicit, ["mixed_softmax", "mse_gramian"])
-    backfilled = load_config("configs/demo.yaml", ["training.backfill={days: 3}"])
-    with pytest.raises(InputError, match=r"--set training\.backfill=null"):
-        with_losses(backfilled, ["plain_softmax"])
+        with_losses(mixed, ["mixed_softmax", "mse_gramian"])

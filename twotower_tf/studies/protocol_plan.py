@@ -15,12 +15,21 @@ from twotower_tf.errors import InputError
 CATCH_UP, MEASURED = 15, 7
 
 
-def check_days(days: Sequence[datetime.date]) -> None:
-    """Raises InputError unless there are days enough to catch up over and to measure."""
+def check_days(config: Config, days: Sequence[datetime.date]) -> None:
+    """Raises InputError unless there are days enough to catch up over and to measure.
+
+    A backfill of the configuration must end before the days that are measured.
+    """
     if len(days) < CATCH_UP + MEASURED:
         raise InputError(
             f"the protocol needs {CATCH_UP + MEASURED} days, {CATCH_UP} to catch up and "
             f"{MEASURED} to measure, and --start and --end give {len(days)}; give more days"
+        )
+    backfill, last = config.training.backfill, days[-MEASURED - 1]
+    if backfill is not None and (backfill.until or days[min(backfill.days, len(days)) - 1]) > last:
+        raise InputError(
+            f"training.backfill must end by {last}, before the {MEASURED} days that are measured; "
+            "make it shorter, or leave it out with --set training.backfill=null"
         )
 
 
@@ -31,16 +40,11 @@ def with_losses(config: Config, kinds: Sequence[str]) -> dict[str, Config]:
     that is the configuration's.
 
     Raises:
-        InputError: If a kind is none of the registry's or does not fit the configuration, if there
-            is none, or the configuration has a backfill.
+        InputError: If a kind is none of the registry's or does not fit the configuration, or
+            there is none.
     """
     if not kinds:
         raise InputError("--losses: give at least one kind of loss")
-    if config.training.backfill is not None:
-        raise InputError(
-            "training.backfill: the protocol catches up day by day, each day once; "
-            "leave it out, with --set training.backfill=null"
-        )
     given = {"temperature": getattr(config.loss, "temperature", None)}
     configs = {}
     for kind in kinds:

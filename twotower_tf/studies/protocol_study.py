@@ -3,7 +3,8 @@
 The model catches up over 15 days, in order. Then, for each of 7 days, it trains on nine tenths of
 the day's examples and is asked for the other tenth: Recall@K, averaged over the 7 days. Which
 tenth that is, training and ranking are those of the nights, the protocol *after* of
-``evaluation.protocol``; only the loss and the seed differ from run to run.
+``evaluation.protocol``; only the loss and the seed differ from run to run. What the configuration
+says of training holds: without a backfill and replay, each day comes once, as in the paper.
 """
 
 import dataclasses
@@ -104,10 +105,10 @@ def run_protocol(
         beam_args: Beam's own flags, for the build.
 
     Raises:
-        InputError: If the days are too few, a loss is unknown, the configuration has a backfill,
-            no measured day has a held-out example, or the folder holds another study.
+        InputError: If the days are too few, a loss is unknown, a backfill ends too late, no
+            measured day has a held-out example, or the folder holds another study.
     """
-    check_days(days)
+    check_days(config, days)
     configs = with_losses(config, losses)
     training = config.training.model_copy(update={"tensorboard": False})
     built = Workdir(os.path.join(folder, "built"))
