@@ -7,16 +7,12 @@ stands before the window is asked about all its days: ``frozen``, as methods tra
 
 import argparse
 import datetime
-import os
-import pathlib
 import subprocess
 import sys
 import time
 
 from benchmarks.quality_data.sets import DataSet
 from benchmarks.quality_peers.asking import AT
-
-_BUILT = ("examples", "histories", "profiles", "statistics", "catalogue", "rejected")
 
 
 def run(data: DataSet, flags: argparse.Namespace) -> dict:
@@ -29,17 +25,18 @@ def run(data: DataSet, flags: argparse.Namespace) -> dict:
     from twotower_tf import storage
     from twotower_tf.config_loader import load_config
     from twotower_tf.storage import Workdir, day_range
+    from twotower_tf.studies.variants import share_examples
 
     sets = [f"seed={flags.seed}", f"evaluation.at={list(AT)}", *flags.set]
-    folder = _linked(flags.built, flags.folder)
-    common = [f"--config={data.config}", f"--workdir={folder}", "--verbosity=-1"]
+    workdir = share_examples(Workdir.existing(str(flags.built)), str(flags.folder))
+    common = [f"--config={data.config}", f"--workdir={workdir.root}", "--verbosity=-1"]
     common += [f"--set={one}" for one in sets]
     before = data.window_start - datetime.timedelta(days=1)
     start = time.perf_counter()
     _job("train", *common, f"--start={data.start}", f"--end={before}")
     seconds = time.perf_counter() - start
     days = day_range(data.window_start, data.end)
-    config, workdir = load_config(data.config, sets), Workdir.existing(str(folder))
+    config = load_config(data.config, sets)
     frozen = _frozen(config, workdir, days, before)
     source = f"--source={flags.source}"
     _job("run_daily", *common, source, f"--start={data.window_start}", f"--end={data.end}")
@@ -62,17 +59,6 @@ def _job(name: str, *flags: str) -> None:
     # A gate that held the release does not matter: the day is trained and evaluated.
     if done.returncode and "held back by a gate" not in done.stderr:
         raise RuntimeError(f"pipelines.{name}: {done.stderr.strip().splitlines()[-1:]}")
-
-
-def _linked(built: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    """Returns a work directory with the examples of another, not bound to a configuration yet."""
-    for kind in _BUILT:
-        for path in sorted((built / kind).rglob("*")):
-            if path.is_file():
-                place = folder / path.relative_to(built)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                os.link(path, place)
-    return folder
 
 
 def _frozen(config, workdir, days: list[datetime.date], before: datetime.date) -> list[dict]:
