@@ -8,8 +8,6 @@ nobody acts twice, all are asked again by ``evaluation.repeats: new``.
 
 import argparse
 import datetime
-import os
-import pathlib
 import subprocess
 import sys
 import time
@@ -18,8 +16,6 @@ import numpy as np
 
 from benchmarks.quality_data.sets import DataSet
 from benchmarks.quality_peers.asking import AT
-
-_BUILT = ("examples", "counts", "histories", "profiles", "statistics", "catalogue", "rejected")
 
 
 def run(data: DataSet, flags: argparse.Namespace) -> dict:
@@ -30,19 +26,20 @@ def run(data: DataSet, flags: argparse.Namespace) -> dict:
         baselines are there too.
     """
     from twotower_tf.storage import Workdir, day_range
+    from twotower_tf.studies.variants import share_examples
 
     days = day_range(data.window_start, data.end)
     # The model as of every evening, to be asked again.
     kept = [f"training.keep_checkpoints={len(days) + 1}"] if data.once else []
     sets = [*data.overrides, f"seed={flags.seed}", f"evaluation.at={list(AT)}", *kept, *flags.set]
-    folder = _linked(flags.built, flags.folder)
-    common = [f"--config={data.config}", f"--workdir={folder}", "--verbosity=-1"]
+    workdir = share_examples(Workdir.existing(str(flags.built)), str(flags.folder))
+    common = [f"--config={data.config}", f"--workdir={workdir.root}", "--verbosity=-1"]
     common += [f"--set={one}" for one in sets]
     before = data.window_start - datetime.timedelta(days=1)
     start = time.perf_counter()
     _job("train", *common, f"--start={data.start}", f"--end={before}")
     seconds = time.perf_counter() - start
-    asking = _Asking(data, sets, Workdir.existing(str(folder)))
+    asking = _Asking(data, sets, workdir)
     # Of a single day it is the same.
     frozen = asking.every(days, [before] * len(days)) if len(days) > 1 else None
     source = f"--source={flags.source}"
@@ -61,17 +58,6 @@ def _job(name: str, *flags: str) -> None:
     # A gate that held the release does not matter: the day is trained and evaluated.
     if done.returncode and "held back by a gate" not in done.stderr:
         raise RuntimeError(f"pipelines.{name}: {done.stderr.strip().splitlines()[-1:]}")
-
-
-def _linked(built: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    """Returns a work directory with the examples of another, not bound to a configuration yet."""
-    for kind in _BUILT:
-        for path in sorted((built / kind).rglob("*")):
-            if path.is_file():
-                place = folder / path.relative_to(built)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                os.link(path, place)
-    return folder
 
 
 class _Measured:

@@ -13,7 +13,7 @@ _MAKERS = "twotower_tf.training.optimizers"
 class OptimizerSection(Section):
     """Base of the optimisers' sections."""
 
-    learning_rate: Annotated[float, Field(gt=0.0)] = 0.05
+    learning_rate: Annotated[float, Field(gt=0.0)] = 0.1
     """How far a step goes."""
 
 
