@@ -74,7 +74,7 @@ def configuration(loss: dict, passes: int, seed: int) -> Config:
             "candidate": {"features": features("item_id"), "layers": [512, 128], "dropout": 0.0},
             "loss": loss,
             "estimator": {"buckets": 40_000, "alpha": 0.01},
-            "optimizer": {"kind": "adagrad", "learning_rate": 0.01},
+            "optimizer": {"kind": "adagrad", "learning_rate": 0.01, "layer_rate": 1.0},
             "training": {
                 "batch_size": 1024,
                 "tensorboard": False,

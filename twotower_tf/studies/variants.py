@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config_loader import binding_sections
-from twotower_tf.evaluation.protocol import Evaluator, record
+from twotower_tf.evaluation.protocol import Evaluator, recall_of, record
 from twotower_tf.examples.building.publish import PUBLISHED
 from twotower_tf.storage import MANIFEST, Workdir
 from twotower_tf.storage.whole_files import link_file
@@ -113,7 +113,7 @@ def _train(
     # A run may have died between the checkpoint of its last day and the day's evaluation.
     measure()
     for together in trainings(config, workdir, trainer, days):
-        train_together(trainer, together, evaluator.mean_recall)
+        train_together(trainer, together, recall_of)
         measure()
 
 
