@@ -14,6 +14,8 @@ from twotower_tf.examples.schema import (
     BASKET,
     HISTORY,
     HISTORY_DAYS,
+    HISTORY_DWELL,
+    HISTORY_TYPES,
     OWN,
     SEARCHES,
     SEED_ITEM_ID,
@@ -25,6 +27,8 @@ from twotower_tf.releases.releases import read_current, require_current
 from twotower_tf.serving.asking import ask
 from twotower_tf.serving.serving_description import asked_features, features_of
 from twotower_tf.storage import Partition, Workdir
+
+_TRAITS = (HISTORY_TYPES, HISTORY_DWELL)
 
 
 class Recommender:
@@ -108,6 +112,8 @@ class Recommender:
             )
         profile = self._profile(user_id, partition.day)
         days = [(end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
+        features = features_of(self._serving, "query")
+        traits = [name for name in _TRAITS if name in {raw.filled_in for raw in features}]
         past = {
             # Nobody says what a known user has in the basket now.
             BASKET: [],
@@ -115,9 +121,10 @@ class Recommender:
             HISTORY_DAYS: days,
             SEED_ITEM_ID: item_ids[-1:],
             SEARCHES: searches,
+            **histories.find_traits(self._workdir, partition, user_id, traits),
         }
         query = {}
-        for raw in features_of(self._serving, "query"):
+        for raw in features:
             # The age of an event that is yet to come is the feature's default.
             if raw.name in profile and not raw.type.depends_on_time:
                 query[raw.name] = profile[raw.name]

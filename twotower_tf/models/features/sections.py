@@ -12,7 +12,24 @@ from twotower_tf.config.registries import FEATURE_KINDS, HISTORY_ENCODERS
 from twotower_tf.config.registry import named
 from twotower_tf.config.section import Column, NotNegative, Positive, Section, Separator, nearest
 from twotower_tf.examples import value_types
-from twotower_tf.examples.schema import HISTORY, HISTORY_DAYS, SEARCHES, RawFeature
+from twotower_tf.examples.schema import (
+    HISTORY,
+    HISTORY_DAYS,
+    HISTORY_DWELL,
+    HISTORY_TYPES,
+    SEARCHES,
+    RawFeature,
+)
+
+# What a history encoder may ask for beside the items: the key of its section, what the raw feature
+# is called, the column that the build fills in.
+_BESIDE = (
+    ("times", "days", HISTORY_DAYS),
+    ("types", "types", HISTORY_TYPES),
+    ("dwell", "dwell", HISTORY_DWELL),
+)
+# Of which column of the source each of these is made.
+_COLUMNS = {HISTORY_TYPES: "event_type", HISTORY_DWELL: "dwell"}
 
 
 class TableFeature(BaseFeature):
@@ -63,9 +80,9 @@ class ItemFeature(TableFeature):
         raise NotImplementedError
 
     @property
-    def days_name(self) -> str | None:
-        """The name of the days since each item was acted on, None if nobody asks for them."""
-        return None
+    def beside(self) -> dict[str, str]:
+        """What is asked for of each item's event: raw features by field of an ``ItemSequence``."""
+        return {}
 
     def check(self, tower, config) -> None:
         """See ``BaseFeature``."""
@@ -155,31 +172,43 @@ class IdBagFeature(BagFeature):
         return self.encoder
 
     @property
-    def days_name(self) -> str | None:
+    def _asked(self) -> list[tuple[str, str, str]]:
+        """Those of ``_BESIDE`` that the encoder asks for."""
+        return [one for one in _BESIDE if self.is_item and getattr(self.encoder, one[0], None)]
+
+    @property
+    def beside(self) -> dict[str, str]:
         """See ``ItemFeature``."""
-        has_times = self.is_item and getattr(self.encoder, "times", False)
-        return f"{self.name}_days" if has_times else None
+        return {field: f"{self.name}_{field}" for _, field, _ in self._asked}
 
     def raw_features(self, of, config) -> list[RawFeature]:
         """See ``BaseFeature``."""
         (ids,) = super().raw_features(of, config)
-        if self.days_name is None:
-            return [ids]
-        days = value_types.Weights(max_length=ids.type.max_length, weighs=self.name)
-        return [ids, RawFeature(self.days_name, HISTORY_DAYS, of, days)]
+        made = [ids]
+        for _, field, column in self._asked:
+            of_type = value_types.Labels if column == HISTORY_TYPES else value_types.Weights
+            values = of_type(max_length=ids.type.max_length, weighs=self.name)
+            made.append(RawFeature(self.beside[field], column, of, values))
+        return made
 
     def check(self, tower, config) -> None:
         """See ``BaseFeature``."""
         super().check(tower, config)
-        if self.days_name is None:
-            return
-        if self.column != HISTORY or self.owner(tower) != "event":
-            raise ValueError("times of the encoder are those of the column 'history' alone")
-        if config.source.events.columns.history is not None:
-            raise ValueError(
-                "times of the encoder need histories that the build makes, not the log "
-                "(source.events.columns.history)"
-            )
+        columns = config.source.events.columns
+        for key, _, column in self._asked:
+            if self.column != HISTORY or self.owner(tower) != "event":
+                raise ValueError(f"{key} of the encoder are those of the column 'history' alone")
+            if columns.history is not None:
+                raise ValueError(
+                    f"{key} of the encoder need histories that the build makes, not the log "
+                    "(source.events.columns.history)"
+                )
+            needed = _COLUMNS.get(column)
+            if needed is not None and getattr(columns, needed) is None:
+                raise ValueError(
+                    f"{key} of the encoder need source.events.columns.{needed}: say which column "
+                    "of the events it is"
+                )
 
 
 @FEATURE_KINDS.made_by("twotower_tf.models.features.bag:BagEncoder")
