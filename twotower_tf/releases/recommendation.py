@@ -14,8 +14,6 @@ from twotower_tf.examples.schema import (
     BASKET,
     HISTORY,
     HISTORY_DAYS,
-    HISTORY_DWELL,
-    HISTORY_TYPES,
     OWN,
     SEARCHES,
     SEED_ITEM_ID,
@@ -27,8 +25,6 @@ from twotower_tf.releases.releases import read_current, require_current
 from twotower_tf.serving.asking import ask
 from twotower_tf.serving.serving_description import asked_features, features_of
 from twotower_tf.storage import Partition, Workdir
-
-_TRAITS = (HISTORY_TYPES, HISTORY_DWELL)
 
 
 class Recommender:
@@ -113,7 +109,8 @@ class Recommender:
         profile = self._profile(user_id, partition.day)
         days = [(end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
         features = features_of(self._serving, "query")
-        traits = [name for name in _TRAITS if name in {raw.filled_in for raw in features}]
+        asked = {raw.filled_in for raw in features}
+        traits = [name for name in histories.TRAITS if name in asked]
         past = {
             # Nobody says what a known user has in the basket now.
             BASKET: [],

@@ -49,15 +49,17 @@ class OrderedExamples:
         return len(self.rows)
 
     def __getitem__(self, piece: slice) -> "OrderedExamples":
-        columns = ("event_hash", "rows", "days", "splits")
-        lists = ("histories", "history_times", "baskets", "searches")
-        cut = {
-            name: None if column is None else column[piece]
-            for name in columns + lists
-            for column in [getattr(self, name)]
-        }
-        traits = {name: lists[piece] for name, lists in self.history_traits.items()}
-        return dataclasses.replace(self, **cut, history_traits=traits)
+        names = ("histories", "history_times", "baskets", "searches")
+        given = {name: getattr(self, name) for name in names}
+        return dataclasses.replace(
+            self,
+            event_hash=self.event_hash[piece],
+            rows=self.rows[piece],
+            days=self.days[piece],
+            splits=self.splits[piece],
+            history_traits={name: one[piece] for name, one in self.history_traits.items()},
+            **{name: None if lists is None else lists[piece] for name, lists in given.items()},
+        )
 
     def item_ids(self) -> pa.Array:
         """Returns their items, text [n]."""

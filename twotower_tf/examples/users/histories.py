@@ -43,7 +43,7 @@ SCHEMA = pa.schema(
     ]
 )
 # By the column of the examples that is filled in with them (``schema.history_traits``).
-_TRAITS = {
+TRAITS = {
     HISTORY_TYPES: ("event_types", pa.list_(pa.string())),
     HISTORY_DWELL: ("dwells", pa.list_(pa.float32())),
 }
@@ -64,7 +64,7 @@ def schema_of(
 ) -> pa.Schema:
     """Returns the schema of rows: with searches or not, with own items or not, with some traits."""
     searches, own = _SEARCHES if has_searches else (), _OWN if has_own else ()
-    return pa.schema([*SCHEMA, *(_TRAITS[name] for name in traits), *searches, *own])
+    return pa.schema([*SCHEMA, *(TRAITS[name] for name in traits), *searches, *own])
 
 
 class Link(NamedTuple):
@@ -211,7 +211,7 @@ class ShardHistories:
         searches, own = (
             [columns[name] for name, _ in group if name in columns] for group in (_SEARCHES, _OWN)
         )
-        traits = {trait: columns[name] for trait, (name, _) in _TRAITS.items() if name in columns}
+        traits = {trait: columns[name] for trait, (name, _) in TRAITS.items() if name in columns}
         return Past(
             Carried(columns["item_ids"], columns["timestamps"], traits),
             Carried(*searches, {}) if searches else None,
@@ -316,7 +316,7 @@ def find_traits(
         InputError: If the day's histories were not published, or a file of a chain is gone.
     """
     row = _find(workdir, partition, user_id, schema_of(traits=traits)) if traits else None
-    return {trait: row[_TRAITS[trait][0]] if row else [] for trait in traits}
+    return {trait: row[TRAITS[trait][0]] if row else [] for trait in traits}
 
 
 def find_searches(workdir: Workdir, partition: Partition, user_id: str) -> list[str]:
