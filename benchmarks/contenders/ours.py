@@ -44,6 +44,7 @@ def config_of(batch: int, layers, buckets: int, sketch: int = 1_000_000) -> Conf
             "kind": "adagrad",
             "learning_rate": given.LEARNING_RATE,
             "initial_accumulator": given.INITIAL_ACCUMULATOR,
+            "layer_rate": 1.0,
         },
         "training": {"batch_size": batch},
     }

@@ -84,7 +84,7 @@ def _config(items: int) -> Config:
             "layers": [256, DIM],
         },
         "loss": {"kind": "corrected_softmax", "temperature": 0.07},
-        "optimizer": {"kind": "adagrad", "learning_rate": 0.1},
+        "optimizer": {"kind": "adagrad", "learning_rate": 0.1, "layer_rate": 1.0},
         "training": {"batch_size": _BATCH},
     }
     return Config.model_validate(values)

@@ -56,6 +56,26 @@ def write(events: pa.Table, parts: np.ndarray, times: np.ndarray, folder: pathli
         print(f"{target / 'events.csv'}: {len(chosen):,} events")
 
 
+def convert(
+    file: pathlib.Path,
+    folder: pathlib.Path,
+    user_id: str = "user_id",
+    item_id: str = "item_id",
+    timestamp: str = "timestamp",
+) -> None:
+    """Writes a CSV's parts; the names are of its columns.
+
+    Raises:
+        ValueError: If it lacks one of them.
+    """
+    events = pyarrow.csv.read_csv(file)
+    missing = {user_id, item_id, timestamp} - set(events.column_names)
+    if missing:
+        raise ValueError(f"{file} has no column {', '.join(sorted(missing))}")
+    users, times = (events[name].to_numpy() for name in (user_id, timestamp))
+    write(events, split(users, times), times, folder)
+
+
 def main() -> None:
     """Writes the files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -64,12 +84,10 @@ def main() -> None:
     for name in ("user_id", "item_id", "timestamp"):
         parser.add_argument(f"--{name}", default=name, help=f"the column of the {name}")
     flags = parser.parse_args()
-    events = pyarrow.csv.read_csv(flags.events)
-    missing = {flags.user_id, flags.item_id, flags.timestamp} - set(events.column_names)
-    if missing:
-        parser.error(f"{flags.events} has no column {', '.join(sorted(missing))}")
-    users, times = (events[name].to_numpy() for name in (flags.user_id, flags.timestamp))
-    write(events, split(users, times), times, flags.out)
+    try:
+        convert(flags.events, flags.out, flags.user_id, flags.item_id, flags.timestamp)
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

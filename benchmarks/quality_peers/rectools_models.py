@@ -17,6 +17,8 @@ from benchmarks.quality_peers.implicit_models import rewarded_past
 _MOST_ITEMS = 8000
 _SESSION = 50
 _FULL_SOFTMAX_BELOW = 10_000
+# Epochs: so many, but not of more sequences than what takes a minute or two.
+_EPOCHS, _MOST_SEQUENCES, _MOST_SEQUENCES_SAMPLED = 25, 40_000, 20_000
 # So many of the best items are asked for; those the user had before are taken out of them.
 _DEPTH = 600
 _AT_ONCE = 2000
@@ -68,20 +70,25 @@ class SasRec:
     def __init__(self, seed: int, quick: bool):
         warnings.simplefilter("ignore")
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-        self._seed, self._epochs = seed, 1 if quick else 25
+        self._seed, self._quick, self._epochs = seed, quick, 1
 
     def fit(self, problem: Problem, known: np.ndarray) -> None:
         """Trains on the last events of every user."""
         seed_everything(self._seed, verbose=False)
         rows = _rewarded(problem, known)
         few = len(np.unique(problem.item[rows])) < _FULL_SOFTMAX_BELOW
+        if not self._quick:
+            most = _MOST_SEQUENCES if few else _MOST_SEQUENCES_SAMPLED
+            self._epochs = min(_EPOCHS, -(-most // len(np.unique(problem.user[rows]))))
+        recent = max(len(problem.recent(query)) for query in range(len(problem.queries)))
+        self._length = min(_SESSION, recent)
         self._model = SASRecModel(
             n_blocks=2,
             n_heads=2,
             n_factors=64,
-            session_max_len=_SESSION,
+            session_max_len=self._length,
             loss="softmax" if few else "sampled_softmax",
-            n_negatives=256,
+            n_negatives=128,
             batch_size=32,
             deterministic=True,
             get_trainer_func=self._trainer,
@@ -89,6 +96,9 @@ class SasRec:
         )
         dataset = _dataset(problem.user[rows], problem.item[rows], problem.time[rows])
         self._model.fit(dataset)
+        self._recommend_to_all(problem)
+
+    def _recommend_to_all(self, problem: Problem) -> None:
         # It leaves out users with one event, and so perhaps items.
         known_items = self._model.data_preparator.get_known_item_ids()
         self._known = np.isin(np.arange(len(problem.item_ids)), known_items)
@@ -114,7 +124,7 @@ class SasRec:
 
     def _recommend(self, problem: Problem, queries: np.ndarray) -> pd.DataFrame:
         recent = [problem.recent(query) for query in queries]
-        recent = [items[self._known[items]][-_SESSION:] for items in recent]
+        recent = [items[self._known[items]][-self._length :] for items in recent]
         rows = np.repeat(queries, [len(items) for items in recent])
         asked = _dataset(rows, np.concatenate(recent), np.arange(len(rows)))
         users = np.unique(rows)

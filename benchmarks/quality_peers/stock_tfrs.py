@@ -22,7 +22,7 @@ import tensorflow_recommenders as tfrs  # isort: skip
 _DIM = 32
 _LAYERS = (64, 32)
 _BATCH = 1024
-_EPOCHS = 10
+_EPOCHS, _MOST_EXAMPLES = 10, 1_000_000
 _LEARNING_RATE = 0.1
 
 
@@ -76,7 +76,7 @@ class StockTfrs:
 
     def __init__(self, seed: int, quick: bool):
         tf.keras.utils.set_random_seed(seed)
-        self._epochs = 1 if quick else _EPOCHS
+        self._quick = quick
 
     def open(self, built: pathlib.Path, config: str, sets: list[str]) -> None:
         """Is told where the pipeline's examples are, and what features they have."""
@@ -102,7 +102,9 @@ class StockTfrs:
         }
         model = Retrieval(Tower(self._query, tables), Tower(self._candidate, tables))
         model.compile(tf.keras.optimizers.Adagrad(_LEARNING_RATE))
-        model.fit(self._batches(trained, names), epochs=self._epochs, verbose=0)
+        epochs = min(_EPOCHS, -(-_MOST_EXAMPLES // len(trained["reward"])))
+        epochs = 1 if self._quick else epochs
+        model.fit(self._batches(trained, names), epochs=epochs, verbose=0)
         self._queries = self._embed(model.query, self._query, asked)
         items = of_catalogue(catalogue, self._candidate)
         self._items = self._embed(model.candidate, self._candidate, items)

@@ -10,6 +10,7 @@ from benchmarks import quality
 from benchmarks.quality_data.problem import Problem
 from benchmarks.quality_peers.asking import AT, ask, best_items, measure
 from benchmarks.quality_peers.baselines import AfterSeed, MostPopular, OwnItems
+from benchmarks.quality_report import beaten, over_seeds
 from tests.example_counts import table_of
 from twotower_tf.evaluation import baselines
 from twotower_tf.examples import counts
@@ -230,6 +231,7 @@ def test_means_and_standard_errors_are_of_the_seeds():
     runs = [
         {
             "seconds": seconds,
+            "cpu_seconds": 2 * seconds,
             "ndcg": {"10": value},
             "recall": {"10": value},
             "coverage": {"10": value},
@@ -237,10 +239,30 @@ def test_means_and_standard_errors_are_of_the_seeds():
         }
         for seconds, value in ((1.0, 0.1), (2.0, 0.2), (6.0, 0.6))
     ]
-    summed = quality.over_seeds(runs)
-    assert summed["seconds"] == 3.0
+    summed = over_seeds(runs)
+    assert (summed["seconds"], summed["cpu_seconds"]) == (3.0, 6.0)
     assert summed["recall"]["10"]["mean"] == pytest.approx(0.3)
     expected = np.std([0.1, 0.2, 0.6], ddof=1) / 3**0.5
     assert summed["recall"]["10"]["standard_error"] == pytest.approx(expected)
-    assert quality.over_seeds(runs[:1])["recall"]["10"]["standard_error"] is None
+    assert over_seeds(runs[:1])["recall"]["10"]["standard_error"] is None
     assert summed["recall_new"] is None
+
+
+def test_beaten_is_ours_over_theirs_at_each_k_by_both_protocols():
+    def of(recall, new):
+        by_k = {k: {"mean": recall, "standard_error": None} for k in ("10", "50", "100")}
+        new = new and {k: {"mean": new, "standard_error": None} for k in ("10", "50", "100")}
+        return {"recall": by_k, "recall_new": new}
+
+    methods = {
+        "ours": of(0.3, 0.1),
+        "ours_frozen": of(0.2, None),
+        "pipeline/most_popular": of(1, 1),
+    }
+    methods |= {"als": of(0.2, 0.2), "bm25": of(0.0, None)}
+    found = beaten(methods)
+    assert set(found) == {"als", "bm25"}
+    assert found["als"]["recall"]["50"] == {"beaten": True, "ratio": pytest.approx(1.5)}
+    assert found["als"]["recall_new"]["10"] == {"beaten": False, "ratio": pytest.approx(0.5)}
+    assert found["bm25"] == {"recall": {k: {"beaten": True, "ratio": None} for k in ("10", "50")}}
+    assert beaten({"als": of(0.2, 0.2)}) == {}

@@ -69,7 +69,7 @@ def test_a_shipped_configuration_loads(path):
 
 def test_a_file_says_only_what_differs_from_the_defaults(load):
     config = load()
-    assert config.loss.kind == "corrected_softmax"
+    assert config.loss.kind == "refined_softmax"
     assert config.query.features[0].column == "history"
     assert config.query.features[0].combiner == "mean"
 
@@ -289,10 +289,10 @@ MODEL_ONLY = [
     "tables.films.dim=8",
     "tables.films.buckets=101",
     "query.layers.0=16",
-    "loss.temperature=0.07",
+    "loss.temperature=0.09",
     "loss.kind=plain_softmax",
     "estimator.alpha=0.1",
-    "optimizer.learning_rate=0.1",
+    "optimizer.learning_rate=0.3",
     "training.batch_size=32",
 ]
 EXAMPLES_TOO = [
@@ -334,7 +334,7 @@ def test_gates_evaluation_index_and_paths_change_no_fingerprint(load, override):
 
 
 def test_a_default_that_is_written_out_changes_no_fingerprint(load):
-    written_out = load("loss.temperature=0.05", "query.features.0.column=history")
+    written_out = load("loss.temperature=0.07", "query.features.0.column=history")
     assert model_fingerprint(written_out) == model_fingerprint(load())
     assert binding_sections(written_out) == binding_sections(load())
 
@@ -379,7 +379,7 @@ def test_a_table_without_buckets_needs_a_vocabulary(load):
 def test_a_vocabulary_must_be_there_and_its_ids_are_part_of_the_model(tmp_path):
     path, words = tmp_path / "c.yaml", tmp_path / "words.txt"
     values = yaml.safe_load((CONFIGS / "demo.yaml").read_text(encoding="utf-8"))
-    values["tables"]["words"]["vocabulary"] = str(words)
+    values["tables"] = {"words": {"vocabulary": str(words), "buckets": 10, "dim": 64}}
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     with pytest.raises(InputError, match=r"tables.words.vocabulary: there is no file .*words.txt"):
         load_config(str(path))

@@ -19,12 +19,12 @@ def test_every_kind_can_be_chosen_with_its_defaults(kind):
     assert load_config(DEMO, [f"loss={{kind: {kind}}}"]).loss.kind == kind
 
 
-def test_without_a_kind_the_loss_is_the_corrected_softmax():
+def test_without_a_kind_the_loss_is_the_refined_softmax():
     assert load_config(DEMO, ["loss={temperature: 0.3}"]).loss.model_dump() == {
-        "kind": "corrected_softmax",
+        "kind": "refined_softmax",
         "temperature": 0.3,
     }
-    assert LOSSES.parse({}).kind == "corrected_softmax"
+    assert LOSSES.parse({}).kind == "refined_softmax"
 
 
 def test_parameters_of_each_kind_are_read():

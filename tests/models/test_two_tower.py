@@ -29,7 +29,7 @@ _CONFIG = Config.model_validate(
             ],
             "layers": [4],
         },
-        "loss": {"temperature": 0.2},
+        "loss": {"kind": "corrected_softmax", "temperature": 0.2},
         "estimator": {"kind": "paper", "buckets": 1000, "initial_gap": 10, "alpha": 0.5},
     }
 )

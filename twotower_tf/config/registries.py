@@ -12,7 +12,7 @@ and adds what it has (docs/extending.md):
 
 from twotower_tf.config.registry import Registry
 
-LOSSES = Registry("loss", "twotower_tf.models.losses.sections", default="corrected_softmax")
+LOSSES = Registry("loss", "twotower_tf.models.losses.sections", default="refined_softmax")
 TOWERS = Registry("tower", "twotower_tf.models.tower_sections", default="mlp")
 ESTIMATORS = Registry("estimator", "twotower_tf.frequency.sections", default="adaptive")
 OPTIMIZERS = Registry("optimizer", "twotower_tf.training.optimizer_sections", default="adagrad")

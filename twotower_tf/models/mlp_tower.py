@@ -83,6 +83,7 @@ class MlpTower(Tower):
         items: ItemEncoder | None = None,
     ) -> "MlpTower":
         """See ``Tower.from_section``."""
+        dropout, vector_dropout = section.dropped
         return cls(
             feature_encoders,
             section.widths,
@@ -92,8 +93,8 @@ class MlpTower(Tower):
             combine=section.how_combined,
             dim=section.dimension,
             residual=section.skipping,
-            dropout=section.dropout,
-            vector_dropout=section.vector_dropout,
+            dropout=dropout,
+            vector_dropout=vector_dropout,
             layer_norm=section.layer_norm,
         )
 

@@ -51,11 +51,12 @@ class MlpTowerSection(TowerSection):
     residual: list[str] | None = None
     """Features whose vectors are added to what the layers make of all: they skip the layers. By
     default those that name items, where ``layers`` is not given."""
-    dropout: _Dropped = 0.0
-    """While training, the share of each hidden layer that is dropped. For small data, 0.2."""
-    vector_dropout: _Dropped = 0.0
-    """While training, the share of the tower's vector that is dropped, before it is normalised.
-    For small data, 0.1 in the candidate."""
+    dropout: _Dropped | None = None
+    """While training, the share of each hidden layer that is dropped. By default 0.2, where
+    ``layers`` is given 0."""
+    vector_dropout: _Dropped | None = None
+    """While training, the share of the tower's vector that is dropped, before it is normalised. By
+    default 0.1 where the features are summed and ``layers`` is not given, else 0."""
     layer_norm: bool = False
     """Whether hidden layers are normalised, before their ReLU: for deep towers."""
 
@@ -92,6 +93,15 @@ class MlpTowerSection(TowerSection):
         if self.residual is None:
             return self._items if self.layers is None else []
         return self.residual
+
+    @property
+    def dropped(self) -> tuple[float, float]:
+        """``dropout`` and ``vector_dropout``, or what they are by default."""
+        usual = (0.0, 0.0)
+        if self.layers is None:
+            usual = (0.2, 0.1 if self.how_combined == "sum" else 0.0)
+        given = self.dropout, self.vector_dropout
+        return tuple(own if one is None else one for one, own in zip(given, usual, strict=True))
 
     @property
     def _items(self) -> list[str]:

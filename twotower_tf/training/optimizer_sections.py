@@ -13,15 +13,18 @@ _MAKERS = "twotower_tf.training.optimizers"
 class OptimizerSection(Section):
     """Base of the optimisers' sections."""
 
-    learning_rate: Annotated[float, Field(gt=0.0)] = 0.05
+    learning_rate: Annotated[float, Field(gt=0.0)] = 0.1
     """How far a step goes."""
 
 
 @OPTIMIZERS.made_by(f"{_MAKERS}:adagrad")
 class AdagradSection(OptimizerSection):
-    """Keras' Adagrad: each weight's rate falls with the squared gradients it has had."""
+    """Adagrad: each weight's rate falls with the squared gradients it has had."""
 
     kind: Literal["adagrad"] = "adagrad"
+    layer_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    """Weights that every batch moves, those of layers, go at so much of the rate; rows of tables,
+    which few batches touch, at all of it. 1: all alike, as in Keras."""
     initial_accumulator: NotNegative = 1e-6
     """Where the sums of squared gradients start. The loss is a mean over the batch, so an
     embedding's gradients are of the order of 1 / batch: from the usual 0.1, rows that are seen a

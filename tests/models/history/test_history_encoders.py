@@ -148,7 +148,7 @@ def _naive_recency(encoder, items):
 def _naive_attention(encoder, items):
     kernel, bias = _weights(encoder, "hidden/kernel"), _weights(encoder, "hidden/bias")
     hidden = np.maximum(VECTORS[items] @ kernel + bias, 0)
-    content = (hidden @ _weights(encoder, "score/kernel"))[:, 0]
+    content = (hidden @ _weights(encoder, "score/kernel"))[:, 0] / hidden.shape[1]
     return _softmax_mean(content + _place_weights(encoder, items), VECTORS[items])
 
 

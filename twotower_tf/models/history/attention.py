@@ -8,14 +8,15 @@ from twotower_tf.models.history.traits import Traits
 
 
 class Attention(tf.keras.layers.Layer):
-    """sum_k w_k v_k / sum_k w_k with w_k = exp(z . relu(W v_k) + a_k + b_g + c); empty: zeros.
+    """sum_k w_k v_k / sum_k w_k with w_k = exp(z . relu(W v_k) / h + a_k + b_g + c); empty: zeros.
 
     Additive attention pooling: an item's weight is of its content, by one hidden layer, and of its
     place from the end, its age and its event as in ``Recency``. z starts at 0, so that it starts as
     the mean.
 
     Args:
-        hidden: Width of the hidden layer.
+        hidden: h, the width of the hidden layer. Adagrad's first steps move each number of z by the
+            whole learning rate: without the division they would settle all weights at once.
         length: How many places have a weight of their own.
         times: See ``Recency``.
         traits: See ``Recency``.
@@ -57,7 +58,8 @@ class Attention(tf.keras.layers.Layer):
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
         """Encodes each history as float32 [batch, d]; zeros where one is empty."""
         # Of the distinct items, as their vectors are.
-        content = self._score(self._hidden(items.vectors))[:, 0]
+        hidden = self._hidden(items.vectors)
+        content = self._score(hidden)[:, 0] / hidden.shape[-1]
         scores = tf.gather(content, items.places) + self._recency.scores(items)
         # Bounded, so that no history's largest weight overflows, nor all of them vanish.
         return items.weighted_mean(tf.exp(tf.clip_by_value(scores, -20.0, 20.0)))

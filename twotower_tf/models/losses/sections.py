@@ -36,7 +36,7 @@ class LearnedTemperatureSection(Section):
 
     learned: Literal[True]
     """Says that it is learnt."""
-    start: Annotated[float, Field(gt=0.0)] = 0.05
+    start: Annotated[float, Field(gt=0.0)] = 0.07
     """Before the first step."""
     least: Annotated[float, Field(gt=0.0)] = 0.01
     """It goes no lower."""
@@ -69,7 +69,7 @@ class SoftmaxSection(LossSection):
 
     query_negatives: ClassVar[bool] = True
 
-    temperature: Annotated[_Temperature, Field(title="number > 0, or section")] = 0.05
+    temperature: Annotated[_Temperature, Field(title="number > 0, or section")] = 0.07
     """Divides the cosine. ``{learned: true}``: it is learnt, see below."""
 
 
