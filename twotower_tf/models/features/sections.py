@@ -12,24 +12,13 @@ from twotower_tf.config.registries import FEATURE_KINDS, HISTORY_ENCODERS
 from twotower_tf.config.registry import named
 from twotower_tf.config.section import Column, NotNegative, Positive, Section, Separator, nearest
 from twotower_tf.examples import value_types
-from twotower_tf.examples.schema import (
-    HISTORY,
-    HISTORY_DAYS,
-    HISTORY_DWELL,
-    HISTORY_TYPES,
-    SEARCHES,
-    RawFeature,
+from twotower_tf.examples.schema import HISTORY, SEARCHES, RawFeature
+from twotower_tf.models.features.history_events import (
+    asked_keys,
+    check_asked,
+    names_beside,
+    raw_features_beside,
 )
-
-# What a history encoder may ask for beside the items: the key of its section, what the raw feature
-# is called, the column that the build fills in.
-_BESIDE = (
-    ("times", "days", HISTORY_DAYS),
-    ("types", "types", HISTORY_TYPES),
-    ("dwell", "dwell", HISTORY_DWELL),
-)
-# Of which column of the source each of these is made.
-_COLUMNS = {HISTORY_TYPES: "event_type", HISTORY_DWELL: "dwell"}
 
 
 class TableFeature(BaseFeature):
@@ -172,43 +161,23 @@ class IdBagFeature(BagFeature):
         return self.encoder
 
     @property
-    def _asked(self) -> list[tuple[str, str, str]]:
-        """Those of ``_BESIDE`` that the encoder asks for."""
-        return [one for one in _BESIDE if self.is_item and getattr(self.encoder, one[0], None)]
-
-    @property
     def beside(self) -> dict[str, str]:
         """See ``ItemFeature``."""
-        return {field: f"{self.name}_{field}" for _, field, _ in self._asked}
+        return names_beside(self.name, self._asked)
+
+    @property
+    def _asked(self) -> list[str]:
+        return asked_keys(self.encoder) if self.is_item else []
 
     def raw_features(self, of, config) -> list[RawFeature]:
         """See ``BaseFeature``."""
         (ids,) = super().raw_features(of, config)
-        made = [ids]
-        for _, field, column in self._asked:
-            of_type = value_types.Labels if column == HISTORY_TYPES else value_types.Weights
-            values = of_type(max_length=ids.type.max_length, weighs=self.name)
-            made.append(RawFeature(self.beside[field], column, of, values))
-        return made
+        return [ids, *raw_features_beside(ids, self._asked)]
 
     def check(self, tower, config) -> None:
         """See ``BaseFeature``."""
         super().check(tower, config)
-        columns = config.source.events.columns
-        for key, _, column in self._asked:
-            if self.column != HISTORY or self.owner(tower) != "event":
-                raise ValueError(f"{key} of the encoder are those of the column 'history' alone")
-            if columns.history is not None:
-                raise ValueError(
-                    f"{key} of the encoder need histories that the build makes, not the log "
-                    "(source.events.columns.history)"
-                )
-            needed = _COLUMNS.get(column)
-            if needed is not None and getattr(columns, needed) is None:
-                raise ValueError(
-                    f"{key} of the encoder need source.events.columns.{needed}: say which column "
-                    "of the events it is"
-                )
+        check_asked(self, self._asked, self.owner(tower), config)
 
 
 @FEATURE_KINDS.made_by("twotower_tf.models.features.bag:BagEncoder")
