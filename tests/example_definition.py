@@ -4,20 +4,20 @@ SECONDS_PER_DAY = 86_400
 
 
 def naive_example(
-    record: dict, past: list[tuple[int, str]], basket: list[str], items: dict, users: dict
+    record: dict, past: list[dict], basket: list[str], items: dict, users: dict
 ) -> dict[str, list]:
     """Returns the values of an event's example by key, by the definition.
 
     Args:
         record: The event.
-        past: Times and item ids of the history before it, oldest first.
+        past: The events of the history before it, oldest first.
         basket: The item ids of its second that stand before it.
         items: The catalogue as of its day, by item id.
         users: The profiles, by user id.
     """
     item, user = items[record["item_id"]], users.get(record["user_id"])
     timestamp = record["timestamp"]
-    history = [item_id for _, item_id in past]
+    history, recent = [one["item_id"] for one in past], past[-2:]
     share = record["watched"] / item["length"]
     return {
         "user_id": [record["user_id"]],
@@ -28,7 +28,9 @@ def naive_example(
         "query/seed_item_id": [record.get("seed", "")],
         "query/history": history,
         "query/recent": history[-2:],
-        "query/recent_days": [(timestamp - time) / SECONDS_PER_DAY for time, _ in past[-2:]],
+        "query/recent_days": [(timestamp - one["timestamp"]) / SECONDS_PER_DAY for one in recent],
+        "query/recent_types": [one.get("device", "") for one in recent],
+        "query/recent_dwell": [one["watched"] for one in recent],
         "query/basket": basket,
         "query/device": [record.get("device", "")],
         "query/country": [user["country"] if user else ""],

@@ -177,6 +177,10 @@ def binding_sections(config: Config) -> dict:
         # Work directories are older than kinds of towers: their one kind goes without saying.
         if sections[name]["kind"] == TOWERS.default:
             del sections[name]["kind"]
+    # So they are older than what past events were: who does not ask for it says nothing.
+    _drop_unset(sections["source"]["events"]["columns"], "event_type", "dwell")
+    for feature in sections["query"]["features"]:
+        _drop_unset(feature.get("encoder") or {}, "types", "dwell")
     sections["training"] = {"batch_size": config.training.batch_size}
     # So they are older than ``negatives``, and have uniform draws where those were configured.
     negatives = {key: value for key, value in whole["negatives"].items() if value}
@@ -189,6 +193,12 @@ def binding_sections(config: Config) -> dict:
         # Work directories are older than this one, too.
         sections["self_supervised"] = whole["self_supervised"]
     return sections
+
+
+def _drop_unset(section: dict, *keys: str) -> None:
+    for key in keys:
+        if not section.get(key):
+            section.pop(key, None)
 
 
 def examples_fingerprint(config: Config) -> str:

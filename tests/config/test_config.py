@@ -339,6 +339,19 @@ def test_a_default_that_is_written_out_changes_no_fingerprint(load):
     assert binding_sections(written_out) == binding_sections(load())
 
 
+def test_traits_of_past_events_bind_a_work_directory_only_where_they_are_asked_for(load):
+    events = "source.events.columns={dwell: seconds, event_type: what}"
+    kept = binding_sections(load())
+    assert not {"event_type", "dwell"} & set(kept["source"]["events"]["columns"])
+    assert not {"types", "dwell"} & set(kept["query"]["features"][0].get("encoder", {}))
+    history = "query.features.0={{name: history, kind: id_bag, encode: item, encoder: {}}}"
+    plain, asking = (
+        load(events, history.format(encoder))
+        for encoder in ("recency", "{kind: recency, dwell: true, types: [buy]}")
+    )
+    assert examples_fingerprint(asking) != examples_fingerprint(plain)
+
+
 def test_a_built_vocabulary_is_part_of_the_model_and_not_of_words(load):
     fingerprints = {
         model_fingerprint(load(f"tables.films.vocabulary={given}", "statistics.days=3"))

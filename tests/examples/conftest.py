@@ -41,7 +41,12 @@ class Deployment:
             "source": {
                 "events": {
                     "path": "events/dt={date}/*.jsonl",
-                    "columns": {"seed_item_id": "seed"},
+                    # One column may be several things.
+                    "columns": {
+                        "seed_item_id": "seed",
+                        "event_type": "device",
+                        "dwell": "watched",
+                    },
                 },
                 "items": {"path": "items.jsonl", "columns": {"published_at": "published"}},
                 "users": {"path": "users.jsonl"},
@@ -62,7 +67,12 @@ class Deployment:
                         "column": "history",
                         "kind": "id_bag",
                         "encode": "item",
-                        "encoder": {"kind": "recency", "times": True},
+                        "encoder": {
+                            "kind": "recency",
+                            "times": True,
+                            "types": ["phone"],
+                            "dwell": True,
+                        },
                         "max_length": 2,
                     },
                     {"name": "basket", "kind": "id_bag", "table": "items"},

@@ -39,14 +39,14 @@ def event_key(user_id: str, item_id: str, timestamp: int) -> int:
 
 
 def naive_histories(log: list[dict], length: int):
-    """Yields every event that is no copy, times and items before it, and its second's before it."""
+    """Yields every event that is no copy, those before it, and its second's items before it."""
     first = {}
     for record in log:
         first.setdefault((record["user_id"], record["item_id"], record["timestamp"]), record)
     unique = sorted(first.items(), key=lambda entry: (entry[0][2], event_key(*entry[0])))
     for number, ((user_id, _, timestamp), record) in enumerate(unique):
         before = [
-            (other_time, other["item_id"])
+            other
             for (other_user, _, other_time), other in unique
             if other_user == user_id and other_time < timestamp
         ]
@@ -113,7 +113,8 @@ def assert_histories(workdir, log: list[dict], day: datetime.date) -> None:
             continue
         probe = {**mine[0], "timestamp": end, "item_id": "probe"}
         *_, (_, expected, _) = naive_histories([*mine, probe], length=4)
-        assert list(zip(times, item_ids, strict=True)) == expected
+        found = list(zip(times, item_ids, strict=True))
+        assert found == [(record["timestamp"], record["item_id"]) for record in expected]
 
 
 def day_start(day: datetime.date) -> int:

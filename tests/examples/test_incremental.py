@@ -65,7 +65,11 @@ def test_late_events_make_the_same_bytes_one_by_one_and_in_one_go(deployment, ma
     for number, day in enumerate(days):
         log = [
             make_event(
-                rng.randrange(4), rng.randrange(6), rng.randrange((number + 1) * SECONDS_PER_DAY)
+                rng.randrange(4),
+                rng.randrange(6),
+                rng.randrange((number + 1) * SECONDS_PER_DAY),
+                watched=rng.random() * 100,
+                device=rng.choice(["phone", "tv", ""]),
             )
             for _ in range(60)
         ]

@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from tests.example_definition import SECONDS_PER_DAY, naive_example
 from twotower_tf.examples import hashes, statistics
-from twotower_tf.examples.users.histories import find_history, find_own_items
+from twotower_tf.examples.schema import HISTORY_DWELL, HISTORY_TYPES
+from twotower_tf.examples.users.histories import find_history, find_own_items, find_traits
 
 DAYS = 4
+TRAITS = (HISTORY_TYPES, HISTORY_DWELL)
 
 # (user, item, day of the file, days that it is late, time in steps of six hours, watched, seed).
 # Much of one user, on whom days then have to be merged.
@@ -65,6 +67,8 @@ class Definition:
         # By user: all that was found so far, and the last of it as of the day before.
         self.found: dict[str, list] = {}
         self.known: dict[str, list] = {}
+        # What was delivered first of each, by user and place.
+        self.records: dict[str, dict] = {}
         # By user and item, how often it was acted on and when last, as of the day before.
         self.own: dict[str, dict[str, tuple[int, int]]] = {}
 
@@ -85,6 +89,7 @@ class Definition:
                 counts["duplicates"] += 1
             else:
                 mine.append((place, record))
+                self.records.setdefault(record["user_id"], {})[place] = record
         examples = []
         for user, mine in today.items():
             before = self.known.get(user, [])
@@ -112,7 +117,8 @@ class Definition:
 
     def example(self, number: int, record: dict, actions: list) -> dict:
         before = sorted(action for action in actions if action[0] < record["timestamp"])
-        past = [(time, item_id) for time, _, item_id in before][-self.section.history_length :]
+        records = self.records[record["user_id"]]
+        past = [records[place] for place in before][-self.section.history_length :]
         own = (record["timestamp"], order_of(record), record["item_id"])
         of_its_second = sorted(one for one in actions if one[0] == own[0] and one < own)
         basket = [item_id for _, _, item_id in of_its_second][-self.section.history_length :]
@@ -202,6 +208,9 @@ def write_source(make_event, make_item):
         for user, item, number, late, step, watched, seed in log:
             second = max(0, number - late) * SECONDS_PER_DAY + step * 6 * 3600
             more = {} if seed is None else {"seed": f"i{seed}"}
+            # Every third without.
+            if watched % 3:
+                more["device"] = ("phone", "tv")[watched % 2]
             records[number].append(make_event(user, item, second, watched=watched, **more))
         for day, of_day in zip(days, records, strict=True):
             half = len(of_day) // 2
@@ -320,7 +329,14 @@ def assert_splits(files: dict[str, list[dict]]) -> None:
 def assert_histories(workdir, day: datetime.date, definition: Definition) -> None:
     for user in ("u0", "u1", "u2"):
         found, _ = find_history(workdir, workdir.partition("histories", day), user)
-        assert found == [item_id for _, _, item_id in definition.known.get(user, [])]
+        known = definition.known.get(user, [])
+        assert found == [item_id for _, _, item_id in known]
+        records = [definition.records[user][place] for place in known]
+        traits = find_traits(workdir, workdir.partition("histories", day), user, TRAITS)
+        assert traits == {
+            HISTORY_TYPES: [record.get("device", "") for record in records],
+            HISTORY_DWELL: [record["watched"] for record in records],
+        }
         if definition.section.own_length:
             found = find_own_items(workdir, workdir.partition("histories", day), user)
             expected = definition.with_own(user, [])

@@ -33,11 +33,12 @@ def order_of(user: int, time: int, item: int) -> int:
     return int(mixed(np.array([(user * 1000 + time) * 1000 + item], np.uint64))[0])
 
 
-def actions(rows: list[tuple]) -> Actions:
-    """Returns (user, time, item) each as columns."""
+def actions(rows: list[tuple], first: int = 0) -> Actions:
+    """Returns (user, time, item) each as columns, records numbered from ``first`` on."""
     order = np.array([order_of(*row) for row in rows], np.uint64)
     user, time, item = np.array(rows, np.int64).reshape(-1, 3).T
-    return Actions(user, time, item.astype(np.int32), order)
+    records = first + np.arange(len(rows))
+    return Actions(user, time, item.astype(np.int32), order, records)
 
 
 def naive(log: list[tuple], carried: dict[int, list], length: int) -> tuple[dict, dict]:
@@ -86,16 +87,19 @@ def test_histories_and_states_are_those_of_one_event_after_the_other(log, carrie
     # In any order, with the place in the log as the order of delivery.
     rows = list(range(len(log)))
     shuffle.shuffle(rows)
-    active = {user for user, *_ in log}
+    active = sorted({user for user, *_ in log})
+    brought = [(log[row][0], *log[row][2:]) for row in rows]
+    known = [(user, time, item) for user in active for time, _, item in state.get(user, ())]
     timeline = make_timeline(
-        actions([(log[row][0], *log[row][2:]) for row in rows]),
+        actions(brought),
         np.array([log[row][1] for row in rows], np.int64),
         np.array(rows, np.int64),
-        actions(
-            [(user, time, item) for user in sorted(active) for time, _, item in state.get(user, ())]
-        ),
+        actions(known, len(brought)),
         length,
     )
+    recorded = [[*brought, *known][record][1:] for record in timeline.records]
+    assert recorded == list(zip(timeline.times, timeline.items, strict=True))
+    assert timeline.records[timeline.places].tolist() == timeline.rows.tolist()
     found = zip(timeline.rows, timeline.starts, timeline.ends, strict=True)
     assert {rows[row]: timeline.items[start:end].tolist() for row, start, end in found} == histories
     places = zip(

@@ -230,6 +230,36 @@ def test_what_does_not_fit_an_item_is_refused(feature, message):
         Config.model_validate({**VALUES, "query": query})
 
 
+EVENTS = VALUES["source"]["events"]
+OF_LOG = {"event_type": "what", "dwell": "seconds"}
+
+
+@pytest.mark.parametrize(
+    ("encoder", "columns", "feature", "message"),
+    [
+        ({"types": ["buy"]}, {}, {}, "types of the encoder need source.events.columns.event_type"),
+        ({"dwell": True}, {}, {}, "dwell of the encoder need source.events.columns.dwell"),
+        ({"types": ["buy"]}, {**OF_LOG, "history": "path"}, {}, "types .* not the log"),
+        ({"dwell": True}, {**OF_LOG, "history": "path"}, {}, "dwell .* not the log"),
+        ({"dwell": True}, OF_LOG, {"column": "shelf"}, "those of the column 'history' alone"),
+        ({"kind": "mean", "dwell": True}, OF_LOG, {}, "unknown key 'dwell'"),
+    ],
+)
+def test_what_is_not_known_of_past_events_is_refused(encoder, columns, feature, message):
+    encoder = {"kind": "recency", **encoder}
+    query = [{"name": "history", "kind": "id_bag", "encode": "item", "encoder": encoder, **feature}]
+    source = {**VALUES["source"], "events": {**EVENTS, "columns": columns}}
+    values = {**VALUES, "source": source, "query": {"features": query, "layers": [DIM]}}
+    with pytest.raises(ValueError, match=message):
+        Config.model_validate(values)
+
+
+def test_the_columns_of_past_events_are_the_builds():
+    query = {"features": [{"name": "history_dwell", "kind": "dense"}], "layers": [DIM]}
+    with pytest.raises(ValueError, match="filled in by the build; say dwell in the encoder"):
+        Config.model_validate({**VALUES, "query": query})
+
+
 def test_a_candidate_can_not_be_encoded_as_an_item():
     features = [{"name": "sku", "kind": "id", "encode": "item"}]
     with pytest.raises(ValueError, match="encode: item is for features of the query"):

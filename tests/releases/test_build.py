@@ -15,7 +15,8 @@ from twotower_tf.datasets.files import SourceFile
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.hashes import text_hash
 from twotower_tf.examples.items import catalogue
-from twotower_tf.examples.items.catalogue_reader import load_catalogue
+from twotower_tf.examples.items.catalogue_reader import end_of, load_catalogue
+from twotower_tf.examples.schema import HISTORY_DWELL, HISTORY_TYPES
 from twotower_tf.examples.users import histories, profiles
 from twotower_tf.releases import releases
 from twotower_tf.storage import Workdir
@@ -38,7 +39,14 @@ def _config(kind="brute_force", vocabulary=None, buckets=500) -> Config:
         {
             "name": kind,
             "source": {
-                "events": {"path": "e.csv", "columns": {"seed_item_id": "seed_item_id"}},
+                "events": {
+                    "path": "e.csv",
+                    "columns": {
+                        "seed_item_id": "seed_item_id",
+                        "event_type": "what",
+                        "dwell": "seconds",
+                    },
+                },
                 "items": {"path": "items.jsonl", "columns": {"item_id": "sku", "title": "title"}},
                 "users": {"path": "users.jsonl"},
             },
@@ -61,6 +69,19 @@ def _config(kind="brute_force", vocabulary=None, buckets=500) -> Config:
                         "max_length": 2,
                     },
                     {"name": "last", "column": "history", "kind": "id", "table": "items"},
+                    {
+                        "name": "recent",
+                        "column": "history",
+                        "kind": "id_bag",
+                        "encode": "item",
+                        "encoder": {
+                            "kind": "recency",
+                            "times": True,
+                            "types": ["click", "buy"],
+                            "dwell": True,
+                        },
+                        "max_length": 3,
+                    },
                     {"name": "device", "kind": "category", "values": ["phone", "tv"]},
                     {
                         "name": "hour",
@@ -120,14 +141,21 @@ def _write_users(workdir: Workdir, folder, config: Config) -> None:
     with workdir.partition(histories.KIND, DAY).write(manifest) as staging:
         for shard in range(2):
             active = [
-                {"user_id": user, "item_ids": item_ids, "timestamps": list(range(len(item_ids)))}
+                {
+                    "user_id": user,
+                    "item_ids": item_ids,
+                    "timestamps": list(range(len(item_ids))),
+                    "event_types": ["click", "", "buy", ""][: len(item_ids)],
+                    "dwells": [9.5, 0.0, 1.0, 70.0][: len(item_ids)],
+                }
                 for user, item_ids in ids.items()
                 if text_hash(user) % 2 == shard
             ]
-            histories.ShardHistories(shard, every=14).write(
+            schema = histories.schema_of(traits=(HISTORY_TYPES, HISTORY_DWELL))
+            histories.ShardHistories(shard, every=14, schema=schema).write(
                 DAY,
                 os.path.join(staging, histories.file_name(shard, 2)),
-                pa.Table.from_pylist(active, histories.SCHEMA),
+                pa.Table.from_pylist(active, schema),
             )
 
 
@@ -137,6 +165,10 @@ QUERIES = {
     "searches": [["x", "y", "z"], ["x", "", ""], ["", "", ""]],
     "searches_weights": [[1.0, 2.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]],
     "last": ["item-1", "item-8", ""],
+    "recent": [["item-1", "item-2", "", ""], ["a", "b", "ключ-7", "item-8"], ["", "", "", ""]],
+    "recent_days": [[2.5, 0.1, 0.0, 0.0], [9.0, 8.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]],
+    "recent_types": [["click", "", "", ""], ["buy", "buy", "", "view"], ["", "", "", ""]],
+    "recent_dwell": [[0.0, 30.0, 0.0, 0.0], [9.0, 7.0, 0.0, 400.0], [0.0, 0.0, 0.0, 0.0]],
     "device": ["phone", "tv", "watch"],
     "hour": [0.1, 0.9, 0.5],
 }
@@ -146,7 +178,12 @@ QUERY_LISTS = {
     "history": [["item-1"], ["b", "ключ-7", "item-8"], []],
     "searches": [["y", "z"], ["x"], []],
     "searches_weights": [[2.0, 0.0], [0.5], []],
+    "recent": [["item-1", "item-2"], ["b", "ключ-7", "item-8"], []],
+    "recent_days": [[2.5, 0.1], [8.0, 0.5, 0.0], []],
+    "recent_types": [["click", ""], ["buy", "", "view"], []],
+    "recent_dwell": [[0.0, 30.0], [7.0, 0.0, 400.0], []],
 }
+NUMBERS = ("searches_weights", "recent_days", "recent_dwell")
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +196,14 @@ def workdir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model():
-    return TwoTowerModel.from_config(_config())
+    made = TwoTowerModel.from_config(_config())
+    # What is known of past events counts for something, as it does once it is learnt.
+    rng = np.random.default_rng(7)
+    learnt = [one for one in made.query_tower.trainable_variables if "by_" in one.name]
+    assert len(learnt) == 3
+    for variable in learnt:
+        variable.assign(rng.normal(size=variable.shape))
+    return made
 
 
 def _exact(model, config, workdir):
@@ -173,7 +217,7 @@ def _exact(model, config, workdir):
     }
     query = {name: tf.constant(values) for name, values in QUERIES.items()}
     for name, rows in QUERY_LISTS.items():
-        dtype = tf.float32 if name == "searches_weights" else tf.string
+        dtype = tf.float32 if name in NUMBERS else tf.string
         query[name] = tf.ragged.constant(rows, dtype=dtype)
     scores = model.query_tower(query).numpy().astype(np.float64) @ (
         model.candidate_tower(features).numpy().astype(np.float64).T
@@ -304,6 +348,10 @@ def test_recommender_fills_missing_features_with_their_defaults(release, workdir
         "searches": [],
         "searches_weights": [],
         "last": "",
+        "recent": [],
+        "recent_days": [],
+        "recent_types": [],
+        "recent_dwell": [],
         "device": "",
         "hour": 0.5,
     }
@@ -334,6 +382,14 @@ def test_recommender_fills_missing_features_with_their_defaults(release, workdir
         ({"searches_weights": 3}, "'searches_weights' must be a list of numbers, got 3"),
         ({"hour": float("nan")}, "'hour' must be a number, got NaN"),
         ({"searches": ["a"]}, "'searches_weights' must have as many values as 'searches', got 0"),
+        (
+            {"recent": ["a"], "recent_days": [1], "recent_types": ["", ""], "recent_dwell": [1]},
+            "'recent_types' must have as many values as 'recent', got 2 and 1",
+        ),
+        (
+            {"recent": ["a"], "recent_days": [1], "recent_types": [""]},
+            "'recent_dwell' must have as many values as 'recent', got 0 and 1",
+        ),
     ],
 )
 def test_recommender_refuses_queries_that_do_not_fit(release, workdir, query, message):
@@ -379,14 +435,25 @@ def test_recommender_makes_a_users_query_of_history_and_profile(release, workdir
         "seed_item_id": "item-8",
         "history": ["item-2", "item-4", "item-6", "item-8"],
         "last": "item-8",
+        "recent": ["item-2", "item-4", "item-6", "item-8"],
+        "recent_days": [(end_of(DAY) - second) / 86_400 for second in range(4)],
+        "recent_types": ["click", "", "buy", ""],
+        "recent_dwell": [9.5, 0.0, 1.0, 70.0],
         "hour": 0.75,
     }
-    cut = query | {"history": query["history"][-3:]}
+    lists = ("history", "recent", "recent_days", "recent_types", "recent_dwell")
+    cut = query | {name: query[name][-3:] for name in lists}
+    other = query | {"recent_types": ["click", "", "", "click"]}
+    assert recommender.recommend(query, 9) != recommender.recommend(other, 9)
     assert recommender.recommend(query, 9) == recommender.recommend(cut, 9)
     assert recommender.query_for_user("björn") == {
         "seed_item_id": "item-1",
         "history": ["item-1"],
         "last": "item-1",
+        "recent": ["item-1"],
+        "recent_days": [end_of(DAY) / 86_400],
+        "recent_types": ["click"],
+        "recent_dwell": [9.5],
     }
     assert sorted(recommender.some_users(5)) == ["ann", "björn"]
     assert recommender.some_users(1) == recommender.some_users(2)[:1]

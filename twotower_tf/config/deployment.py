@@ -220,11 +220,12 @@ def _check_filled_in(feature, raw, config: Config) -> None:
             "a basket is made of the events of one second, which the build does not look at where "
             "the log gives the histories (source.events.columns.history)"
         )
-    if raw.filled_in == "history_days":
+    asked_by = {"history_days": "times", "history_types": "types", "history_dwell": "dwell"}
+    if raw.filled_in in asked_by:
         if raw.type.weighs is None:
             raise ValueError(
-                "the column 'history_days' is filled in by the build; say times: true in the "
-                "encoder of the history"
+                f"the column '{raw.filled_in}' is filled in by the build; say "
+                f"{asked_by[raw.filled_in]} in the encoder of the history"
             )
         return
     if not raw.type.holds_text:

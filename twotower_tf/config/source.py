@@ -22,6 +22,12 @@ class EventColumnsSection(Section):
     history: Column | None = None
     """The item ids acted on before, oldest first, as the log has them (a click path). Without it
     the build makes the histories from the events."""
+    event_type: Column | None = None
+    """What each event was, such as ``click`` or ``purchase``; may be empty in some. For ``types``
+    of a [history encoder](model.md#history-encoders)."""
+    dwell: Column | None = None
+    """How long each event lasted, in any unit, such as seconds watched; 0 where it is missing. For
+    ``dwell`` of a [history encoder](model.md#history-encoders)."""
     held_out: Column | None = None
     """A number: not 0, and the event is held out, to evaluate on; 0, and it is trained on. Without
     it ``examples.holdout_share`` decides. For a split of your own, such as leave-one-out."""

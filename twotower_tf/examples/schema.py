@@ -31,7 +31,18 @@ SEARCHES = "searches"
 BASKET = "basket"
 # How many days before the event each item of the history was acted on.
 HISTORY_DAYS = "history_days"
-_FILLED_IN = (HISTORY, SEED_ITEM_ID, SEARCHES, HISTORY_DAYS, BASKET)
+# The traits of the events of the history: what each was, and how long it lasted.
+HISTORY_TYPES = "history_types"
+HISTORY_DWELL = "history_dwell"
+_FILLED_IN = (
+    HISTORY,
+    SEED_ITEM_ID,
+    SEARCHES,
+    HISTORY_DAYS,
+    HISTORY_TYPES,
+    HISTORY_DWELL,
+    BASKET,
+)
 # The keys of a user's own items: ids, counts, days since.
 OWN = ("own_item_ids", "own_counts", "own_days")
 
@@ -122,6 +133,22 @@ def raw_features(config: Config, tower: Literal["query", "candidate"]) -> list[R
         for feature in getattr(config, tower).features
         for raw in feature.raw_features(feature.owner(tower), config)
     ]
+
+
+def history_traits(config: Config) -> dict[str, RawFeature]:
+    """Returns the traits of events that histories keep, those that a feature of the query asks for.
+
+    Returns:
+        By the column that the build fills in with them (``HISTORY_TYPES``, ``HISTORY_DWELL``): how
+        an event's own is read. No feature has a name with a slash.
+    """
+    columns = config.source.events.columns
+    known = {
+        HISTORY_TYPES: RawFeature("history/type", columns.event_type, "event", value_types.Text()),
+        HISTORY_DWELL: RawFeature("history/dwell", columns.dwell, "event", value_types.Number()),
+    }
+    asked = {raw.filled_in for raw in raw_features(config, "query")}
+    return {column: raw for column, raw in known.items() if column in asked}
 
 
 def has_own_items(config: Config) -> bool:

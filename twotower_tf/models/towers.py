@@ -130,7 +130,9 @@ class Tower(tf.keras.layers.Layer):
         vectors = self._items(distinct, training)
         sizes = [tf.size(ids.flat_values) for ids in lists]
         return {
-            encoder.name: ItemSequence(vectors, of_feature, ids.row_splits, encoder.days(raw, ids))
+            encoder.name: ItemSequence(
+                vectors, of_feature, ids.row_splits, **encoder.beside(raw, ids)
+            )
             for encoder, ids, of_feature in zip(
                 self._of_items, lists, tf.split(places, sizes), strict=True
             )

@@ -108,6 +108,9 @@ class Recommender:
             )
         profile = self._profile(user_id, partition.day)
         days = [(end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
+        features = features_of(self._serving, "query")
+        asked = {raw.filled_in for raw in features}
+        traits = [name for name in histories.TRAITS if name in asked]
         past = {
             # Nobody says what a known user has in the basket now.
             BASKET: [],
@@ -115,9 +118,10 @@ class Recommender:
             HISTORY_DAYS: days,
             SEED_ITEM_ID: item_ids[-1:],
             SEARCHES: searches,
+            **histories.find_traits(self._workdir, partition, user_id, traits),
         }
         query = {}
-        for raw in features_of(self._serving, "query"):
+        for raw in features:
             # The age of an event that is yet to come is the feature's default.
             if raw.name in profile and not raw.type.depends_on_time:
                 query[raw.name] = profile[raw.name]

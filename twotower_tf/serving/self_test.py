@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 
 from twotower_tf.errors import JobError
-from twotower_tf.examples.schema import HISTORY_DAYS, RawFeature
+from twotower_tf.examples.schema import HISTORY_DAYS, HISTORY_DWELL, RawFeature
 from twotower_tf.indexing.candidates.item_hashes import EXTRA
 from twotower_tf.indexing.nominators.nominator import Nominator
 from twotower_tf.serving.asking import Query, ask
@@ -41,8 +41,9 @@ def sample_queries(
     for number in range(_QUERIES - 1):
         seen = [str(item_ids[(number * 7 + step) % len(item_ids)]) for step in range(number + 1)]
         query: dict[str, object] = {}
-        # As what was searched for, ids do as well as any text.
-        pasts = {HISTORY_DAYS: [float(step) for step in range(len(seen), 0, -1)]}
+        numbers = [float(step) for step in range(len(seen), 0, -1)]
+        # As what was searched for, and as types of events, ids do as well as any text.
+        pasts = {HISTORY_DAYS: numbers, HISTORY_DWELL: numbers}
         for raw in features:
             if raw.filled_in is not None:
                 query[raw.name] = raw.type.of_past(pasts.get(raw.filled_in, seen))

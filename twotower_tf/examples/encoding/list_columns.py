@@ -59,7 +59,7 @@ class Ranges:
 
 def float_bytes(lists: Ranges) -> pa.LargeBinaryArray:
     """Returns each list of numbers as the bytes of its float32, little-endian."""
-    numbers = lists.values.to_numpy(zero_copy_only=False).astype("<f4")
+    numbers = lists.values.to_numpy(zero_copy_only=False).astype("<f4", copy=False)
     return _slices(lists.starts * _FLOAT_BYTES, lists.ends * _FLOAT_BYTES, pa.py_buffer(numbers))
 
 

@@ -1,6 +1,7 @@
 """Events to serialised ``tf.train.Example``, a table at a time (see ``schema`` for the keys)."""
 
 import copy
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +44,7 @@ class ExampleEncoder:
         self._histories = TextLists()
         self._baskets = TextLists()
         self._searches = TextLists()
+        self._traits = TextLists()
         self._lists = TextLists()
 
     def with_items(self, items: ItemLookup) -> "ExampleEncoder":
@@ -61,6 +63,7 @@ class ExampleEncoder:
         more: pa.LargeBinaryArray | None = None,
         history_times: ListColumn | None = None,
         baskets: ListColumn | None = None,
+        history_traits: Mapping[str, ListColumn] | None = None,
     ) -> pa.LargeBinaryArray:
         """Returns an example for each event, serialised.
 
@@ -78,6 +81,8 @@ class ExampleEncoder:
             more: Features of each event that are encoded already, [n]; None: there are none.
             history_times: The Unix seconds of each item of ``histories``, [n]; None without them.
             baskets: The items of the same second that stand before each event's, [n], likewise.
+            history_traits: What else is kept of each item of ``histories``, [n] each, by the column
+                that is filled in with it (``schema.history_traits``).
         """
         columns = FeatureColumns(len(events))
         item_ids, user_ids = _column(events, "item_id"), _column(events, "user_id")
@@ -95,6 +100,7 @@ class ExampleEncoder:
             HISTORY: (histories, self._histories),
             BASKET: (baskets, self._baskets),
             SEARCHES: (searches, self._searches),
+            **{name: (lists, self._traits) for name, lists in (history_traits or {}).items()},
         }
         for raw in self._features:
             if raw.filled_in in past:

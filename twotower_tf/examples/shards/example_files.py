@@ -114,6 +114,7 @@ def _pieces(
             own.of(some) if own is not None else None,
             some.history_times,
             some.baskets,
+            some.history_traits,
         )
         build_progress.advance("made", len(some))
         bounds = [*group_starts(some.days, some.splits).tolist(), len(some)]

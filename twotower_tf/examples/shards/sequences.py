@@ -26,6 +26,7 @@ class Sequence:
     Attributes:
         values: [total], a dictionary of texts: the ids of items, or queries.
         times: int64 [total], Unix seconds.
+        traits: [total] each, what else is kept of the actions, as ``ShardItems`` has it.
         timeline: Of the records of the days built; its places are in the arrays above, but for
             ``head``, which has to be added.
         head: How many actions known from before stand at the beginning.
@@ -35,6 +36,7 @@ class Sequence:
 
     values: pa.DictionaryArray
     times: np.ndarray
+    traits: dict[str, pa.Array]
     timeline: Timeline
     head: int
     head_ends: np.ndarray
@@ -56,9 +58,12 @@ class Sequence:
 
     def times_before_own(self, places: np.ndarray) -> pa.LargeListViewArray:
         """Returns the times of what ``before_own`` returns, Unix seconds, [n]."""
+        return _beside(self.before_own(places), pa.array(self.times))
+
+    def traits_before_own(self, places: np.ndarray) -> dict[str, pa.LargeListViewArray]:
+        """Returns the traits of what ``before_own`` returns, [n] each."""
         history = self.before_own(places)
-        times = pa.array(self.times)
-        return pa.LargeListViewArray.from_arrays(history.offsets, history.sizes, times)
+        return {name: _beside(history, values) for name, values in self.traits.items()}
 
     def before(self, users: np.ndarray, days: np.ndarray, times: np.ndarray) -> pa.Array:
         """Returns what came strictly before other records, a list view [n].
@@ -78,14 +83,13 @@ class Sequence:
             high = np.where(open_ & ~earlier, middle, high)
         return self._views(np.maximum(starts, low - self.length), low)
 
-    def states(self, users: np.ndarray, days: np.ndarray) -> tuple[pa.ListArray, pa.ListArray]:
-        """Returns users' last actions at the end of days: values and times, lists [n]."""
+    def states(self, users: np.ndarray, days: np.ndarray) -> list[pa.ListArray]:
+        """Returns users' last actions at the end of days: values, times and traits, lists [n]."""
         starts, ends, _ = self._latest(users, days)
         places, offsets = flat_indices(starts, ends)
         places, offsets = pa.array(places), pa.array(offsets, pa.int32())
-        values = self.values.take(places).dictionary_decode()
-        times = pa.array(self.times).take(places)
-        return tuple(pa.ListArray.from_arrays(offsets, one) for one in (values, times))
+        kept = (self.values, pa.array(self.times), *self.traits.values())
+        return [pa.ListArray.from_arrays(offsets, _decoded(one.take(places))) for one in kept]
 
     def _known(self, users: np.ndarray, days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the ranges of what a day knows: the state before it, merged with its own."""
@@ -121,6 +125,15 @@ class Sequence:
         )
 
 
+def _beside(lists: pa.LargeListViewArray, values: pa.Array) -> pa.LargeListViewArray:
+    """Returns lists of other values at the places of those given."""
+    return pa.LargeListViewArray.from_arrays(lists.offsets, lists.sizes, values)
+
+
+def _decoded(values: pa.Array) -> pa.Array:
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+
+
 def active_users(timelines: list[Timeline]) -> tuple[np.ndarray, np.ndarray]:
     """Returns who did anything on which day: users and days, int64 [n], by day, then user."""
     keys = [(line.days << _USER_BITS) + line.users for line in timelines]
@@ -139,10 +152,12 @@ def make_sequence(records: ShardEvents, items: ShardItems, length: int) -> Seque
     """
     timeline = make_timeline(items.events, records.day, records.delivery, items.carried, length)
     codes = np.concatenate([items.carried.item, timeline.items])
+    places = pa.array(np.concatenate([items.carried.record, timeline.records]))
     user_count = len(records.user_ids)
     return Sequence(
         values=pa.DictionaryArray.from_arrays(pa.array(codes), items.item_ids),
         times=np.concatenate([items.carried.time, timeline.times]),
+        traits={name: values.take(places) for name, values in items.traits.items()},
         timeline=timeline,
         head=len(items.carried),
         head_ends=np.searchsorted(items.carried.user, np.arange(user_count), side="right"),

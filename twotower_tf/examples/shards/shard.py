@@ -11,6 +11,7 @@ from twotower_tf import storage
 from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
 from twotower_tf.examples.outcome import Report, count, written
 from twotower_tf.examples.plan import Plan, shard_path
+from twotower_tf.examples.schema import history_traits
 from twotower_tf.examples.shards import choice
 from twotower_tf.examples.shards.event_chunks import Place, read_chunks
 from twotower_tf.examples.shards.example_files import ExampleFiles
@@ -55,11 +56,12 @@ class ShardMaker:
             yield from self._write_examples(shard, events, items.events, timeline, [], None)
             return
         section = self._section
-        schema = histories.schema_of(bool(searches), bool(section.own_length))
+        traits = history_traits(self._plan.config)
+        schema = histories.schema_of(bool(searches), bool(section.own_length), traits)
         chain = self._plan.chain_of(shard)
         past = ShardHistories(shard, section.full_histories_every_days, chain, schema)
         carried = past.lookup(events.user_ids)
-        items = number_items(events, "item_id", carried.items)
+        items = number_items(events, "item_id", carried.items, traits)
         sequences = [make_sequence(events, items, section.history_length)]
         for log in searches:
             queries = number_items(log, "query", carried.searches)
@@ -108,6 +110,7 @@ class ShardMaker:
             splits=splits[order],
             histories=items and items.before_own(places),
             history_times=items and items.times_before_own(places),
+            history_traits=items.traits_before_own(places) if items else {},
             baskets=items and items.basket_of_own(places),
             searches=_searches_before(sequences, events, timeline.rows[places]),
             own=own,

@@ -1,12 +1,14 @@
 """A shard's events and searches, users and items numbered: whole columns can be reckoned with."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from twotower_tf.examples import hashes
+from twotower_tf.examples.schema import RawFeature
 from twotower_tf.examples.shards.choice import ValidEvents
 from twotower_tf.examples.shards.timeline import Actions
 from twotower_tf.examples.users.histories import Carried
@@ -88,20 +90,29 @@ class ShardItems:
         item_ids: string [items], each once.
         events: The events, their order by ``hashes.event_hashes``.
         carried: The users' actions before, oldest first.
+        traits: What else is kept of each action, by ``Actions.record``: first of the events, then
+            of what was carried. By the column that the build fills in (``schema.history_traits``).
     """
 
     item_ids: pa.Array
     events: Actions
     carried: Actions
+    traits: dict[str, pa.Array]
 
 
-def number_items(events: ShardEvents, column: str, carried: Carried) -> ShardItems:
+def number_items(
+    events: ShardEvents,
+    column: str,
+    carried: Carried,
+    traits: Mapping[str, RawFeature] | None = None,
+) -> ShardItems:
     """Numbers the items of events and of their users' actions before.
 
     Args:
         events: The events, or searches.
         column: Has the items' ids, or the queries.
         carried: A row for each of ``events.user_ids``.
+        traits: What else is kept of them (``schema.history_traits``).
     """
     past = carried.values.flatten()
     ids = pa.chunked_array([events.table[column].combine_chunks(), past], pa.string())
@@ -115,13 +126,23 @@ def number_items(events: ShardEvents, column: str, carried: Carried) -> ShardIte
 
     def actions(user: np.ndarray, time: np.ndarray, rows: slice) -> Actions:
         order = hashes.event_hashes(events.user_hashes[user], item_hashes[rows], time)
-        return Actions(user, time, codes[rows], order)
+        return Actions(user, time, codes[rows], order, np.arange(len(codes))[rows])
 
     return ShardItems(
         item_ids=encoded.dictionary,
         events=actions(events.user, events.time, slice(0, size)),
         carried=actions(past_user, past_time, slice(size, None)),
+        traits={
+            name: _joined(events.table[raw.event_column], carried.traits[name].flatten())
+            for name, raw in (traits or {}).items()
+        },
     )
+
+
+def _joined(of_events: pa.ChunkedArray, of_carried: pa.Array) -> pa.Array:
+    """Returns a trait of events, then of what was carried: numbers, or a dictionary of texts."""
+    both = pa.concat_arrays([of_events.combine_chunks().cast(of_carried.type), of_carried])
+    return both.dictionary_encode() if pa.types.is_string(both.type) else both
 
 
 def without_past(events: ShardEvents) -> ShardItems:
@@ -134,8 +155,8 @@ def without_past(events: ShardEvents) -> ShardItems:
     item_hashes = hashes.text_hashes(encoded.dictionary)[codes]
     order = hashes.event_hashes(events.user_hashes[events.user], item_hashes, events.time)
     _, of_day = np.unique(np.stack([events.user, events.day]), axis=1, return_inverse=True)
-    actions = Actions(of_day.ravel(), events.time, codes, order)
-    return ShardItems(encoded.dictionary, actions, actions[:0])
+    actions = Actions(of_day.ravel(), events.time, codes, order, np.arange(len(codes)))
+    return ShardItems(encoded.dictionary, actions, actions[:0], {})
 
 
 def valid_events(events: ShardEvents, event_hash: np.ndarray, rows: np.ndarray) -> ValidEvents:

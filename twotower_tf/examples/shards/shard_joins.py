@@ -27,6 +27,7 @@ class OrderedExamples:
         splits: int64 [n], ascending within a day.
         histories: [n], as ranges of one array; None if the log gives them.
         history_times: [n], their times in Unix seconds, likewise.
+        history_traits: [n] each, what else is known of them, likewise.
         baskets: [n], the items of the same second that stand before each example's, likewise.
         searches: [n], as ranges of one array; None if there is no log of them.
         own: What the users' own items are counted from; None if they are not.
@@ -39,6 +40,7 @@ class OrderedExamples:
     splits: np.ndarray
     histories: pa.LargeListViewArray | None
     history_times: pa.LargeListViewArray | None
+    history_traits: dict[str, pa.LargeListViewArray]
     baskets: pa.LargeListViewArray | None
     searches: pa.LargeListViewArray | None
     own: OwnItems | None
@@ -47,17 +49,16 @@ class OrderedExamples:
         return len(self.rows)
 
     def __getitem__(self, piece: slice) -> "OrderedExamples":
-        return OrderedExamples(
-            self.events,
-            self.event_hash[piece],
-            self.rows[piece],
-            self.days[piece],
-            self.splits[piece],
-            *(
-                None if lists is None else lists[piece]
-                for lists in (self.histories, self.history_times, self.baskets, self.searches)
-            ),
-            self.own,
+        names = ("histories", "history_times", "baskets", "searches")
+        given = {name: getattr(self, name) for name in names}
+        return dataclasses.replace(
+            self,
+            event_hash=self.event_hash[piece],
+            rows=self.rows[piece],
+            days=self.days[piece],
+            splits=self.splits[piece],
+            history_traits={name: one[piece] for name, one in self.history_traits.items()},
+            **{name: None if lists is None else lists[piece] for name, lists in given.items()},
         )
 
     def item_ids(self) -> pa.Array:

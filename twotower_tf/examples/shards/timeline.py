@@ -27,18 +27,21 @@ class Actions:
         time: int64 [n], Unix seconds.
         item: int32 [n], numbers of items.
         order: uint64 [n], hashes of the events: which comes first of equal times.
+        record: int64 [n], where each is in a table of them all, of this and other ``Actions``.
     """
 
     user: np.ndarray
     time: np.ndarray
     item: np.ndarray
     order: np.ndarray
+    record: np.ndarray
 
     def __len__(self) -> int:
         return len(self.user)
 
     def __getitem__(self, rows: np.ndarray | slice) -> "Actions":
-        return Actions(self.user[rows], self.time[rows], self.item[rows], self.order[rows])
+        columns = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return Actions(*(column[rows] for column in columns))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Timeline:
     Attributes:
         items: int32 [total], the array of items that the ranges below are of.
         times: int64 [total], their times.
+        records: int64 [total], ``Actions.record`` of each.
         rows: int64 [m], the events that are no copies, as places in what was given.
         starts, ends: int64 [m], the history of each: ``items[start:end]``.
         places: int64 [m], where each is itself. From ``ends`` to it are those of the same second
@@ -60,6 +64,7 @@ class Timeline:
 
     items: np.ndarray
     times: np.ndarray
+    records: np.ndarray
     rows: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
@@ -233,6 +238,7 @@ def _ranges(actions: Actions, days: np.ndarray, rows: np.ndarray, length: int) -
     return Timeline(
         items=actions.item,
         times=actions.time,
+        records=actions.record,
         rows=rows[events],
         starts=np.maximum(first_of_user[events], ends - length),
         ends=ends,

@@ -12,14 +12,15 @@ removed (``oldest_day_needed``).
 
 A row: ``user_id``, ``item_ids`` and ``timestamps`` (Unix seconds), oldest first, at most
 ``examples.history_length`` of each. Every valid event counts as acted on, whatever its reward.
-Where the source has searches also ``searches`` and ``search_timestamps``, at most
+Where a history encoder asks for them, the events' traits lie beside: ``event_types`` (``""``: none)
+and ``dwells``. Where the source has searches also ``searches`` and ``search_timestamps``, at most
 ``examples.search_length`` of each; then who searched was active too. With
 ``examples.own_length`` also ``own_item_ids`` (ascending), ``own_counts`` and ``own_times`` (Unix
 seconds): the distinct items of all the past, how often each was acted on, and when last.
 """
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ import pyarrow.compute
 
 from twotower_tf.errors import InputError
 from twotower_tf.examples.hashes import shards, text_hashes
+from twotower_tf.examples.schema import HISTORY_DWELL, HISTORY_TYPES
 from twotower_tf.examples.users import user_files
 from twotower_tf.storage import Partition, Workdir
 from twotower_tf.storage.whole_files import whole_file
@@ -40,6 +42,11 @@ SCHEMA = pa.schema(
         ("timestamps", pa.list_(pa.int64())),
     ]
 )
+# By the column of the examples that is filled in with them (``schema.history_traits``).
+TRAITS = {
+    HISTORY_TYPES: ("event_types", pa.list_(pa.string())),
+    HISTORY_DWELL: ("dwells", pa.list_(pa.float32())),
+}
 _SEARCHES = (
     ("searches", pa.list_(pa.string())),
     ("search_timestamps", pa.list_(pa.int64())),
@@ -52,10 +59,12 @@ _OWN = (
 )
 
 
-def schema_of(has_searches: bool = False, has_own: bool = False) -> pa.Schema:
-    """Returns the schema of rows: with searches or not, with own items or not."""
+def schema_of(
+    has_searches: bool = False, has_own: bool = False, traits: Iterable[str] = ()
+) -> pa.Schema:
+    """Returns the schema of rows: with searches or not, with own items or not, with some traits."""
     searches, own = _SEARCHES if has_searches else (), _OWN if has_own else ()
-    return pa.schema([*SCHEMA, *searches, *own])
+    return pa.schema([*SCHEMA, *(TRAITS[name] for name in traits), *searches, *own])
 
 
 class Link(NamedTuple):
@@ -76,10 +85,12 @@ class Carried(NamedTuple):
     Attributes:
         values: list<string> [n], a user's items, or queries, oldest first; empty for a new user.
         timestamps: list<int64> [n], their times in Unix seconds.
+        traits: Lists [n] each, what else is kept of each item, as far as the schema has it.
     """
 
     values: pa.ListArray
     timestamps: pa.ListArray
+    traits: Mapping[str, pa.ListArray]
 
 
 class CarriedOwn(NamedTuple):
@@ -200,9 +211,10 @@ class ShardHistories:
         searches, own = (
             [columns[name] for name, _ in group if name in columns] for group in (_SEARCHES, _OWN)
         )
+        traits = {trait: columns[name] for trait, (name, _) in TRAITS.items() if name in columns}
         return Past(
-            Carried(columns["item_ids"], columns["timestamps"]),
-            Carried(*searches) if searches else None,
+            Carried(columns["item_ids"], columns["timestamps"], traits),
+            Carried(*searches, {}) if searches else None,
             CarriedOwn(*own) if own else None,
         )
 
@@ -287,6 +299,24 @@ def find_history(
     """
     row = _find(workdir, partition, user_id, SCHEMA)
     return (row["item_ids"], row["timestamps"]) if row else ([], [])
+
+
+def find_traits(
+    workdir: Workdir, partition: Partition, user_id: str, traits: Sequence[str]
+) -> dict[str, list]:
+    """Returns what else is kept of each item of ``find_history``, empty without one.
+
+    Args:
+        workdir: Has the histories.
+        partition: Those of a day.
+        user_id: Of the user.
+        traits: Which; the histories must have them (``schema.history_traits``).
+
+    Raises:
+        InputError: If the day's histories were not published, or a file of a chain is gone.
+    """
+    row = _find(workdir, partition, user_id, schema_of(traits=traits)) if traits else None
+    return {trait: row[TRAITS[trait][0]] if row else [] for trait in traits}
 
 
 def find_searches(workdir: Workdir, partition: Partition, user_id: str) -> list[str]:

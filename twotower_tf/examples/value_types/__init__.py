@@ -19,6 +19,7 @@ _MODULES = {
     "Age": "age",
     "TextList": "text_list",
     "Weights": "weights",
+    "Labels": "labels",
     "Vector": "vector",
 }
 _CLASSES = {module: name for name, module in _MODULES.items()}

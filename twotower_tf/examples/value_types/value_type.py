@@ -36,7 +36,8 @@ class ValueType(ABC):
         holds_text: Whether it holds text, one or many: then ids fit it, and the past.
         depends_on_time: Whether an example's value is another one than what is stored.
         can_be_empty: Whether the catalogue tells where it was missing.
-        weighs: The name of the raw feature for each of whose values this has a weight, if any.
+        weighs: The name of the raw feature for each of whose values this has a weight, or a
+            label, if any.
     """
 
     dtype: ClassVar[Literal["bytes", "float"]]

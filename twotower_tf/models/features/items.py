@@ -1,5 +1,7 @@
 """Items that a query names, as the item encoder encodes them: the last one, those of a history."""
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from twotower_tf.config.registries import HISTORY_ENCODERS
@@ -19,19 +21,20 @@ class ItemsEncoder(FeatureEncoder):
         feature: Its name.
         section: Of a history encoder.
         seed: Of the initial values of weights of its own.
-        days: The raw feature that says how many days ago each item was acted on, if any does.
+        beside: The raw features that say more of each item's event, by the field of
+            ``ItemSequence`` that takes them.
     """
 
-    def __init__(self, feature: str, section, seed: int, days: str | None = None):
+    def __init__(self, feature: str, section, seed: int, beside: Mapping[str, str] | None = None):
         super().__init__(name=feature)
         self._feature, self._section, self._seed = feature, section, seed
-        self._days = days
+        self._beside = dict(beside or {})
         self._history: tf.keras.layers.Layer | None = None
 
     @classmethod
     def from_section(cls, section, tables, seed):
         """See ``FeatureEncoder``."""
-        return cls(section.name, section.history_encoder, seed, section.days_name)
+        return cls(section.name, section.history_encoder, seed, section.beside)
 
     def build_for(self, dim: int) -> None:
         """Makes the history encoder, for items' vectors of so many numbers."""
@@ -39,14 +42,15 @@ class ItemsEncoder(FeatureEncoder):
             self._section, dim, seed=self._seed, name=f"{self._feature}_encoder"
         )
 
-    def days(self, raw: RawFeatures, ids: tf.RaggedTensor) -> tf.Tensor | None:
-        """Returns how long ago each of the items was acted on, float32 [values]; None: unasked."""
-        if self._days is None:
-            return None
-        days = raw[self._days]
-        if not isinstance(days, tf.RaggedTensor):
-            days = tf.RaggedTensor.from_tensor(days, lengths=ids.row_lengths())
-        return days.flat_values
+    def beside(self, raw: RawFeatures, ids: tf.RaggedTensor) -> dict[str, tf.Tensor]:
+        """Returns what is known of each item's event, [values], by field of ``ItemSequence``."""
+        found = {}
+        for field, name in self._beside.items():
+            lists = raw[name]
+            if not isinstance(lists, tf.RaggedTensor):
+                lists = tf.RaggedTensor.from_tensor(lists, lengths=ids.row_lengths())
+            found[field] = lists.flat_values
+        return found
 
     def ids(self, raw: RawFeatures) -> tf.RaggedTensor:
         """Returns the ids of the items, oldest first: text [batch, (items)]."""

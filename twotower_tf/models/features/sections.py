@@ -12,7 +12,13 @@ from twotower_tf.config.registries import FEATURE_KINDS, HISTORY_ENCODERS
 from twotower_tf.config.registry import named
 from twotower_tf.config.section import Column, NotNegative, Positive, Section, Separator, nearest
 from twotower_tf.examples import value_types
-from twotower_tf.examples.schema import HISTORY, HISTORY_DAYS, SEARCHES, RawFeature
+from twotower_tf.examples.schema import HISTORY, SEARCHES, RawFeature
+from twotower_tf.models.features.history_events import (
+    asked_keys,
+    check_asked,
+    names_beside,
+    raw_features_beside,
+)
 
 
 class TableFeature(BaseFeature):
@@ -63,9 +69,9 @@ class ItemFeature(TableFeature):
         raise NotImplementedError
 
     @property
-    def days_name(self) -> str | None:
-        """The name of the days since each item was acted on, None if nobody asks for them."""
-        return None
+    def beside(self) -> dict[str, str]:
+        """What is asked for of each item's event: raw features by field of an ``ItemSequence``."""
+        return {}
 
     def check(self, tower, config) -> None:
         """See ``BaseFeature``."""
@@ -155,31 +161,23 @@ class IdBagFeature(BagFeature):
         return self.encoder
 
     @property
-    def days_name(self) -> str | None:
+    def beside(self) -> dict[str, str]:
         """See ``ItemFeature``."""
-        has_times = self.is_item and getattr(self.encoder, "times", False)
-        return f"{self.name}_days" if has_times else None
+        return names_beside(self.name, self._asked)
+
+    @property
+    def _asked(self) -> list[str]:
+        return asked_keys(self.encoder) if self.is_item else []
 
     def raw_features(self, of, config) -> list[RawFeature]:
         """See ``BaseFeature``."""
         (ids,) = super().raw_features(of, config)
-        if self.days_name is None:
-            return [ids]
-        days = value_types.Weights(max_length=ids.type.max_length, weighs=self.name)
-        return [ids, RawFeature(self.days_name, HISTORY_DAYS, of, days)]
+        return [ids, *raw_features_beside(ids, self._asked)]
 
     def check(self, tower, config) -> None:
         """See ``BaseFeature``."""
         super().check(tower, config)
-        if self.days_name is None:
-            return
-        if self.column != HISTORY or self.owner(tower) != "event":
-            raise ValueError("times of the encoder are those of the column 'history' alone")
-        if config.source.events.columns.history is not None:
-            raise ValueError(
-                "times of the encoder need histories that the build makes, not the log "
-                "(source.events.columns.history)"
-            )
+        check_asked(self, self._asked, self.owner(tower), config)
 
 
 @FEATURE_KINDS.made_by("twotower_tf.models.features.bag:BagEncoder")

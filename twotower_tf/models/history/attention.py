@@ -4,19 +4,22 @@ import tensorflow as tf
 
 from twotower_tf.models.history.item_sequence import ItemSequence
 from twotower_tf.models.history.recency import Recency
+from twotower_tf.models.history.traits import Traits
 
 
 class Attention(tf.keras.layers.Layer):
-    """sum_k w_k v_k / sum_k w_k with w_k = exp(z . relu(W v_k) / h + a_k + b_g); empty: zeros.
+    """sum_k w_k v_k / sum_k w_k with w_k = exp(z . relu(W v_k) / h + a_k + b_g + c); empty: zeros.
 
     Additive attention pooling: an item's weight is of its content, by one hidden layer, and of its
-    place from the end and its age as in ``Recency``. z starts at 0, so that it starts as the mean.
+    place from the end, its age and its event as in ``Recency``. z starts at 0, so that it starts as
+    the mean.
 
     Args:
         hidden: h, the width of the hidden layer. Adagrad's first steps move each number of z by the
             whole learning rate: without the division they would settle all weights at once.
         length: How many places have a weight of their own.
         times: See ``Recency``.
+        traits: See ``Recency``.
         seed: Of W's initial values.
 
     >>> import twotower_tf
@@ -30,11 +33,12 @@ class Attention(tf.keras.layers.Layer):
         hidden: int,
         length: int,
         times: bool = False,
+        traits: Traits | None = None,
         seed: int = 0,
         name: str | None = None,
     ):
         super().__init__(name=name)
-        self._recency = Recency(length, times, name="recency")
+        self._recency = Recency(length, times, traits, name="recency")
         self._hidden = tf.keras.layers.Dense(
             hidden,
             activation="relu",
@@ -48,7 +52,8 @@ class Attention(tf.keras.layers.Layer):
     @classmethod
     def from_section(cls, section, dim: int, seed: int, name: str) -> "Attention":
         """Builds the encoder; see `recency.Recency.from_section`."""
-        return cls(section.hidden, section.length, section.times, seed, name)
+        traits = Traits.from_section(section)
+        return cls(section.hidden, section.length, section.times, traits, seed, name)
 
     def call(self, items: ItemSequence, training: bool = False) -> tf.Tensor:
         """Encodes each history as float32 [batch, d]; zeros where one is empty."""

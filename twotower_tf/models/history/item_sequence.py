@@ -16,12 +16,17 @@ class ItemSequence(NamedTuple):
         row_splits: int64 [batch + 1], where each history begins and ends in ``places``.
         days: float32 [values], how long before the example's event the item at each place was
             acted on; None where nobody asked (``times`` of a history encoder).
+        types: text [values], what the event was; None where nobody asked (``types``).
+        dwell: float32 [values], how long it lasted, in the log's unit; None where nobody asked
+            (``dwell``).
     """
 
     vectors: tf.Tensor
     places: tf.Tensor
     row_splits: tf.Tensor
     days: tf.Tensor | None = None
+    types: tf.Tensor | None = None
+    dwell: tf.Tensor | None = None
 
     @property
     def batch(self) -> tf.Tensor:
@@ -58,8 +63,20 @@ class ItemSequence(NamedTuple):
 
     def padded_days(self, length: int) -> tf.Tensor:
         """The days of what ``padded`` returns: float32 [batch, L], 0 where there is no item."""
-        days = self._replace(vectors=self.days[:, tf.newaxis], places=tf.range(tf.size(self.days)))
-        return days.padded(length)[0][..., 0]
+        return self.padded_values(self.days[:, tf.newaxis], length)[..., 0]
+
+    def padded_values(self, values: tf.Tensor, length: int) -> tf.Tensor:
+        """Others than the items' vectors at the places that ``padded`` returns.
+
+        Args:
+            values: float32 [values, n], of each place.
+            length: L.
+
+        Returns:
+            float32 [batch, L, n], zeros where there is no item.
+        """
+        others = self._replace(vectors=values, places=tf.range(tf.shape(values)[0]))
+        return others.padded(length)[0]
 
     def padded(self, length: int) -> tuple[tf.Tensor, tf.Tensor]:
         """The newest items as a rectangle, the newest last.

@@ -2,10 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from twotower_tf.config.registries import HISTORY_ENCODERS
 from twotower_tf.config.section import Positive, Section
+
+
+def _each_once(types: list[str]) -> list[str]:
+    for number, one in enumerate(types):
+        if one in types[:number]:
+            raise ValueError(f"'{one}' is listed twice")
+    return types
 
 
 @HISTORY_ENCODERS.made_by("twotower_tf.models.history.mean:Mean")
@@ -22,8 +29,23 @@ class SumHistory(Section):
     kind: Literal["sum"]
 
 
+class EventsHistory(Section):
+    """An encoder that may know of the past events more than which item each was of."""
+
+    times: bool = False
+    """Whether it knows how long ago each item was acted on: examples then hold it, and requests
+    give it as ``<name>_days``, in days before now."""
+    types: Annotated[list[str], AfterValidator(_each_once)] = Field(default_factory=list)
+    """What events may be, by ``source.events.columns.event_type``: it learns how much each says,
+    and all that are not listed together. Histories and examples then hold the events' types, and
+    requests give them as ``<name>_types``. Empty: it doesn't know them."""
+    dwell: bool = False
+    """Whether it knows how long each event lasted, by ``source.events.columns.dwell``: histories
+    and examples then hold it, and requests give it as ``<name>_dwell``."""
+
+
 @HISTORY_ENCODERS.made_by("twotower_tf.models.history.recency:Recency")
-class RecencyHistory(Section):
+class RecencyHistory(EventsHistory):
     """The mean with a learnt weight for each place from the end: the default.
 
     For short sessions and long tastes alike, at nearly the cost of the mean.
@@ -32,13 +54,10 @@ class RecencyHistory(Section):
     kind: Literal["recency"]
     length: Positive = 50
     """So many places from the end have a weight of their own, all before them share one."""
-    times: bool = False
-    """Whether it knows how long ago each item was acted on: examples then hold it, and requests
-    give it as ``<name>_days``, in days before now."""
 
 
 @HISTORY_ENCODERS.made_by("twotower_tf.models.history.attention:Attention")
-class AttentionHistory(Section):
+class AttentionHistory(EventsHistory):
     """The mean with weights that the items themselves decide, beside their places.
 
     When some items say much of what comes next and others little.
@@ -47,15 +66,12 @@ class AttentionHistory(Section):
     kind: Literal["attention"]
     length: Positive = 50
     """So many places from the end have a weight of their own, all before them share one."""
-    times: bool = False
-    """Whether it knows how long ago each item was acted on: examples then hold it, and requests
-    give it as ``<name>_days``, in days before now."""
     hidden: Positive = 64
     """Width of the layer that scores an item."""
 
 
 @HISTORY_ENCODERS.made_by("twotower_tf.models.history.gru:Gru")
-class GruHistory(Section):
+class GruHistory(EventsHistory):
     """A gated recurrent unit over the items in order: when the order itself tells.
 
     Needs several passes and long data; costs a step for each place.
@@ -64,13 +80,10 @@ class GruHistory(Section):
     kind: Literal["gru"]
     length: Positive = 50
     """It reads the newest so many items."""
-    times: bool = False
-    """Whether it knows how long ago each item was acted on: examples then hold it, and requests
-    give it as ``<name>_days``, in days before now."""
 
 
 @HISTORY_ENCODERS.made_by("twotower_tf.models.history.transformer:Transformer")
-class TransformerHistory(Section):
+class TransformerHistory(EventsHistory):
     """Causal self-attention over the items and their places, read at the last one (SASRec).
 
     When what comes next depends on several items together; needs several passes and much data.
@@ -79,9 +92,6 @@ class TransformerHistory(Section):
     kind: Literal["transformer"]
     length: Positive = 50
     """It reads the newest so many items."""
-    times: bool = False
-    """Whether it knows how long ago each item was acted on: examples then hold it, and requests
-    give it as ``<name>_days``, in days before now."""
     blocks: Positive = 1
     """How many blocks, each of attention and a dense layer."""
     heads: Positive = 1

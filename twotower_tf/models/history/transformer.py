@@ -5,6 +5,7 @@ import tensorflow as tf
 from twotower_tf.graph.dropout import Dropout
 from twotower_tf.models.history import gaps
 from twotower_tf.models.history.item_sequence import ItemSequence
+from twotower_tf.models.history.traits import Traits
 
 _NEVER = -1e9
 
@@ -16,7 +17,8 @@ class Transformer(tf.keras.layers.Layer):
     dense layer of two, each of the layer-normalised x. An empty history gives zeros.
 
     With ``times`` x_k has a learnt vector for how long ago the item was, and an attention's scores
-    a learnt number for the time between the two items, of each head (``gaps``).
+    a learnt number for the time between the two items, of each head (``gaps``). With ``traits`` x_k
+    has a learnt vector for what the event was.
 
     Source: Kang and McAuley, "Self-attentive sequential recommendation", ICDM 2018; times as in
     Li et al., "Time interval aware self-attention", WSDM 2020, but as biases.
@@ -28,6 +30,7 @@ class Transformer(tf.keras.layers.Layer):
         heads: Heads of each attention; d is a multiple of it.
         dropout: While training, the share of each block's two outputs that is dropped.
         times: Whether it knows the items' times.
+        traits: The vectors of events by what they were, if any.
         seed: Of initial weights and dropout.
 
     Raises:
@@ -42,13 +45,14 @@ class Transformer(tf.keras.layers.Layer):
         heads: int = 1,
         dropout: float = 0.0,
         times: bool = False,
+        traits: Traits | None = None,
         seed: int = 0,
         name: str | None = None,
     ):
         super().__init__(name=name)
         if dim % heads:
             raise ValueError(f"{name}: {heads} heads don't divide the {dim} of an item's vector")
-        self._length, self._times = length, times
+        self._length, self._times, self._traits = length, times, traits
         self._positions = self.add_weight(
             name="positions",
             shape=(length, dim),
@@ -73,6 +77,7 @@ class Transformer(tf.keras.layers.Layer):
             section.heads,
             section.dropout,
             section.times,
+            Traits.from_section(section, (dim,)),
             seed,
             name,
         )
@@ -87,6 +92,8 @@ class Transformer(tf.keras.layers.Layer):
             days = items.padded_days(self._length)
             x += tf.gather(self._ages, gaps.bucket(days))
             apart = gaps.bucket(days[:, tf.newaxis, :] - days[:, :, tf.newaxis])
+        if self._traits is not None:
+            x += items.padded_values(self._traits(items), self._length)
         for block in self._blocks:
             x = block(x, allowed, apart, training=training)
         return x[:, -1] * tf.cast(is_there[:, -1:], x.dtype)
