@@ -1,5 +1,8 @@
 """In how many batches items are, against sets of batches."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -29,3 +32,14 @@ def test_probability_is_the_share_of_batches_that_contain_the_item(batch_size):
 
 def test_nothing_counted_is_empty():
     assert BatchCounts().probabilities() == {}
+
+
+def test_counts_are_let_go_of_when_nobody_holds_them():
+    counts = BatchCounts()
+    for _ in counts.counting(tf.data.Dataset.from_tensors({"item_id": ["a", "b"]})):
+        pass
+    assert counts.probabilities() == {"a": 1.0, "b": 1.0}
+    known = weakref.ref(counts)
+    del counts
+    gc.collect()
+    assert known() is None

@@ -1,5 +1,6 @@
 """In how many of a day's batches each item is, counted while they pass to the model."""
 
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -32,11 +33,21 @@ class BatchCounts:
         self._of_item.update(dict.fromkeys(item_ids.tolist()).keys())
 
     def counting(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Returns the same batches of examples, each counted as it passes."""
+        """Returns the same batches of examples, each counted as it passes.
+
+        Hold on to these counts while they pass.
+        """
+
+        # TensorFlow never lets go of the function it is given, nor of what that holds on to: a
+        # process that trains for months would keep the counts of every day.
+        counts = weakref.ref(self)
+
+        def add(item_ids: np.ndarray) -> None:
+            counts().add(item_ids)
 
         def count(batch: dict) -> dict:
             # Has a side effect, so that TensorFlow neither leaves it out nor calls it twice.
-            tf.numpy_function(self.add, [batch["item_id"]], [])
+            tf.numpy_function(add, [batch["item_id"]], [])
             return batch
 
         # One after the other: the first batch an item was in gives it its place.
