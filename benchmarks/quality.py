@@ -27,6 +27,7 @@ import json
 import math
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -66,13 +67,21 @@ def _call(
     options = [f"--folder={folder}", *more, *(["--quick"] if flags.quick else [])]
     given = [f"--set={one}" for one in flags.set]
     environment = PEERS[worker].environment if worker in PEERS else {}
-    return subprocess.run(
+    with subprocess.Popen(
         [*module, *options, *given],
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=flags.timeout,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            printed = process.communicate(timeout=flags.timeout)
+        except subprocess.TimeoutExpired:
+            # With the jobs that it started.
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, *printed)
 
 
 def work(flags: argparse.Namespace) -> None:
@@ -222,7 +231,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time; seconds grow with it")
     parser.add_argument("--set", action="append", default=[], help="overrides a key of ours")
     parser.add_argument("--quick", action="store_true", help="little data, one seed, cut short")
-    parser.add_argument("--timeout", type=int, default=900, help="seconds that one run may take")
+    parser.add_argument("--timeout", type=int, default=1800, help="seconds that one run may take")
     parser.add_argument("--workdir", type=pathlib.Path, help="keeps what is built")
     for name, folder in (("movielens", "movielens-100k"), ("wikispeedia", "wikispeedia")):
         parser.add_argument(f"--{name}", type=pathlib.Path, default=_SHARED / folder)

@@ -34,7 +34,8 @@ def _log_density(choices: Choices, weights, prior) -> float:
             for row in choices.features[start:end]
         ]
         total += logits[chosen - start] - math.log(math.fsum(map(math.exp, logits)))
-    scale = choices.features.std(axis=0)
+    # The cosine's own spread; of features at least 1.
+    scale = [max(s, float(place > 0)) for place, s in enumerate(choices.features.std(axis=0))]
     return total - 0.5 * sum(
         ((w - p) * s) ** 2 for w, p, s in zip(weights, prior, scale, strict=True)
     )
@@ -102,3 +103,14 @@ def test_batches_together_are_fitted_as_one():
     )
     assert fit_blend(parts, [OwnItems()]) == fit_blend([together], [OwnItems()])
     assert fit_blend(parts, [OwnItems()]).examples == 80
+
+
+def test_what_differs_little_in_the_examples_gets_no_weight_that_outweighs_all_tomorrow():
+    # Of two own items always the one of some hours earlier was taken: a log of one day.
+    cosines, days = np.random.default_rng(3).uniform(0.2, 0.4, 80), np.tile([0.1, 0.2], 40)
+    features = np.stack([cosines, np.log1p(days)], axis=1)
+    choices = Choices(features, np.arange(0, 80, 2), np.arange(1, 80, 2))
+    prior = np.array([10.0, -0.1])
+    _, weight = fit(choices, prior)
+    # With a spread of 0.04 as its unit it would be 40 and more, for a likelihood hardly better.
+    assert 0 < weight < 2

@@ -16,8 +16,8 @@ class SeveralPasses(Section):
     shuffle: bool = True
     """Whether the examples of all days are shuffled, for each pass anew."""
     patience: Positive | None = None
-    """Stop after so many passes without a better recall of the held-out examples of the last
-    ``validation_days`` days, and keep the best pass."""
+    """Stop after so many passes without a better recall (the mean over ``evaluation.at``) of the
+    held-out examples of the last ``validation_days`` days, and keep the best pass."""
     validation_days: Days = 7
     """See ``patience``."""
     learning_rate_after: Annotated[float, Field(gt=0.0)] = 0.3

@@ -94,7 +94,10 @@ class Evaluator:
         """Returns the recall of the days' held-out examples, the mean over all ``evaluation.at``.
 
         It is that of the index alone, which is what training changes. The catalogue is the last
-        day's; without an example it is 0.
+        day's.
+
+        Raises:
+            InputError: If the days have no held-out examples: models can't be told apart by them.
         """
         items = self._items(days[-1])
         ranks = []
@@ -103,8 +106,13 @@ class Evaluator:
             ranked = self._ranked_by_model(days[-1], held_out, items, items.positives(held_out))
             ranks.append(ranked().ranks)
         ranks = np.concatenate(ranks)
+        if not len(ranks):
+            raise InputError(
+                f"there are no held-out examples from {days[0]} to {days[-1]} to compare models by "
+                "(validation_days of training.backfill and training.retrain)"
+            )
         found = [(ranks > 0) & (ranks <= k) for k in self._config.evaluation.at]
-        return float(np.mean(found)) if len(ranks) else 0.0
+        return float(np.mean(found))
 
     def _ranked_by_model(
         self, day: datetime.date, held_out: HeldOut, items: Items, positives: np.ndarray

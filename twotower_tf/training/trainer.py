@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from twotower_tf import storage
 from twotower_tf.config import Config
@@ -178,6 +179,7 @@ class Trainer:
             passes.done += 1
             if settings.patience is not None:
                 passes.recalls.append(validate(days[-settings.validation_days :]))
+                logging.info("recall after pass %d: %.4f", passes.done, passes.recalls[-1])
             self._checkpoints.save_pass(days, passes)
         metrics = self._measure(examples, time.monotonic() - start, speed)
         if passes.best != passes.done:

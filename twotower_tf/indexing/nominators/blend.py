@@ -7,8 +7,9 @@ user took one: item y of the candidates C with the probability
 
 where cos is the cosine of query and item and f what nominators say of the item: a conditional
 logit (McFadden 1974). The weights are those of the greatest posterior density: of the likelihood
-times a normal distribution around the prior, in units in which each feature has a standard
-deviation of 1. The logarithm of it is concave, and Newton's method finds the one maximum.
+times a normal distribution around the prior, in units in which the cosine has a standard deviation
+of 1 and each feature one of at most 1. The logarithm of it is concave, and Newton's method finds
+the one maximum.
 """
 
 import dataclasses
@@ -103,8 +104,11 @@ def fit(choices: Choices, prior: np.ndarray) -> np.ndarray:
     if not len(choices.chosen):
         return prior
     scale = choices.features.std(axis=0)
-    # What never differs can't be told from anything else: it keeps its prior.
+    # What never differs can't be told from anything else: it keeps its prior. And what differs
+    # little in these examples, such as days in a log of two, must not get a weight by which what
+    # differs more tomorrow would outweigh all else.
     scale[scale < _ENOUGH] = 1.0
+    scale[1:] = np.maximum(scale[1:], 1.0)
     scaled = choices._replace(features=choices.features / scale)
     weights = _newton(scaled, prior * scale, np.ones(len(prior), bool))
     least = _LEAST_SLOPE * scale[0]
