@@ -204,6 +204,7 @@ def weights(trainer):
     return [one.numpy().tobytes() for one in trainer.model.variables]
 
 
+@pytest.mark.long
 def test_a_model_that_is_loaded_each_day_equals_one_trained_in_one_go(workdir, tmp_path):
     config = CONFIG.model_copy(
         update={"training": CONFIG.training.model_copy(update={"replay": 1.0})}

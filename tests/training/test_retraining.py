@@ -75,6 +75,7 @@ def test_a_running_model_that_is_better_stays_as_it_is(days, workdir, other_work
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy(), err_msg=mine.name)
 
 
+@pytest.mark.long
 def test_killed_while_a_fresh_model_is_trained_the_day_ends_with_the_same_bits(
     days, workdir, other_workdir, monkeypatch
 ):

@@ -105,6 +105,7 @@ def _variables(workdir: Workdir) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
+@pytest.mark.long
 def test_days_one_by_one_end_with_the_same_model_as_in_one_go_and_the_loss_is_measured(workdir_of):
     one_go, one_by_one = workdir_of("one_go"), workdir_of("one_by_one")
     metrics = [metrics for _, metrics in train_days(_ON, one_go, _DAYS)]
