@@ -24,6 +24,7 @@ import tensorflow as tf  # isort: skip
 
 from twotower_tf.config import Config
 from twotower_tf.examples.items.catalogue_reader import Catalogue
+from twotower_tf.examples.schema import raw_features
 from twotower_tf.examples.value_types.lists import Lists
 from twotower_tf.models.two_tower import TwoTowerModel
 
@@ -145,9 +146,8 @@ class Part:
         self._model = TwoTowerModel.from_config(config)
         if self._model.item_features is not None:
             self._model.item_features.set_catalogue(items)
-        self._batches, self._query = given, query
-        names = {raw for one in self._model.query_tower.encoders for raw in _raw(one)}
-        self._query = {name: value for name, value in query.items() if name in names}
+        self._batches = given
+        self._query = {raw.name: query[raw.name] for raw in raw_features(config, "query")}
         tower = self._model.query_tower
         self._asked = tf.function(lambda raw: tower(raw), autograph=False, reduce_retracing=True)
         self._step = tf.function(self._model.train_step, autograph=False, reduce_retracing=True)
@@ -164,11 +164,6 @@ class Part:
         for _ in range(requests):
             self._asked(self._query)
         self.requests.append((time.perf_counter() - start) / requests * 1000)
-
-
-def _raw(encoder) -> list[str]:
-    days = getattr(encoder, "_days", None)
-    return [encoder.name, *([days] if days else [])]
 
 
 def main() -> None:

@@ -38,3 +38,18 @@ def weights_of(workdir: Workdir, day: datetime.date) -> list[str]:
         for one in partition.manifest()["files"]
         if "data" in one["file"]
     ]
+
+
+def kill_in_pass(monkeypatch, killed_in: int) -> None:
+    """Lets the next training be killed as it begins a pass, once."""
+    from twotower_tf.training.trainer import Trainer
+
+    real, killed = Trainer._pass_over, []
+
+    def pass_over(self, partitions, number, settings):
+        if number == killed_in and not killed:
+            killed.append(number)
+            raise KeyboardInterrupt
+        return real(self, partitions, number, settings)
+
+    monkeypatch.setattr(Trainer, "_pass_over", pass_over)

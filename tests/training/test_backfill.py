@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.training.small_training import DAYS, small_config, weights_of
+from tests.training.small_training import DAYS, kill_in_pass, small_config, weights_of
 from twotower_tf.config import Config
 from twotower_tf.errors import JobError
 from twotower_tf.storage import Workdir
@@ -88,15 +88,7 @@ def test_a_backfill_killed_between_passes_ends_with_the_same_bits(
             sequence.train_together(trainer, together)
 
     train(workdir)
-    real, made = Trainer._pass_over, []
-
-    def killed(self, partitions, number, settings):
-        if number == 2 and not made:
-            made.append(number)
-            raise KeyboardInterrupt
-        return real(self, partitions, number, settings)
-
-    monkeypatch.setattr(Trainer, "_pass_over", killed)
+    kill_in_pass(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         train(other_workdir)
     assert other_workdir.days("checkpoints") == []

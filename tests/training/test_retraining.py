@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.training.small_training import DAYS, small_config, weights_of
+from tests.training.small_training import DAYS, kill_in_pass, small_config, weights_of
 from twotower_tf.storage import Workdir
 
 # isort: split
@@ -81,15 +81,7 @@ def test_killed_while_a_fresh_model_is_trained_the_day_ends_with_the_same_bits(
 ):
     _train(workdir, days[:4], True, backfill=BACKFILL, retrain=RETRAIN)
     _train(other_workdir, days[:3], True, backfill=BACKFILL, retrain=RETRAIN)
-    real, killed = Trainer._pass_over, []
-
-    def kill(self, partitions, number, settings):
-        if number == 2 and not killed:
-            killed.append(number)
-            raise KeyboardInterrupt
-        return real(self, partitions, number, settings)
-
-    monkeypatch.setattr(Trainer, "_pass_over", kill)
+    kill_in_pass(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         _train(other_workdir, days[:4], True, backfill=BACKFILL, retrain=RETRAIN)
     assert other_workdir.days("checkpoints")[-1] == days[2]

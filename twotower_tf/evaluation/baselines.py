@@ -111,12 +111,40 @@ class MostPopular:
         return orders.ranking(np.zeros(len(seed_items), np.int64), positives, k, removed)
 
 
-class AfterSeed:
+class BesidePopular:
+    """Base of the baselines that know more of the window's days than how popular their items are.
+
+    Args:
+        window_days: How many days count, the last one added included.
+    """
+
+    def __init__(self, window_days: int):
+        self._popular = MostPopular(window_days)
+        self._window = Window(window_days)
+
+    def add_day(self, day: datetime.date, items: pa.Table, more: pa.Table) -> None:
+        """Adds a day, and forgets the days that leave the window.
+
+        Args:
+            day: Later than every day added before.
+            items: ``item_id`` and ``examples``, a row an item of the day's training examples.
+            more: What else the baseline knows of the day.
+
+        Raises:
+            ValueError: If the day is not later than the last one.
+        """
+        self._popular.add_day(day, items)
+        self._window.add(day, more)
+
+
+class AfterSeed(BesidePopular):
     """Recommends the items most often acted on after the query's seed item, in the window.
 
     Items with the same count after the seed item, those never acted on after it among them, are in
     the order of their overall popularity in the window, then in the catalogue's. So a query without
     a seed item, or with one that was never seen, gets the most popular items.
+
+    Of a day it knows ``seed_item_id``, ``item_id`` and ``examples``, a row a pair of them.
 
     Args:
         window_days: How many days count, the last one added included.
@@ -130,24 +158,6 @@ class AfterSeed:
     >>> after_seed.rank(["a", "new"], np.array([2, 2]), ["a", "b", "c"], k=2).top.tolist()
     [[2, 1], [1, 2]]
     """
-
-    def __init__(self, window_days: int):
-        self._popular = MostPopular(window_days)
-        self._window = Window(window_days)
-
-    def add_day(self, day: datetime.date, items: pa.Table, pairs: pa.Table) -> None:
-        """Adds a day's counts, and forgets the days that leave the window.
-
-        Args:
-            day: Later than every day added before.
-            items: ``item_id`` and ``examples``, a row an item of the day's training examples.
-            pairs: ``seed_item_id``, ``item_id`` and ``examples``, a row a pair of them.
-
-        Raises:
-            ValueError: If the day is not later than the last one.
-        """
-        self._popular.add_day(day, items)
-        self._window.add(day, pairs)
 
     def rank(
         self,

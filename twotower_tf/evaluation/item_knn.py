@@ -14,14 +14,13 @@ sum of its similarities to those items of the past that it is a neighbour of.
 Similarities are whole numbers of 2^-32: their sums are the same in whichever order they are added.
 """
 
-import datetime
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from twotower_tf.evaluation.baselines import MostPopular, Window, places_of, positions_of
+from twotower_tf.evaluation.baselines import BesidePopular, places_of, positions_of
 from twotower_tf.evaluation.orders import Orders
 from twotower_tf.evaluation.past_items import PastItems
 from twotower_tf.examples.shards.timeline import first_of_group, flat_indices, group_starts
@@ -52,8 +51,10 @@ class _Neighbours(NamedTuple):
         return np.repeat(rows, np.diff(offsets)), self.items[places], self.similarities[places]
 
 
-class ItemKnn:
+class ItemKnn(BesidePopular):
     """Recommends the neighbours of the user's past items, then the most popular ones.
+
+    Of a day it knows ``user_id`` and ``item_id`` of the training examples.
 
     Args:
         window_days: How many days count, the last one added included.
@@ -70,24 +71,9 @@ class ItemKnn:
     """
 
     def __init__(self, window_days: int, neighbours: int, shrinkage: float):
-        self._popular = MostPopular(window_days)
-        self._window = Window(window_days)
+        super().__init__(window_days)
         self._neighbours = neighbours
         self._shrinkage = shrinkage
-
-    def add_day(self, day: datetime.date, items: pa.Table, actions: pa.Table) -> None:
-        """Adds a day, and forgets the days that leave the window.
-
-        Args:
-            day: Later than every day added before.
-            items: ``item_id`` and ``examples``, a row an item of the day's training examples.
-            actions: ``user_id`` and ``item_id`` of these examples.
-
-        Raises:
-            ValueError: If the day is not later than the last one.
-        """
-        self._popular.add_day(day, items)
-        self._window.add(day, actions)
 
     def rank(
         self,

@@ -21,7 +21,8 @@ _LIMITS = """\
   is close to what is popular.
 - It was trained on what users chose among what was shown to them: it repeats what the system
   that wrote the log preferred.
-- Scores are cosines in [-1, 1]: comparable within a query, not calibrated as probabilities.
+- Scores are cosines in [-1, 1], with a bonus for what other nominators than the index propose:
+  comparable within a query, not calibrated as probabilities.
 - Recall is measured on held-out events of one day; a small number of them makes it jump."""
 
 
@@ -54,10 +55,9 @@ def model_card(config: Config, metadata: dict) -> str:
         "",
         "## Data",
         "",
-        f"- Trained on {len(days)} days, {days[0]} to {days[-1]}, oldest first, each once"
-        f"{_gaps(days)}.",
-        f"- Examples of the last day: {metrics['examples']:,}; "
-        f"{config.examples.holdout_share:.0%} of a day's examples are held out.",
+        f"- Trained on {len(days)} days, {days[0]} to {days[-1]}, oldest first, "
+        f"{_how_often(config)}{_gaps(days)}.",
+        f"- Examples of the last day: {metrics['examples']:,}; {_held_out(config)}.",
         f"- Histories hold the last {config.examples.history_length} items before an event.",
         "",
         "## Measured",
@@ -114,6 +114,27 @@ def _tower(section: TowerSection) -> str:
     """Returns a tower's kind, and what its kind is told."""
     told = section.model_dump(mode="json", exclude={"kind", "features"})
     return ", ".join([section.kind, *(f"{key} {value}" for key, value in told.items())])
+
+
+def _how_often(config: Config) -> str:
+    """Says how often the model saw each example."""
+    training = config.training
+    times = "once" if training.passes_per_day == 1 else f"{training.passes_per_day} times"
+    again = ", with earlier ones mixed in" if training.replay else ""
+    if training.retrain is not None:
+        most = training.retrain.passes
+        again += f"; the window of a fresh model that took over up to {most} times"
+    if training.backfill is None:
+        return f"each {times}{again}"
+    most = training.backfill.passes
+    return f"those of the backfill up to {most} times, each later one {times}{again}"
+
+
+def _held_out(config: Config) -> str:
+    column = config.source.events.columns.held_out
+    if column is not None:
+        return f"those are held out of which the log's column '{column}' says so"
+    return f"{config.examples.holdout_share:.0%} of a day's examples are held out"
 
 
 def _features(config: Config) -> list[str]:

@@ -46,8 +46,9 @@ def _challenge(
     recall_of_running = validate_with(running)(judged)
     # It begins before all checkpoints: with none.
     fresh = Trainer(running.config, running.workdir, at_or_before=datetime.date.min)
-    made = fresh.catch_up(days, settings, validate_with(fresh))
-    recall = validate_with(fresh)(judged)
+    validate = validate_with(fresh)
+    made = fresh.catch_up(days, settings, validate)
+    recall = validate(judged)
     is_better = recall > recall_of_running
     logging.info(
         "%s: a fresh model of %d days has recall %.4f where the running one has %.4f: %s",

@@ -56,13 +56,12 @@ class Sequence:
         starts = np.maximum(line.ends[places], own - self.length)
         return self._views(starts + self.head, own + self.head)
 
-    def times_before_own(self, places: np.ndarray) -> pa.LargeListViewArray:
-        """Returns the times of what ``before_own`` returns, Unix seconds, [n]."""
-        return _beside(self.before_own(places), pa.array(self.times))
+    def times_of(self, history: pa.LargeListViewArray) -> pa.LargeListViewArray:
+        """Returns the times of what ``before_own`` returned, Unix seconds, [n]."""
+        return _beside(history, pa.array(self.times))
 
-    def traits_before_own(self, places: np.ndarray) -> dict[str, pa.LargeListViewArray]:
-        """Returns the traits of what ``before_own`` returns, [n] each."""
-        history = self.before_own(places)
+    def traits_of(self, history: pa.LargeListViewArray) -> dict[str, pa.LargeListViewArray]:
+        """Returns the traits of what ``before_own`` returned, [n] each."""
         return {name: _beside(history, values) for name, values in self.traits.items()}
 
     def before(self, users: np.ndarray, days: np.ndarray, times: np.ndarray) -> pa.Array:

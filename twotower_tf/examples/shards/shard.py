@@ -11,7 +11,7 @@ from twotower_tf import storage
 from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
 from twotower_tf.examples.outcome import Report, count, written
 from twotower_tf.examples.plan import Plan, shard_path
-from twotower_tf.examples.schema import history_traits
+from twotower_tf.examples.schema import BASKET, HISTORY_DAYS, history_traits, raw_features
 from twotower_tf.examples.shards import choice
 from twotower_tf.examples.shards.event_chunks import Place, read_chunks
 from twotower_tf.examples.shards.example_files import ExampleFiles
@@ -41,6 +41,8 @@ class ShardMaker:
         self._plan = plan
         self._section = plan.config.examples
         self._files = ExampleFiles(plan)
+        # What the build fills in and nobody asks for need not be made.
+        self._asked = {raw.filled_in for raw in raw_features(plan.config, "query")}
 
     def make(self, shard: int, chunks: Iterable[Place]) -> Iterator[Report]:
         """Writes a shard's files to the scratch folder, and reports them.
@@ -102,16 +104,17 @@ class ShardMaker:
         order = choice.final_order(examples, splits, self._section)
         places = places[order]
         items = sequences[0] if sequences else None
+        history = items and items.before_own(places)
         ordered = OrderedExamples(
             events,
             event_hash=examples.hash[order],
             rows=timeline.rows[places],
             days=examples.day[order],
             splits=splits[order],
-            histories=items and items.before_own(places),
-            history_times=items and items.times_before_own(places),
-            history_traits=items.traits_before_own(places) if items else {},
-            baskets=items and items.basket_of_own(places),
+            histories=history,
+            history_times=items.times_of(history) if HISTORY_DAYS in self._asked else None,
+            history_traits=items.traits_of(history) if items else {},
+            baskets=items.basket_of_own(places) if BASKET in self._asked else None,
             searches=_searches_before(sequences, events, timeline.rows[places]),
             own=own,
         )

@@ -26,9 +26,10 @@ class OrderedExamples:
         days: int64 [n], ascending.
         splits: int64 [n], ascending within a day.
         histories: [n], as ranges of one array; None if the log gives them.
-        history_times: [n], their times in Unix seconds, likewise.
+        history_times: [n], their times in Unix seconds, likewise; None too if nobody asks.
         history_traits: [n] each, what else is known of them, likewise.
-        baskets: [n], the items of the same second that stand before each example's, likewise.
+        baskets: [n], the items of the same second that stand before each example's, likewise;
+            None too if nobody asks.
         searches: [n], as ranges of one array; None if there is no log of them.
         own: What the users' own items are counted from; None if they are not.
     """
