@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -33,9 +35,29 @@ def pipeline(beam_args: Sequence[str] = ()) -> Iterator["beam.Pipeline"]:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    flags = list(beam_args)
+    flags, runner = list(beam_args), None
     if not any(flag == "--runner" or flag.startswith("--runner=") for flag in flags):
-        # By name, since the default runner may try to download the binary of another one.
-        flags.append("--runner=FnApiRunner")
-    with beam.Pipeline(options=PipelineOptions(flags)) as made:
+        # Not the default runner, which may try to download the binary of another one.
+        runner = _in_this_process()
+    with beam.Pipeline(runner, options=PipelineOptions(flags)) as made:
         yield made
+
+
+def _in_this_process() -> "beam.runners.PipelineRunner":
+    """Returns Beam's runner in this process, whose worker processes start in any folder.
+
+    Beam gives the shell the interpreter's path as it is: in a folder whose name has a space no
+    worker starts, and the pipeline waits for it forever.
+    """
+    from apache_beam.portability import python_urns
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+    class Runner(FnApiRunner):
+        def run_via_runner_api(self, pipeline_proto, options):
+            for environment in pipeline_proto.components.environments.values():
+                if environment.urn == python_urns.SUBPROCESS_SDK:
+                    _, command = environment.payload.decode().split(sys.executable, 1)
+                    environment.payload = f"{shlex.quote(sys.executable)}{command}".encode()
+            return super().run_via_runner_api(pipeline_proto, options)
+
+    return Runner()

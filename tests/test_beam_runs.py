@@ -1,0 +1,47 @@
+"""Pipelines in this process: how their workers are started."""
+
+import shlex
+import sys
+
+from twotower_tf import beam_runs
+
+beam_runs.load_beam()
+
+import apache_beam as beam  # noqa: E402
+from apache_beam.portability import python_urns  # noqa: E402
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner  # noqa: E402
+
+
+def _commands(monkeypatch, flags: list[str]) -> list[list[str]]:
+    """Returns what the shell would make of the workers' commands, of a pipeline not run."""
+    found = []
+
+    def run_via_runner_api(self, pipeline_proto, options):
+        for environment in pipeline_proto.components.environments.values():
+            if environment.urn == python_urns.SUBPROCESS_SDK:
+                found.append(shlex.split(environment.payload.decode()))
+
+        class Result:
+            def wait_until_finish(self):
+                return "DONE"
+
+        return Result()
+
+    monkeypatch.setattr(FnApiRunner, "run_via_runner_api", run_via_runner_api)
+    with beam_runs.pipeline(flags) as pipeline:
+        _ = pipeline | beam.Create([1]) | beam.Map(lambda one: one)
+    return found
+
+
+def test_workers_are_started_by_this_interpreter_whatever_its_folder_is_called(monkeypatch):
+    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    for path in (sys.executable, "/a folder/it's/bin/python"):
+        monkeypatch.setattr(sys, "executable", path)
+        commands = _commands(monkeypatch, flags)
+        assert commands
+        assert {command[0] for command in commands} == {path}
+        assert {command[1] for command in commands} == {"-m"}
+
+
+def test_without_worker_processes_none_is_started(monkeypatch):
+    assert _commands(monkeypatch, []) == []
