@@ -185,7 +185,11 @@ class _Session:
         """Returns how far back anybody asks for counts."""
         rules = self._config.selection
         of_rules = (rules.coverage_days, rules.engagement_days)
-        return datetime.timedelta(days=max(self._config.evaluation.baseline_days, *of_rules))
+        # A blend asks for the windows of the days it is fitted to.
+        blended = max(one.window_days for one in self._config.nominators)
+        of_blend = blended and blended + self._config.blend.days + 1
+        baselines = self._config.evaluation.baseline_days
+        return datetime.timedelta(days=max(baselines, of_blend, *of_rules))
 
     def _clear_away(self) -> None:
         """Removes what killed runs were writing of metrics and reports."""

@@ -17,9 +17,14 @@ class NominatorSection(Section):
 
     Attributes:
         inputs: What a request brings for it, beside the features of the query.
+        window_days: It goes by the training examples of the last so many days.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def window_days(self) -> int:
+        return 0
 
     def check(self, config) -> None:
         """Checks that a deployment has what this nominator needs; ValueError if it has not."""

@@ -182,9 +182,10 @@ class StitchedModel(tf.Module):
     ) -> dict[str, tf.Tensor]:
         with tf.control_dependencies([demand(k > 0, "k must be at least 1, got", k)]):
             k = tf.identity(k)
-        queries = self._query_tower(signatures.as_trained(rows, self._query_features))
+        raw = signatures.as_trained(rows, self._query_features)
+        queries = self._query_tower(raw)
         request = Request.of(queries, k, exclude_ids)
         if self._blending is None:
             return retrieve(self._index, self._item_ids, self.fresh, request)
         more = signatures.as_trained(rows, self._more_features)
-        return self._blending.retrieve(self._item_ids, self.fresh, request, more)
+        return self._blending.retrieve(self._item_ids, self.fresh, request, {**raw, **more})
