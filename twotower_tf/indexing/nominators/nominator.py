@@ -102,9 +102,7 @@ def inputs_of(nominators: Sequence[Nominator]) -> list[RawFeature]:
     return [raw for nominator in nominators for raw in nominator.inputs]
 
 
-def nominated_by(
-    nominators: Sequence[Nominator], request: Request, find: Find
-) -> Nominated:
+def nominated_by(nominators: Sequence[Nominator], request: Request, find: Find) -> Nominated:
     """Returns what some nominators, at least one, propose.
 
     Each one's features stand beside those of the others, and are 0 of what it did not propose. An

@@ -1,5 +1,7 @@
 """The nominator of what is popular."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from twotower_tf.config import Config
@@ -23,7 +25,7 @@ class Popular(SameForAll):
 
     kind = "popular"
 
-    def __init__(self, days: tuple[int, ...], items: int):
+    def __init__(self, days: Sequence[int], items: int):
         names = tuple(f"log_popular_{one}" for one in days)
         super().__init__(names, tuple(0.3 / len(days) for _ in days))
         self._days, self._items = days, items
@@ -40,4 +42,4 @@ class Popular(SameForAll):
         best = np.argsort(-total, kind="stable")[: self._items]
         best = best[total[best] > 0]
         features = popularity[best]
-        self.choose(best, features - features.min(axis=0, initial=np.inf) if len(best) else features)
+        self.choose(best, features - features.min(axis=0, initial=np.inf))

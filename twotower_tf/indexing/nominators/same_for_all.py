@@ -25,9 +25,7 @@ class SameForAll(Nominator):
             positions: [n] int, places in the catalogue.
             features: float [n, F].
         """
-        self._positions = tf.Variable(
-            positions.astype(np.int32), trainable=False, name="positions"
-        )
+        self._positions = tf.Variable(positions.astype(np.int32), trainable=False, name="positions")
         self._features = tf.Variable(features.astype(np.float32), trainable=False, name="features")
 
     def nominate(self, request: Request, find: Find) -> Nominated:

@@ -1,16 +1,11 @@
 """What the configuration says of each kind of nominator; docs/nominators.md tells when which."""
 
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from twotower_tf.config.examples import why_no_own_items
 from twotower_tf.config.nominators import NominatorSection
 from twotower_tf.config.registries import NOMINATORS
 from twotower_tf.config.section import Days, Natural, Positive
-
-# Each window is a feature of its own.
-Windows = Annotated[tuple[Days, ...], Field(max_length=8)]
 
 
 @NOMINATORS.made_by("twotower_tf.indexing.nominators.nominator:nothing_beside")
@@ -30,7 +25,7 @@ class OwnItemsSection(NominatorSection):
 
     inputs: ClassVar[tuple[str, ...]] = ("own_item_ids", "own_counts", "own_days")
     kind: Literal["own_items"] = "own_items"
-    popularity_days: Windows = ()
+    popularity_days: list[Days] = []
     """How often all users acted on an own item in the last so many days counts too, a weight for
     each of these: where what is on offer changes, such as ``[1, 7, 28]``."""
 
@@ -52,7 +47,7 @@ class PopularSection(NominatorSection):
     """The items most acted on in the last days, for everybody the same."""
 
     kind: Literal["popular"] = "popular"
-    days: Annotated[Windows, Field(min_length=1)] = (1, 7, 28)
+    days: list[Days] = [1, 7, 28]
     """How often an item was acted on in the last so many days, a weight for each of these."""
     items: Positive = 500
     """So many of them, at most."""
@@ -60,10 +55,12 @@ class PopularSection(NominatorSection):
     @property
     def window_days(self) -> int:
         """See ``NominatorSection``."""
-        return max(self.days)
+        return max(self.days, default=0)
 
     def check(self, config) -> None:
         """See ``NominatorSection``."""
+        if not self.days:
+            raise ValueError("days: it needs at least one number of days")
         _check_windows("days", self.days)
 
 
@@ -78,7 +75,7 @@ class CoVisitationSection(NominatorSection):
     days: Days = 28
     """How often that was in the last so many days."""
     items: Positive = 50
-    """So many of each item, at most: twelve bytes each in a release."""
+    """So many of each item, at most: eight bytes each in a release."""
     last: Natural = 3
     """The last items of the history that are looked up, beside the seed item."""
 
@@ -110,6 +107,6 @@ class FreshSection(NominatorSection):
             raise ValueError("it needs source.items.columns.published_at")
 
 
-def _check_windows(key: str, days: tuple[int, ...]) -> None:
+def _check_windows(key: str, days: list[int]) -> None:
     if len(set(days)) < len(days):
-        raise ValueError(f"{key}: each number of days may come once, got {list(days)}")
+        raise ValueError(f"{key}: each number of days may come once, got {days}")
