@@ -143,7 +143,7 @@ def test_a_gate_over_a_baseline_that_is_not_measured_is_refused(refusal, load, e
 @pytest.mark.parametrize(
     ("nominator", "expected"),
     [
-        ("popula", "nominators.1: unknown nominator 'popula'; did you mean 'popular'"),
+        ("popula", "nominators[1]: unknown kind 'popula'; did you mean 'popular'"),
         ({"kind": "popular", "days": []}, "nominators[1] (popular): days: it needs at least one"),
         (
             {"kind": "popular", "days": [7, 7]},
