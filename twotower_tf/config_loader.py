@@ -189,6 +189,10 @@ def binding_sections(config: Config) -> dict:
         negatives.pop("uniform", None)
     if negatives:
         sections["negatives"] = negatives
+    if config.ranking is not None:
+        # They are older than the second stage, whose examples and checkpoints are its own.
+        data = ("shown_length", "time_zone", "negatives_per_positive", "max_per_user_and_day")
+        sections["ranking"] = {key: whole["ranking"][key] for key in data}
     if config.self_supervised is not None:
         # Work directories are older than this one, too.
         sections["self_supervised"] = whole["self_supervised"]

@@ -1,0 +1,98 @@
+"""The second stage: ranking what was nominated by expected watch time."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from twotower_tf.config.section import Positive, Section, nearest
+from twotower_tf.config.source import TimeZone
+
+HISTORY = "history"
+
+
+class Ranking(Section):
+    """A model that ranks what was nominated, trained on impressions (Covington et al. 2016, 4).
+
+    It sees what the towers see, and what is known of the user and the item together: how often the
+    user watched things like it, how often it was shown and nothing came of it, what nominated it.
+    It learns from ``source.impressions``, and needs a list of the column ``history`` among the
+    query's features.
+
+    ```yaml
+    ranking: {likes: [channel_id], layers: [256, 128]}
+    ```
+    """
+
+    likes: list[str] = Field(default_factory=list)
+    """Features of the candidate of one id or category, such as its channel: how often, how long ago
+    and for how long the user watched items of the same one, and was shown some in vain."""
+    shown_length: Positive = 100
+    """The last so many impressions of a user count as shown before."""
+    churn: bool = True
+    """Whether it sees how often the item, and items like it, were shown and nothing came of it."""
+    time_zone: TimeZone | None = None
+    """The users' time zone, for the hour of the day and the day of the week. Without it the model
+    sees neither."""
+    negatives_per_positive: Annotated[float | None, Field(gt=0.0)] = None
+    """Of a day's impressions that nothing came of, so many are trained on for each clicked one,
+    chosen by a hash, with the weight that undoes it. Without it all are."""
+    max_per_user_and_day: Positive | None = None
+    """At most so many impressions of a user and day, clicked or not, chosen by a hash, so that a
+    few heavy users don't dominate."""
+    layers: list[Positive] = Field(default_factory=lambda: [256, 128])
+    """Widths of the ReLU layers; ``[]``: none."""
+    powers: bool = True
+    """Whether x^2 and sqrt(x) stand beside each number x."""
+    candidates: Positive = 500
+    """How many of what the nominators propose are ranked for a request."""
+
+
+def check_ranking(config) -> None:
+    """Checks ``ranking`` against the rest of a ``Config``.
+
+    Raises:
+        ValueError: If it does not fit; says why.
+    """
+    section, source = config.ranking, config.source
+    if section is None:
+        if source.impressions is not None:
+            raise ValueError(
+                "source.impressions: nothing learns from them without ranking; add a section "
+                "ranking, which may be {}, or leave them out"
+            )
+        return
+    if source.impressions is None:
+        raise ValueError(
+            "ranking: it learns from impressions: say where they are, as source.impressions"
+        )
+    columns = source.events.columns
+    if not source.impressions.tells_outcome and columns.dwell is None:
+        raise ValueError(
+            "ranking: clicks are joined from the events, which must say how long each was watched: "
+            "source.events.columns.dwell; or give source.impressions.columns.watched_seconds"
+        )
+    if columns.history is not None:
+        raise ValueError(
+            "ranking: it needs histories that the build makes, not the log "
+            "(source.events.columns.history)"
+        )
+    query = (
+        feature.raw_features(feature.owner("query"), config) for feature in config.query.features
+    )
+    if not any(raw.filled_in == HISTORY and raw.type.is_list for one in query for raw in one):
+        raise ValueError(
+            "ranking: the query needs a list of what the user watched, such as "
+            "{name: history, kind: id_bag}"
+        )
+    known = {feature.name: feature for feature in config.candidate.features}
+    for number, name in enumerate(section.likes):
+        if name not in known or name in section.likes[:number]:
+            raise ValueError(
+                f"ranking.likes: '{name}' must be one of the candidate's features, each once: "
+                f"{', '.join(known)}{nearest(name, known)}"
+            )
+        (raw, *others) = known[name].raw_features("item", config)
+        if others or raw.type.is_list or not raw.type.holds_text:
+            raise ValueError(
+                f"ranking.likes: '{name}' must be of kind id or category: an item has one of them"
+            )
