@@ -123,9 +123,7 @@ class CandidateStage(tf.Module):
         scores, positions = nearest(self._index, item_ids, fresh, asked)
         of_index = _Slots(positions, scores, tf.fill(tf.shape(positions), self._at))
         if self._blending is None:
-            return Candidates(
-                positions, tf.where(positions < 0, NO_ITEM, scores), of_index.sources
-            )
+            return Candidates(positions, tf.where(positions < 0, NO_ITEM, scores), of_index.sources)
         parts, bonuses = self._beside(self._blending, fresh, request, inputs)
         first = self._quotas[self._at]
         parts.insert(self._at, _Slots(*(values[:, :first] for values in of_index)))

@@ -87,9 +87,7 @@ def nominated_by(
 
     An item that several propose is there several times.
     """
-    return side_by_side(
-        nominators, [nominator.nominate(request, find) for nominator in nominators]
-    )
+    return side_by_side(nominators, [nominator.nominate(request, find) for nominator in nominators])
 
 
 def side_by_side(nominators: Sequence[Nominator], parts: Sequence[Nominated]) -> Nominated:
