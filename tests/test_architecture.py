@@ -67,6 +67,7 @@ FLOORS = {
         "features",
         "losses",
         "candidates",
+        "compiled_model",
         "inference",
         "item_features",
         "towers",
@@ -74,6 +75,7 @@ FLOORS = {
         "tower_sections",
         "self_supervised",
         "two_tower",
+        "ranking",
     ],
     "indexing": ["candidates", "ranking", "kinds", "nominators"],
     "serving": [
