@@ -48,6 +48,7 @@ FLOORS = {
         "schema",
         "event_table",
         "records",
+        "impression_records",
         "items",
         "users",
         "outcome",

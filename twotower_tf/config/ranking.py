@@ -1,6 +1,6 @@
 """The second stage: ranking what was nominated by expected watch time."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -74,6 +74,10 @@ class Ranking(Section):
     max_per_user_and_day: Positive | None = None
     """At most so many impressions of a user and day, clicked or not, chosen by a hash, so that a
     few heavy users don't dominate."""
+    overlong: Literal["cap", "keep", "reject"] = "cap"
+    """What becomes of an impression that was watched for longer than its item lasts, where that is
+    known: ``examples.reward.divided_by``, if the reward is of the watched seconds. ``reject``
+    needs an impression log that tells them itself."""
     layers: list[Positive] = Field(default_factory=lambda: [256, 128])
     """Widths of the ReLU layers; ``[]``: none."""
     powers: bool = True
@@ -93,6 +97,15 @@ class Ranking(Section):
     """The sequential protocol, as of retrieval."""
     candidates: Positive = 500
     """How many of what the nominators propose are ranked for a request."""
+
+
+def knows_length(config) -> bool:
+    """Says whether a configuration knows how long items last: what divides the watched seconds."""
+    reward, source = config.examples.reward, config.source
+    watched = {source.events.columns.dwell}
+    if source.impressions is not None:
+        watched.add(source.impressions.columns.watched_seconds)
+    return reward is not None and reward.divided_by is not None and reward.column in watched
 
 
 def check_ranking(config) -> None:
@@ -126,6 +139,13 @@ def check_ranking(config) -> None:
             "ranking: it needs histories that the build makes, not the log "
             "(source.events.columns.history)"
         )
+    if section.overlong == "reject" and not (
+        knows_length(config) and source.impressions.tells_outcome
+    ):
+        raise ValueError(
+            "ranking.overlong: reject needs source.impressions.columns.watched_seconds, and "
+            "examples.reward of the watched seconds, divided_by how long an item lasts"
+        )
     query = (
         feature.raw_features(feature.owner("query"), config) for feature in config.query.features
     )
@@ -134,9 +154,13 @@ def check_ranking(config) -> None:
             "ranking: the query needs a list of what the user watched, such as "
             "{name: history, kind: id_bag}"
         )
+    _check_likes(config)
+
+
+def _check_likes(config) -> None:
     known = {feature.name: feature for feature in config.candidate.features}
-    for number, name in enumerate(section.likes):
-        if name not in known or name in section.likes[:number]:
+    for number, name in enumerate(config.ranking.likes):
+        if name not in known or name in config.ranking.likes[:number]:
             raise ValueError(
                 f"ranking.likes: '{name}' must be one of the candidate's features, each once: "
                 f"{', '.join(known)}{nearest(name, known)}"
