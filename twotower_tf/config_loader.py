@@ -17,6 +17,14 @@ from twotower_tf.storage import checksum, exists
 # (evaluation, selection, embedding, index, gates) may change in the life of a work directory.
 _EXAMPLE_SECTIONS = ("source", "examples", "query", "candidate")
 _MODEL_SECTIONS = ("name", "seed", "statistics", "tables", "loss", "estimator", "optimizer")
+# And what the examples depend on of ``ranking``.
+_RANKING_DATA = (
+    "shown_length",
+    "time_zone",
+    "negatives_per_positive",
+    "max_per_user_and_day",
+    "overlong",
+)
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
@@ -191,8 +199,7 @@ def binding_sections(config: Config) -> dict:
         sections["negatives"] = negatives
     if config.ranking is not None:
         # They are older than the second stage, whose examples and checkpoints are its own.
-        data = ("shown_length", "time_zone", "negatives_per_positive", "max_per_user_and_day")
-        sections["ranking"] = {key: whole["ranking"][key] for key in data}
+        sections["ranking"] = {key: whole["ranking"][key] for key in _RANKING_DATA}
     if config.self_supervised is not None:
         # Work directories are older than this one, too.
         sections["self_supervised"] = whole["self_supervised"]
@@ -211,6 +218,8 @@ def examples_fingerprint(config: Config) -> str:
     kept = {name: sections[name] for name in _EXAMPLE_SECTIONS}
     for tower in ("query", "candidate"):
         kept[tower] = {"features": kept[tower]["features"]}
+    if "ranking" in sections:
+        kept["ranking"] = sections["ranking"]
     return _fingerprint(kept)
 
 

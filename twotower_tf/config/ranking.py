@@ -1,13 +1,48 @@
 """The second stage: ranking what was nominated by expected watch time."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from twotower_tf.config.section import Positive, Section, nearest
+from twotower_tf.config.registries import BOTTOMS, OPTIMIZERS
+from twotower_tf.config.registry import named
+from twotower_tf.config.section import NotNegative, Positive, Section, nearest
 from twotower_tf.config.source import TimeZone
+from twotower_tf.config.training import Training
 
 HISTORY = "history"
+
+
+class Head(Section):
+    """Something that the ranking model predicts."""
+
+    weight: NotNegative = 1.0
+    """Of its logarithm in the score that items are put in order by: the score is the product of
+    what the heads predict, each to the power of its weight. 0: it is learnt, but decides
+    nothing."""
+    loss: Annotated[float, Field(gt=0.0)] = 1.0
+    """Of its loss, beside the other's."""
+
+
+class Heads(Section):
+    """What the ranking model predicts of an impression.
+
+    ```yaml
+    ranking:
+      heads: {click: {weight: 0.5}}
+    ```
+    """
+
+    watch_time: Head = Head()
+    """The expected watch time, in seconds (Covington et al. 2016, 4.2)."""
+    click: Head | None = None
+    """The probability of a click; without a section it is not learnt."""
+
+    @model_validator(mode="after")
+    def _check_weights(self):
+        if not self.watch_time.weight and not (self.click and self.click.weight):
+            raise ValueError("at least one head needs a weight above 0, to put items in order by")
+        return self
 
 
 class Ranking(Section):
@@ -39,12 +74,38 @@ class Ranking(Section):
     max_per_user_and_day: Positive | None = None
     """At most so many impressions of a user and day, clicked or not, chosen by a hash, so that a
     few heavy users don't dominate."""
+    overlong: Literal["cap", "keep", "reject"] = "cap"
+    """What becomes of an impression that was watched for longer than its item lasts, where that is
+    known: ``examples.reward.divided_by``, if the reward is of the watched seconds. ``reject``
+    needs an impression log that tells them itself."""
     layers: list[Positive] = Field(default_factory=lambda: [256, 128])
     """Widths of the ReLU layers; ``[]``: none."""
     powers: bool = True
     """Whether x^2 and sqrt(x) stand beside each number x."""
+    bottom: Annotated[BOTTOMS.section, BeforeValidator(named)] = Field(
+        default_factory=dict, validate_default=True
+    )
+    """What the heads have in common: a section, or the name of a kind alone."""
+    heads: Heads = Heads()
+    """What is predicted."""
+    weight_by_watch_time: bool = True
+    """Whether a clicked impression weighs as many seconds as it was watched. Without it each weighs
+    one: the score is then the odds of a click, and no watch time."""
+    optimizer: OPTIMIZERS.section = Field(default_factory=dict, validate_default=True)
+    """Which Keras optimiser."""
+    training: Training = Training()
+    """The sequential protocol, as of retrieval."""
     candidates: Positive = 500
     """How many of what the nominators propose are ranked for a request."""
+
+
+def knows_length(config) -> bool:
+    """Says whether a configuration knows how long items last: what divides the watched seconds."""
+    reward, source = config.examples.reward, config.source
+    watched = {source.events.columns.dwell}
+    if source.impressions is not None:
+        watched.add(source.impressions.columns.watched_seconds)
+    return reward is not None and reward.divided_by is not None and reward.column in watched
 
 
 def check_ranking(config) -> None:
@@ -65,6 +126,8 @@ def check_ranking(config) -> None:
         raise ValueError(
             "ranking: it learns from impressions: say where they are, as source.impressions"
         )
+    if not section.layers and section.bottom.needs_layers:
+        raise ValueError(f"ranking.layers: the bottom '{section.bottom.kind}' needs at least one")
     columns = source.events.columns
     if not source.impressions.tells_outcome and columns.dwell is None:
         raise ValueError(
@@ -76,6 +139,13 @@ def check_ranking(config) -> None:
             "ranking: it needs histories that the build makes, not the log "
             "(source.events.columns.history)"
         )
+    if section.overlong == "reject" and not (
+        knows_length(config) and source.impressions.tells_outcome
+    ):
+        raise ValueError(
+            "ranking.overlong: reject needs source.impressions.columns.watched_seconds, and "
+            "examples.reward of the watched seconds, divided_by how long an item lasts"
+        )
     query = (
         feature.raw_features(feature.owner("query"), config) for feature in config.query.features
     )
@@ -84,9 +154,13 @@ def check_ranking(config) -> None:
             "ranking: the query needs a list of what the user watched, such as "
             "{name: history, kind: id_bag}"
         )
+    _check_likes(config)
+
+
+def _check_likes(config) -> None:
     known = {feature.name: feature for feature in config.candidate.features}
-    for number, name in enumerate(section.likes):
-        if name not in known or name in section.likes[:number]:
+    for number, name in enumerate(config.ranking.likes):
+        if name not in known or name in config.ranking.likes[:number]:
             raise ValueError(
                 f"ranking.likes: '{name}' must be one of the candidate's features, each once: "
                 f"{', '.join(known)}{nearest(name, known)}"

@@ -7,6 +7,12 @@ seconds) and ``reward`` (float). Where own items are counted (``examples.own_len
 examples also have the lists ``own_item_ids`` (bytes), ``own_counts`` and ``own_days`` (float): the
 user's items of all the past, those acted on most first, how often each was, and how many days
 before the event last.
+
+A *ranking example* is of an impression. It has the same query and candidate features, ``user_id``,
+``item_id``, ``seed_item_id`` and ``timestamp``; in place of the reward it has ``clicked`` (float, 0
+or 1), ``watched_seconds`` (float), ``weight`` (float: for how many impressions it stands) and
+``page`` (int64, a hash: impressions of one page are held out together); and the values of
+``impression_features`` as ``impression/<name>``.
 """
 
 from __future__ import annotations
@@ -49,6 +55,7 @@ SHOWN = ("shown_item_ids", "shown_days", "shown_clicked")
 # What an impression has itself: as the log tells it, and what is made of its time.
 POSITION, NOMINATION_SCORE = "position", "nomination_score"
 NOMINATION_SOURCE, SURFACE = "nomination_source", "surface"
+_LOGGED = (POSITION, NOMINATION_SCORE, NOMINATION_SOURCE, SURFACE)
 HOUR, WEEKDAY = "hour", "weekday"
 # The keys of a user's own items: ids, counts, days since.
 OWN = ("own_item_ids", "own_counts", "own_days")
@@ -79,8 +86,8 @@ class RawFeature:
 
     @property
     def event_column(self) -> str:
-        """The column of the event table that holds it, if it is the event's own."""
-        return f"event/{self.name}"
+        """The column of the table of events, or impressions, that holds it, if it is their own."""
+        return f"{self.of}/{self.name}"
 
     @property
     def source_column(self) -> str:
@@ -225,3 +232,8 @@ def impression_features(config: Config) -> list[RawFeature]:
             RawFeature(name, name, "impression", value_types.Text()) for name in (HOUR, WEEKDAY)
         ]
     return made
+
+
+def logged_features(config: Config) -> list[RawFeature]:
+    """Returns those of ``impression_features`` that the impression log has columns of."""
+    return [raw for raw in impression_features(config) if raw.name in _LOGGED]

@@ -1,9 +1,9 @@
 """What users did, to look up what was known of each at a time or at the end of a day.
 
 A sequence is an array in which each user's actions stand in order of time, as ranges (see
-``timeline``): of items acted on, or of queries searched for. It begins with what was known before
-the first day that is built. So the searches of one log are found for the events of another: a
-day's event sees what its day and the days before it brought, and no more.
+``timeline``): of items acted on or shown, or of queries searched for. It begins with what was known
+before the first day that is built. So the searches of one log are found for the events of another:
+a day's event sees what its day and the days before it brought, and no more.
 """
 
 import dataclasses
@@ -82,6 +82,10 @@ class Sequence:
             high = np.where(open_ & ~earlier, middle, high)
         return self._views(np.maximum(starts, low - self.length), low)
 
+    def nothing(self, count: int) -> pa.LargeListViewArray:
+        """Returns so many empty lists."""
+        return self._views(np.zeros(count, np.int64), np.zeros(count, np.int64))
+
     def states(self, users: np.ndarray, days: np.ndarray) -> list[pa.ListArray]:
         """Returns users' last actions at the end of days: values, times and traits, lists [n]."""
         starts, ends, _ = self._latest(users, days)
@@ -145,7 +149,7 @@ def make_sequence(records: ShardEvents, items: ShardItems, length: int) -> Seque
     """Puts what users did in order.
 
     Args:
-        records: Events or searches.
+        records: Events, searches or impressions.
         items: They and what was known before, numbered.
         length: How many actions a list has at most.
     """

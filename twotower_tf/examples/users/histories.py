@@ -14,9 +14,12 @@ A row: ``user_id``, ``item_ids`` and ``timestamps`` (Unix seconds), oldest first
 ``examples.history_length`` of each. Every valid event counts as acted on, whatever its reward.
 Where a history encoder asks for them, the events' traits lie beside: ``event_types`` (``""``: none)
 and ``dwells``. Where the source has searches also ``searches`` and ``search_timestamps``, at most
-``examples.search_length`` of each; then who searched was active too. With
-``examples.own_length`` also ``own_item_ids`` (ascending), ``own_counts`` and ``own_times`` (Unix
-seconds): the distinct items of all the past, how often each was acted on, and when last.
+``examples.search_length`` of each; then who searched was active too. With ``ranking`` also
+``shown_item_ids``, ``shown_timestamps`` and ``shown_answered`` (Unix seconds at which a click was
+known, 0: none was), at most ``ranking.shown_length`` of each; then who was shown something was
+active too. With ``examples.own_length`` also ``own_item_ids`` (ascending), ``own_counts`` and
+``own_times`` (Unix seconds): the distinct items of all the past, how often each was acted on, and
+when last.
 """
 
 import datetime
@@ -51,6 +54,13 @@ _SEARCHES = (
     ("searches", pa.list_(pa.string())),
     ("search_timestamps", pa.list_(pa.int64())),
 )
+_SHOWN = (
+    ("shown_item_ids", pa.list_(pa.string())),
+    ("shown_timestamps", pa.list_(pa.int64())),
+    ("shown_answered", pa.list_(pa.int64())),
+)
+# What is kept of each impression: the Unix seconds at which a click of it was known, 0: never.
+ANSWERED = "answered"
 # Times lie between 1990 and 2100, which takes 32 bits.
 _OWN = (
     ("own_item_ids", pa.list_(pa.string())),
@@ -60,11 +70,15 @@ _OWN = (
 
 
 def schema_of(
-    has_searches: bool = False, has_own: bool = False, traits: Iterable[str] = ()
+    has_searches: bool = False,
+    has_own: bool = False,
+    traits: Iterable[str] = (),
+    has_shown: bool = False,
 ) -> pa.Schema:
-    """Returns the schema of rows: with searches or not, with own items or not, with some traits."""
+    """Returns the schema of rows: with searches, own items, some traits, impressions, or not."""
     searches, own = _SEARCHES if has_searches else (), _OWN if has_own else ()
-    return pa.schema([*SCHEMA, *(TRAITS[name] for name in traits), *searches, *own])
+    shown = _SHOWN if has_shown else ()
+    return pa.schema([*SCHEMA, *(TRAITS[name] for name in traits), *searches, *shown, *own])
 
 
 class Link(NamedTuple):
@@ -127,11 +141,13 @@ class Past(NamedTuple):
     Attributes:
         items: The items acted on.
         searches: The queries, None without.
+        shown: The items shown, with the trait ``ANSWERED``, None without.
         own: The own items, None without.
     """
 
     items: Carried
     searches: Carried | None
+    shown: Carried | None
     own: CarriedOwn | None
 
 
@@ -208,13 +224,15 @@ class ShardHistories:
             for name in self.schema.names[1:]
         }
         self.rows_read += found.rows_read
-        searches, own = (
-            [columns[name] for name, _ in group if name in columns] for group in (_SEARCHES, _OWN)
+        searches, shown, own = (
+            [columns[name] for name, _ in group if name in columns]
+            for group in (_SEARCHES, _SHOWN, _OWN)
         )
         traits = {trait: columns[name] for trait, (name, _) in TRAITS.items() if name in columns}
         return Past(
             Carried(columns["item_ids"], columns["timestamps"], traits),
             Carried(*searches, {}) if searches else None,
+            Carried(*shown[:2], {ANSWERED: shown[2]}) if shown else None,
             CarriedOwn(*own) if own else None,
         )
 
