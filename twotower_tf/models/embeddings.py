@@ -172,8 +172,8 @@ class EmbeddingTable(tf.keras.layers.Layer):
 
     def _distinct(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # Each row is fetched, and gets a gradient, once: popular ids fill most of a batch.
-        # Not ``tf.unique``: of that, a gather and a segment mean Grappler makes a mean over the whole
-        # table, which each request would copy for it.
+        # Not ``tf.unique``: of that, a gather and a segment mean Grappler makes a mean over the
+        # whole table, which each request would copy for it.
         distinct, positions = tf.raw_ops.UniqueV2(x=tf.reshape(rows, [-1]), axis=_ALL)
         positions = tf.reshape(positions, tf.shape(rows))
         if self.buckets:

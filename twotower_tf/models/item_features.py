@@ -48,9 +48,7 @@ class ItemFeatures(tf.Module):
         self._blank, self._ids = blank, list(ids)
         self._newer: ItemFeatures | None = None
         # Traced once for the catalogues of all days; no part of a release.
-        self._to_rows = Untracked(
-            tf.function(self.rows_of, autograph=False, reduce_retracing=True)
-        )
+        self._to_rows = Untracked(tf.function(self.rows_of, autograph=False, reduce_retracing=True))
         empty = self.rows_of(blank)
         self._structure = empty
         self._fingerprints = _variable(tf.constant([_NOT_THERE]), "fingerprints")
@@ -163,9 +161,7 @@ class ItemFeatures(tf.Module):
         own, is_there = self._find(prints)
         number = tf.size(prints)
         place = tf.range(number) + tf.where(is_there, number, 0)
-        return [
-            tf.gather(tf.concat(both, axis=0), place) for both in zip(others, own, strict=True)
-        ]
+        return [tf.gather(tf.concat(both, axis=0), place) for both in zip(others, own, strict=True)]
 
 
 def table_of(item_ids: np.ndarray, parts: Sequence[dict[str, Any]]) -> list[tf.Tensor]:

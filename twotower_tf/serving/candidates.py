@@ -95,9 +95,9 @@ class CandidateStage(tf.Module):
         blending: Blending | None,
     ):
         super().__init__(name="candidate_stage")
-        self.sources = [section.kind for section in sections]
+        self.sources = tuple(section.kind for section in sections)
         self._at = self.sources.index(INDEX)
-        self._quotas = quotas(sections, candidates)
+        self._quotas = tuple(quotas(sections, candidates))
         self._candidates = candidates
         self._index = index
         self._blending = blending
