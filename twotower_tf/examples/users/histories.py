@@ -349,6 +349,24 @@ def find_searches(workdir: Workdir, partition: Partition, user_id: str) -> list[
     return row["searches"] if row else []
 
 
+def find_shown(
+    workdir: Workdir, partition: Partition, user_id: str
+) -> tuple[list[str], list[int], list[int]]:
+    """Returns what a user was shown last at the end of a day, oldest first.
+
+    The configuration must have ``ranking``.
+
+    Returns:
+        Item ids, when they were shown, and when a click of each was known (0: never), the times in
+        Unix seconds; empty if there are none.
+
+    Raises:
+        InputError: If the day's histories were not published, or a file of a chain is gone.
+    """
+    row = _find(workdir, partition, user_id, schema_of(has_shown=True))
+    return tuple(row[name] if row else [] for name, _ in _SHOWN)
+
+
 def find_own_items(workdir: Workdir, partition: Partition, user_id: str) -> list[OwnItem]:
     """Returns a user's own items at the end of a day, empty if there are none.
 
