@@ -21,7 +21,7 @@ from twotower_tf.examples.shards.sequences import Sequence, make_sequence, timel
 from twotower_tf.examples.shards.shard_events import ShardEvents, number_items, valid_events
 from twotower_tf.examples.shards.shard_joins import OrderedExamples
 from twotower_tf.examples.shards.timeline import group_starts
-from twotower_tf.examples.users.histories import ANSWERED, Carried
+from twotower_tf.examples.users.history_rows import ANSWERED, Carried
 
 # From a log and some of its rows to what was known before each, by field of ``OrderedExamples``.
 PastOf = Callable[[ShardEvents, np.ndarray], dict[str, Any]]
@@ -131,10 +131,10 @@ class RankingExamples:
             for day in np.unique(days[days > 0]).tolist():
                 places = np.flatnonzero(days == day)
                 items = self._plan.items_of(day)
-                found = items.rows_of(item_ids.take(pa.array(rows[places])))
-                # fmin: where it is not known how long it lasts, it may be watched for long.
-                lasts = np.maximum(items.divisors(found), 0.0)
-                watched[places] = np.fmin(watched[places], lasts)
+                lasts = items.divisors(items.rows_of(item_ids.take(pa.array(rows[places]))))
+                # What is not known to last for a while may be watched for long.
+                longest = np.where(lasts > 0.0, lasts, np.inf)
+                watched[places] = np.minimum(watched[places], longest)
         return watched, watched != told
 
 
