@@ -1,21 +1,31 @@
 """Logs of impressions: what is rejected, joined, held out and sampled, and what comes back."""
 
 import csv
+import dataclasses
 import io
 import json
 import pathlib
+import random
+import re
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.ranking_definition import IMPRESSIONS, OUTCOME
 from twotower_tf import storage
 from twotower_tf.config import Config
+from twotower_tf.datasets.files import SourceFile
+from twotower_tf.datasets.record_batches import read_batches
+from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
 from twotower_tf.examples.building import build
 from twotower_tf.examples.building.build import build_examples
 from twotower_tf.examples.building.publish import Publisher
+from twotower_tf.examples.impression_records import ImpressionParser
 from twotower_tf.examples.reader import ExampleReader
+from twotower_tf.examples.reading.impression_columns import ImpressionColumns
+from twotower_tf.examples.values import RejectedRecord
 
 MIDNIGHT = 1_709_251_200
 SECONDS_PER_DAY = 86_400
@@ -136,7 +146,6 @@ def test_a_file_without_a_column_is_an_error_but_for_features_which_have_default
 ):
     telling.values["source"]["impressions"]["path"] = "shown/dt={date}/*.csv"
     telling.write_day(days[0], [])
-    columns = ["user_id", "item_id", "timestamp", *telling.config().source.impressions.columns]
     named = dict(telling.config().source.impressions.columns).values()
     columns = [column for column in named if column != "points"]
     text = io.StringIO()
@@ -155,6 +164,60 @@ def test_a_file_without_a_column_is_an_error_but_for_features_which_have_default
     assert (made["clicked"], made["watched_seconds"]) == ([1.0], [30.5])
     assert made["impression/position"] == [2.0]
     assert "impression/nomination_score" not in made
+
+
+ODD = [None, "", "x", 0, 1, -1, 2.5, "3", True, False, float("nan"), [], ["a"], "é", 1 << 60]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_are_read_as_single_records_are(telling, seed):
+    rng = random.Random(seed)
+    columns = ["user_id", "item_id", "timestamp", "device", *IMPRESSIONS["columns"].values()]
+    columns += OUTCOME.values()
+    records = []
+    for number in range(300):
+        one = impression(number % 7, number % 5, number, page="p", place=number, seconds=number)
+        for name in rng.sample(columns, rng.randrange(3)):
+            one[name] = rng.choice(ODD)
+        records.append({name: value for name, value in one.items() if rng.random() < 0.98})
+    path = telling.write("shown.jsonl", records)
+    config = telling.config()
+    parsing, parser = ImpressionColumns(config), ImpressionParser(config)
+    split = SourceSplit(SourceFile(str(path), "jsonl"))
+    (batch,) = read_batches(split, parsing.needed)
+    table, reasons = parsing.parse(batch)
+    expected, refused = [], []
+    for row, record in enumerate(records):
+        try:
+            one = dataclasses.asdict(parser.parse(record))
+        except RejectedRecord as error:
+            refused.append((row, str(error)))
+            continue
+        values = {f"event/{name}": value for name, value in one.pop("values").items()}
+        logged = {f"impression/{name}": value for name, value in one.pop("logged").items()}
+        expected.append({"row": row, **one, **values, **logged})
+    assert table.to_pylist() == [
+        {name: one[name] for name in table.column_names} for one in expected
+    ]
+    assert sorted(reasons) == refused
+    assert 50 < len(expected) < 290
+
+
+def test_the_example_in_the_documentation_builds_ranking_examples(
+    deployment, days, make_event, examples_of
+):
+    page = pathlib.Path(__file__).resolve().parents[2] / "docs" / "data.md"
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (block,) = [block for block in blocks if "impressions:" in block]
+    shown, record = yaml.safe_load(block), json.loads(re.search(r"# (\{.*\})", block)[1])
+    deployment.values["source"].update(shown["source"])
+    deployment.values["ranking"] = shown["ranking"]
+    deployment.write_day(days[0], [])
+    record.update(timestamp=MIDNIGHT, item_id="i1")
+    deployment.write(f"impressions/dt={days[0]}/a.jsonl", [record])
+    deployment.build(days[:1])
+    made = examples_of(deployment, days[0])["i1"]
+    assert (made["impression/position"], made["impression/hour"]) == ([2.0], ["1"])
 
 
 # --- outcomes ----------------------------------------------------------------------------------
