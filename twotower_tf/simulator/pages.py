@@ -123,8 +123,10 @@ class Pages:
         Returns:
           [n * PAGE_SIZE] of dtype `IMPRESSION`, in the order of the visits, then of the places.
         """
+        if not len(visits):
+            return np.empty(0, IMPRESSION)
         popular = self._popular_items(day)
-        made = [np.empty(0, IMPRESSION)]
+        made = []
         for chunk, first in enumerate(range(0, len(visits), _PAGES_AT_ONCE)):
             here = slice(first, first + _PAGES_AT_ONCE)
             rng = stream(self._settings, PAGES, day.number, 1 + chunk)

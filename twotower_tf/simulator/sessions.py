@@ -48,7 +48,7 @@ class Sessions:
         self._world = world
 
     def events(
-        self, day: SimulatedDay, others: npt.NDArray[np.void] | None = None
+        self, day: SimulatedDay, others: npt.NDArray[np.void]
     ) -> Iterator[npt.NDArray[np.void]]:
         """Yields a day's events in the order of time, in arrays of dtype `EVENT`.
 
@@ -56,10 +56,10 @@ class Sessions:
 
         Args:
           day: the day.
-          others: events of the day that do not come from sessions, to be put among these.
+          others: the day's events that do not come from sessions, of dtype `EVENT`.
         """
         total = self._settings.events_per_day
-        held = np.empty(0, EVENT) if others is None else others
+        held = others
         for chunk, first in enumerate(range(0, total, _CHUNK_EVENTS)):
             end = min(first + _CHUNK_EVENTS, total)
             rng = stream(self._settings, EVENTS, day.number, chunk)

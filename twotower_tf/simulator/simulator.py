@@ -98,22 +98,54 @@ class Simulator:
             raise ValueError(
                 f"event_format: {event_format!r} given, must be one of {', '.join(LOG_WRITERS)}"
             )
-        write_log = LOG_WRITERS[event_format]
+        self.write_users(out)
+        for date in self.dates:
+            self.write_day(out, date, event_format=event_format, progress=progress)
+
+    def write_users(self, out: str) -> None:
+        """Writes `users.jsonl` of all users into a local directory; see `write`."""
         with replacing(os.path.join(out, "users.jsonl")) as path:
             write_users(path, self._world)
-        for date in self.dates:
-            partition = f"dt={date.isoformat()}"
-            with replacing(os.path.join(out, "items", partition, "items.jsonl")) as path:
-                write_items(path, self._world, self._day(date).published)
-            name = f"events-00000.{event_format}"
-            with replacing(os.path.join(out, "events", partition, name)) as path:
-                write_log(path, EVENTS, _reported(self.events(date), progress))
-            if self.settings.pages_per_day:
-                name = f"impressions-00000.{event_format}"
-                with replacing(os.path.join(out, "impressions", partition, name)) as path:
-                    write_log(path, IMPRESSIONS, [self.impressions(date)])
 
-    def events(self, date: datetime.date) -> Iterator[npt.NDArray[np.void]]:
+    def write_day(
+        self,
+        out: str,
+        date: datetime.date,
+        shown: npt.NDArray[np.void] | None = None,
+        of_user: npt.NDArray[np.bool_] | None = None,
+        event_format: str = "jsonl",
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Writes the catalogue, the events and the impressions of a day; see `write`.
+
+        Args:
+          out: a local directory.
+          date: a simulated day.
+          shown: the day's impressions as `show` gives them; None: those of `impressions`.
+          of_user: [users] whose events and impressions are written; None: everybody's.
+          event_format: a key of LOG_WRITERS.
+          progress: called after every chunk with the number of events just written.
+
+        Raises:
+          ValueError: the day is not simulated.
+        """
+        shown = self.impressions(date) if shown is None else shown
+        of_user = np.ones(self.settings.users, bool) if of_user is None else of_user
+        events = (chunk[of_user[chunk["user"]]] for chunk in self.events(date, shown))
+        logs = [("events", EVENTS, _reported(events, progress))]
+        if self.settings.pages_per_day:
+            logs.append(("impressions", IMPRESSIONS, [shown[of_user[shown["user"]]]]))
+        partition = f"dt={date.isoformat()}"
+        with replacing(os.path.join(out, "items", partition, "items.jsonl")) as path:
+            write_items(path, self._world, self._day(date).published)
+        for kind, log, chunks in logs:
+            name = f"{kind}-00000.{event_format}"
+            with replacing(os.path.join(out, kind, partition, name)) as path:
+                LOG_WRITERS[event_format](path, log, chunks)
+
+    def events(
+        self, date: datetime.date, shown: npt.NDArray[np.void] | None = None
+    ) -> Iterator[npt.NDArray[np.void]]:
         """Yields a day's events in the order of time, in arrays of dtype `EVENT`.
 
         Clicks on pages are among them. Memory holds a chunk of 50,000 events, those of sessions not
@@ -121,18 +153,16 @@ class Simulator:
 
         Args:
           date: a simulated day.
+          shown: the day's impressions as `show` gives them; None: those of `impressions`.
 
         Raises:
           ValueError: the day is not simulated.
         """
-        day = self._day(date)
-        shown = self._shown(day) if self.settings.pages_per_day else None
-        return self._sessions.events(day, None if shown is None else click_events(shown))
+        shown = self.impressions(date) if shown is None else shown
+        return self._sessions.events(self._day(date), click_events(shown))
 
     def impressions(self, date: datetime.date) -> npt.NDArray[np.void]:
-        """Returns a day's impressions, [pages_per_day * PAGE_SIZE] of dtype `IMPRESSION`.
-
-        They are in the order of time, page by page and place by place. No release proposes any.
+        """Returns a day's impressions without any release, [pages_per_day * PAGE_SIZE].
 
         Args:
           date: a simulated day.
@@ -140,7 +170,39 @@ class Simulator:
         Raises:
           ValueError: the day is not simulated.
         """
-        return self._shown(self._day(date))
+        offset = self._offset(date)
+        if self._known_pages is None or self._known_pages[0] != offset:
+            self._known_pages = (offset, self.show(date, self.visits(date)))
+        return self._known_pages[1]
+
+    def visits(self, date: datetime.date) -> npt.NDArray[np.void]:
+        """Returns who sees a page when, [pages_per_day] of dtype `VISIT`, in the order of time.
+
+        Args:
+          date: a simulated day.
+
+        Raises:
+          ValueError: the day is not simulated.
+        """
+        return self._pages.visits(self._day(date))
+
+    def show(
+        self,
+        date: datetime.date,
+        visits: npt.NDArray[np.void],
+        recommended: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] | None = None,
+    ) -> npt.NDArray[np.void]:
+        """Draws what the pages show and what is clicked, [n * PAGE_SIZE] of dtype `IMPRESSION`.
+
+        Args:
+          date: a simulated day.
+          visits: [n] of `visits`.
+          recommended: what a release recommends for each, as `Pages.show` takes it.
+
+        Raises:
+          ValueError: the day is not simulated.
+        """
+        return self._pages.show(self._day(date), visits, recommended)
 
     def sampling_probabilities(self, date: datetime.date) -> npt.NDArray[np.float64]:
         """Returns the true probability that an event of the day is item i, [items]; sums to 1.
@@ -224,6 +286,29 @@ class Simulator:
         day = self._day(date)
         return self._over_all_items(day.expected_watch_seconds(*self._with_each_item(user, day)))
 
+    def expected_of_shown(
+        self, date: datetime.date, shown: npt.NDArray[np.void]
+    ) -> npt.NDArray[np.float64]:
+        """Returns the true E[watched seconds] of a day's impressions at their positions, [n].
+
+        Args:
+          date: a simulated day.
+          shown: [n] of dtype `IMPRESSION`.
+
+        Raises:
+          ValueError: the day is not simulated.
+        """
+        looked_at = self._day(date).expected_watch_seconds(shown["user"], shown["item"])
+        return examination(shown["position"]) * looked_at
+
+    def ages(self, date: datetime.date) -> npt.NDArray[np.int64]:
+        """Returns how many days before a day each item was published, [items]; negative: after it.
+
+        Raises:
+          ValueError: the day is not simulated.
+        """
+        return self._offset(date) - self._world.videos.publish_day
+
     def best_items(
         self, user: str, date: datetime.date, k: int, seed_item: str | None = None
     ) -> list[str]:
@@ -268,11 +353,6 @@ class Simulator:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Returns a user's row as often as there are items that day, and these."""
         return np.full(day.published, self._user(user)), np.arange(day.published)
-
-    def _shown(self, day: SimulatedDay) -> npt.NDArray[np.void]:
-        if self._known_pages is None or self._known_pages[0] != day.number:
-            self._known_pages = (day.number, self._pages.show(day, self._pages.visits(day)))
-        return self._known_pages[1]
 
     def _over_all_items(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.append(values, np.zeros(len(self._world.videos.topic) - len(values)))
