@@ -63,6 +63,10 @@ _COMMA_LISTS = {
         ["corrected_softmax", "plain_softmax", "mse_gramian"],
         "Kinds of loss, separated by commas; docs/losses.md has them all.",
     ),
+    "arms": (
+        [],
+        "YAML configurations that are compared, separated by commas; the first is the base.",
+    ),
     "seeds": (["17"], "Of the models, separated by commas: a run each."),
 }
 _SWITCHES = {"wait": "Go on with each new day as its examples appear, until interrupted."}

@@ -28,6 +28,11 @@ def item_id(row: int) -> str:
     return f"v{row:06d}"
 
 
+def item_row(name: str) -> int:
+    """Returns the row of a video by its id, which must be one."""
+    return int(name[1:])
+
+
 def row_of(name: str, name_of: Callable[[int], str], count: int, kind: str) -> int:
     """Returns the row that `name_of` gives this name.
 
