@@ -136,7 +136,7 @@ class _Session:
     def train_and_evaluate(self, days: Sequence[datetime.date]) -> list[datetime.date]:
         from twotower_tf.training.sequence import train_together, trainings
 
-        left = trainings(self._config, self._workdir, self.trainer, days)
+        left = trainings(self.trainer, days)
         last = self.trainer.last_day
         if last is not None and not self._evaluated_at(last):
             # A run that died between the checkpoint of this day and its evaluation.
