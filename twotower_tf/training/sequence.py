@@ -90,18 +90,23 @@ def train_days(
 
 
 def follow_days(
-    config: Config,
-    workdir: Workdir,
-    poll_seconds: float,
-    validate_with: ValidateWith | None = None,
-    kind: type[DayTrainer] = Trainer,
-) -> Iterator[tuple[datetime.date, dict]]:
-    """Trains on every day there is after the last one trained, then waits for more; endless."""
-    trainer = kind(config, workdir)
+    followers: Sequence[tuple[DayTrainer, ValidateWith | None]], poll_seconds: float
+) -> Iterator[tuple[DayTrainer, datetime.date, dict]]:
+    """Trains on every day there is after the last one trained, then waits for more; endless.
+
+    Args:
+        followers: Trainers of a work directory, and what measures the model of each.
+        poll_seconds: How long to wait between two looks.
+
+    Yields:
+        Who was trained, the day, and its metrics.
+    """
     while True:
-        last = trainer.last_day or datetime.date.min
-        days = [day for day in workdir.days(kind.examples) if day > last]
-        for together in trainings(trainer, days):
-            yield together[-1], train_together(trainer, together, validate_with)
-        logging.info("waiting for examples of a day after %s", trainer.last_day)
+        for trainer, validate_with in followers:
+            last = trainer.last_day or datetime.date.min
+            days = [day for day in trainer.workdir.days(trainer.examples) if day > last]
+            for together in trainings(trainer, days):
+                yield trainer, together[-1], train_together(trainer, together, validate_with)
+        newest = " and ".join(str(trainer.last_day) for trainer, _ in followers)
+        logging.info("waiting for examples of a day after %s", newest)
         time.sleep(poll_seconds)
