@@ -44,7 +44,8 @@ _INTEGERS = {
     "users": (2000, "How many users to simulate."),
     "videos": (4000, "How many videos there are at the start."),
     "uploads_per_day": (100, "How many videos are uploaded each day."),
-    "events_per_day": (20000, "How many events a day has."),
+    "events_per_day": (20000, "How many events a day has, besides clicks on pages."),
+    "pages_per_day": (0, "How many pages of 12 items are shown each day; 0: no impressions."),
 }
 _CHOICES = {
     "format": (["jsonl", "csv", "parquet"], "What the event files are."),
@@ -65,6 +66,10 @@ _COMMA_LISTS = {
     "losses": (
         ["corrected_softmax", "plain_softmax", "mse_gramian"],
         "Kinds of loss, separated by commas; docs/losses.md has them all.",
+    ),
+    "arms": (
+        [],
+        "YAML configurations that are compared, separated by commas; the first is the base.",
     ),
     "seeds": (["17"], "Of the models, separated by commas: a run each."),
 }

@@ -19,7 +19,7 @@ from twotower_tf.examples.schema import (
     SEED_ITEM_ID,
     RawFeature,
 )
-from twotower_tf.examples.users import histories, profiles
+from twotower_tf.examples.users import histories, history_rows, profiles
 from twotower_tf.examples.values import SECONDS_PER_DAY
 from twotower_tf.releases.releases import read_current, require_current
 from twotower_tf.serving.asking import ask
@@ -110,7 +110,7 @@ class Recommender:
         days = [(end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
         features = features_of(self._serving, "query")
         asked = {raw.filled_in for raw in features}
-        traits = [name for name in histories.TRAITS if name in asked]
+        traits = [name for name in history_rows.TRAITS if name in asked]
         past = {
             # Nobody says what a known user has in the basket now.
             BASKET: [],

@@ -32,7 +32,7 @@ class ImpressionReader(LogReader):
         reasons = dict(unknown)
         if self._refuses_overlong:
             watched = parsed["watched_seconds"].to_numpy()
-            for place in np.flatnonzero(watched > lengths).tolist():
+            for place in np.flatnonzero((lengths > 0.0) & (watched > lengths)).tolist():
                 reasons.setdefault(place, self._overlong(watched[place], lengths[place]))
         return {}, sorted(reasons.items())
 

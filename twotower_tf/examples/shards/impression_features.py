@@ -23,7 +23,7 @@ from twotower_tf.examples.shards.example_encoder import days_before
 from twotower_tf.examples.shards.sequences import Sequence
 from twotower_tf.examples.shards.shard_joins import OrderedExamples
 from twotower_tf.examples.shards.timeline import flat_indices
-from twotower_tf.examples.users.histories import ANSWERED
+from twotower_tf.examples.users.history_rows import ANSWERED
 
 # Since 1990 all clocks have differed from UTC by, and changed at, multiples of it.
 _QUARTER = 900

@@ -19,11 +19,11 @@ from twotower_tf.examples.shards.timeline import first_of_group, group_starts
 
 @dataclasses.dataclass(frozen=True)
 class Outcomes:
-    """What came of n impressions.
+    """What came of m impressions.
 
     Attributes:
-        answered: int64 [n], the Unix seconds at which a click of each was known, 0: never.
-        watched: float64 [n], the seconds it was watched for, 0 without a click.
+        answered: int64 [m], the Unix seconds at which a click of each was known, 0: never.
+        watched: float64 [m], the seconds it was watched for, 0 without a click.
     """
 
     answered: np.ndarray
@@ -31,62 +31,78 @@ class Outcomes:
 
     @property
     def clicked(self) -> np.ndarray:
-        """Whether each was clicked, bool [n]."""
+        """Whether each was clicked, bool [m]."""
         return self.answered > 0
 
 
 def outcomes_of(
-    config: Config, impressions: ShardEvents, shown: ShardItems, events: ShardEvents, done: Sequence
+    config: Config,
+    log: ShardEvents,
+    items: ShardItems,
+    rows: np.ndarray,
+    events: ShardEvents,
+    done: Sequence,
 ) -> Outcomes:
-    """Returns what came of a shard's impressions, copies included.
+    """Returns what came of a shard's impressions.
 
     Args:
         config: Says whether the log tells it.
-        impressions: The impressions.
-        shown: Their items, numbered.
+        log: The impressions.
+        items: Their items, numbered.
+        rows: int64 [m], those that are no copies.
         events: The events.
         done: These in order, with the trait ``HISTORY_DWELL`` if they are to be joined.
     """
-    log = config.source.impressions
-    if log.tells_outcome:
-        clicked = impressions.table["clicked"].to_numpy()
-        watched = impressions.table["watched_seconds"].to_numpy()
+    section = config.source.impressions
+    if section.tells_outcome:
+        clicked = log.table["clicked"].to_numpy()[rows]
         # That the click came later than the impression is not told.
-        return Outcomes(np.where(clicked, impressions.time, 0), watched)
-    return _joined(impressions, shown, events, done, log.join_minutes * 60)
+        answered = np.where(clicked, log.time[rows], 0)
+        return Outcomes(answered, log.table["watched_seconds"].to_numpy()[rows])
+    acted = _events_on(items, events, done)
+    shown = log.user[rows], log.day[rows], items.events.item[rows], log.time[rows]
+    event, of = _clicks(shown, acted, section.join_minutes * 60)
+    answered, watched = np.zeros(len(rows), np.int64), np.zeros(len(rows))
+    answered[of] = acted[-1][event]
+    dwell = done.traits[HISTORY_DWELL].to_numpy(zero_copy_only=False)
+    watched[of] = dwell[done.timeline.places[event] + done.head]
+    return Outcomes(answered, watched)
 
 
-def _joined(
-    impressions: ShardEvents, shown: ShardItems, events: ShardEvents, done: Sequence, most: int
-) -> Outcomes:
-    """Joins the events that are no copies, at most so many seconds after the impression."""
-    line, size = done.timeline, len(impressions)
-    places, rows = line.places + done.head, line.rows
-    # Where the items of events are among those shown; most never were.
-    number_of = pc.index_in(done.values.dictionary, shown.item_ids)
-    numbers = pc.fill_null(number_of.take(done.values.indices.take(pa.array(places))), -1)
-    columns = [
-        np.concatenate([impressions.user, events.user[rows]]),
-        np.concatenate([impressions.day, events.day[rows]]),
-        np.concatenate([shown.events.item, numbers.to_numpy()]),
-        np.concatenate([impressions.time, events.time[rows]]),
-    ]
-    is_event = np.arange(size + len(rows)) >= size
-    # Of the same second impressions come first.
+def _events_on(items: ShardItems, events: ShardEvents, done: Sequence) -> tuple[np.ndarray, ...]:
+    """Returns user, day, item and time of the events that are no copies, [k] each.
+
+    Their items are numbered as ``items`` are; those that are not among them have -1.
+    """
+    line = done.timeline
+    number_of = pc.index_in(done.values.dictionary, items.item_ids)
+    codes = done.values.indices.take(pa.array(line.places + done.head))
+    numbers = pc.fill_null(number_of.take(codes), -1).to_numpy()
+    return events.user[line.rows], events.day[line.rows], numbers, events.time[line.rows]
+
+
+def _clicks(
+    shown: tuple[np.ndarray, ...], acted: tuple[np.ndarray, ...], most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Joins events with impressions at most so many seconds before.
+
+    Args:
+        shown: User, day, item and time of impressions, of which no two are the same.
+        acted: The same of events.
+        most: How long after an impression an event is a click of it.
+
+    Returns:
+        The events that are clicks, and the impression that each is one of, none twice.
+    """
+    columns = [np.concatenate(both) for both in zip(shown, acted, strict=True)]
+    is_event = np.arange(len(columns[0])) >= len(shown[0])
+    # Of the same second the impression comes first.
     order = np.lexsort((is_event, *reversed(columns)))
     *same, time = (column[order] for column in columns)
-    starts = first_of_group(group_starts(*same), len(order))
-    shown_last = np.maximum.accumulate(np.where(is_event[order], -1, np.arange(len(order))))
-    joined = np.flatnonzero(is_event[order] & (shown_last >= starts))
-    joined = joined[time[joined] - time[shown_last[joined]] <= most]
-    # An impression and its copies have one outcome, which stands where the first of them does.
-    first = first_of_group(group_starts(*same, time), len(order))
-    clicked, of_first = np.unique(first[shown_last[joined]], return_index=True)
-    events_of = order[joined[of_first]] - size
-    dwell = done.traits[HISTORY_DWELL].to_numpy(zero_copy_only=False)
-    answered, watched = np.zeros(len(order), np.int64), np.zeros(len(order))
-    answered[clicked] = events.time[rows[events_of]]
-    watched[clicked] = dwell[places[events_of]]
-    back = np.empty(len(order), np.int64)
-    back[order] = first
-    return Outcomes(answered[back[:size]], watched[back[:size]])
+    is_event, size = is_event[order], len(order)
+    last = np.maximum.accumulate(np.where(is_event, -1, np.arange(size)))
+    starts = first_of_group(group_starts(*same), size)
+    joined = np.flatnonzero(is_event & (last >= starts))
+    joined = joined[time[joined] - time[last[joined]] <= most]
+    clicked, first = np.unique(last[joined], return_index=True)
+    return order[joined[first]] - len(shown[0]), order[clicked]

@@ -17,10 +17,11 @@ from twotower_tf.examples.shards.example_files import ExampleFiles
 from twotower_tf.examples.shards.impression_choice import Pages, page_splits, pages_of, weights
 from twotower_tf.examples.shards.impression_features import ImpressionFeatures, Impressions
 from twotower_tf.examples.shards.outcomes import Outcomes, outcomes_of
-from twotower_tf.examples.shards.sequences import Sequence, make_sequence
+from twotower_tf.examples.shards.sequences import Sequence, make_sequence, timeline_of
 from twotower_tf.examples.shards.shard_events import ShardEvents, number_items, valid_events
 from twotower_tf.examples.shards.shard_joins import OrderedExamples
-from twotower_tf.examples.users.histories import ANSWERED, Carried
+from twotower_tf.examples.shards.timeline import group_starts
+from twotower_tf.examples.users.history_rows import ANSWERED, Carried
 
 # From a log and some of its rows to what was known before each, by field of ``OrderedExamples``.
 PastOf = Callable[[ShardEvents, np.ndarray], dict[str, Any]]
@@ -33,14 +34,14 @@ class Shown:
     Attributes:
         log: The n impressions, copies included.
         hash: uint64 [n], ``hashes.event_hashes``.
-        outcomes: What came of each.
         sequence: They in order, with the trait ``ANSWERED``.
+        outcomes: What came of the m that are no copies, in the order of the sequence's timeline.
     """
 
     log: ShardEvents
     hash: np.ndarray
-    outcomes: Outcomes
     sequence: Sequence
+    outcomes: Outcomes
 
 
 def shown_in_order(
@@ -55,12 +56,14 @@ def shown_in_order(
         events: The events.
         done: They in order.
     """
-    items = number_items(log, "item_id", carried)
-    outcomes = outcomes_of(config, log, items, events, done)
-    answered = [pa.array(outcomes.answered), carried.traits[ANSWERED].flatten()]
-    items = dataclasses.replace(items, traits={ANSWERED: pa.concat_arrays(answered)})
-    sequence = make_sequence(log, items, config.ranking.shown_length)
-    return Shown(log, items.events.order, outcomes, sequence)
+    items, length = number_items(log, "item_id", carried), config.ranking.shown_length
+    timeline = timeline_of(log, items, length)
+    outcomes = outcomes_of(config, log, items, timeline.rows, events, done)
+    answered = pa.array(_spread(outcomes.answered, timeline.rows, len(log)))
+    before = carried.traits[ANSWERED].flatten()
+    items = dataclasses.replace(items, traits={ANSWERED: pa.concat_arrays([answered, before])})
+    sequence = make_sequence(log, items, length, timeline)
+    return Shown(log, items.events.order, sequence, outcomes)
 
 
 class RankingExamples:
@@ -87,11 +90,11 @@ class RankingExamples:
         valid = valid_events(shown.log, shown.hash, rows)
         pages = pages_of(valid, shown.log.table["page_id"].combine_chunks().take(pa.array(rows)))
         splits = page_splits(pages, self._config.examples.holdout_share)
-        clicked = shown.outcomes.clicked[rows]
+        clicked = shown.outcomes.clicked
         weight = weights(self._config, valid, splits, clicked)
-        watched, cut = self._watched(shown, rows)
+        watched, corrected = self._watched(shown, rows)
         places = np.flatnonzero(weight)
-        yield from _counts(shown, valid, pages, clicked & (weight > 0.0), cut)
+        yield from _counts(shown, valid, pages, clicked & (weight > 0.0), corrected)
         yield from count_days("ranking/left_out", valid.day, valid.day[places])
         examples = valid[places]
         order = final_order(examples, splits[places], self._config.examples)
@@ -120,7 +123,7 @@ class RankingExamples:
         Events may tell less than no time; and more than the item lasts, which
         ``ranking.overlong`` lets pass or not.
         """
-        told = shown.outcomes.watched[rows]
+        told = shown.outcomes.watched
         watched = np.maximum(told, 0.0)
         if self._config.ranking.overlong == "cap" and knows_length(self._config):
             item_ids = shown.log.table["item_id"].combine_chunks()
@@ -128,10 +131,10 @@ class RankingExamples:
             for day in np.unique(days[days > 0]).tolist():
                 places = np.flatnonzero(days == day)
                 items = self._plan.items_of(day)
-                found = items.rows_of(item_ids.take(pa.array(rows[places])))
-                # fmin: where it is not known how long it lasts, it may be watched for long.
-                lasts = np.maximum(items.divisors(found), 0.0)
-                watched[places] = np.fmin(watched[places], lasts)
+                lasts = items.divisors(items.rows_of(item_ids.take(pa.array(rows[places]))))
+                # What is not known to last for a while may be watched for long.
+                longest = np.where(lasts > 0.0, lasts, np.inf)
+                watched[places] = np.minimum(watched[places], longest)
         return watched, watched != told
 
 
@@ -143,14 +146,15 @@ def _spread(values: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
 
 
 def _counts(
-    shown: Shown, valid: ValidEvents, pages: Pages, clicked: np.ndarray, cut: np.ndarray
+    shown: Shown, valid: ValidEvents, pages: Pages, clicked: np.ndarray, corrected: np.ndarray
 ) -> Iterator[Report]:
     """Counts impressions: all, and by what became of them."""
     nothing = valid.day[:0]
     yield from count_days("impressions_used", valid.day, nothing)
     yield from count_days("impressions_duplicates", shown.log.day, valid.day)
     yield from count_days("ranking/clicked", valid.day[clicked], nothing)
-    _, first = np.unique(pages.page, return_index=True)
+    order = np.lexsort((pages.page, valid.day))
+    first = order[group_starts(valid.day[order], pages.page[order])]
     yield from count_days("ranking/pages", valid.day[first], nothing)
     yield from count_days("ranking/pages_again", valid.day[pages.again], nothing)
-    yield from count_days("ranking/watched_corrected", valid.day[cut], nothing)
+    yield from count_days("ranking/watched_corrected", valid.day[corrected], nothing)

@@ -145,15 +145,23 @@ def active_users(timelines: list[Timeline]) -> tuple[np.ndarray, np.ndarray]:
     return keys - (days << _USER_BITS), days
 
 
-def make_sequence(records: ShardEvents, items: ShardItems, length: int) -> Sequence:
-    """Puts what users did in order.
+def timeline_of(records: ShardEvents, items: ShardItems, length: int) -> Timeline:
+    """Puts what users did in order; see ``make_sequence``."""
+    return make_timeline(items.events, records.day, records.delivery, items.carried, length)
+
+
+def make_sequence(
+    records: ShardEvents, items: ShardItems, length: int, timeline: Timeline | None = None
+) -> Sequence:
+    """Puts what users did in order, to look it up.
 
     Args:
         records: Events, searches or impressions.
         items: They and what was known before, numbered.
         length: How many actions a list has at most.
+        timeline: What ``timeline_of`` makes of these, where that is known.
     """
-    timeline = make_timeline(items.events, records.day, records.delivery, items.carried, length)
+    timeline = timeline or timeline_of(records, items, length)
     codes = np.concatenate([items.carried.item, timeline.items])
     places = pa.array(np.concatenate([items.carried.record, timeline.records]))
     user_count = len(records.user_ids)

@@ -30,7 +30,7 @@ from twotower_tf.examples.shards.shard_events import (
 )
 from twotower_tf.examples.shards.shard_joins import OrderedExamples
 from twotower_tf.examples.shards.timeline import Actions, Timeline, make_timeline
-from twotower_tf.examples.users import histories
+from twotower_tf.examples.users import histories, history_rows
 from twotower_tf.examples.users.histories import ShardHistories
 
 
@@ -67,7 +67,7 @@ class ShardMaker:
             return
         section = self._section
         traits = history_traits(self._plan.config)
-        schema = histories.schema_of(
+        schema = history_rows.schema_of(
             "searches" in logs, bool(section.own_length), traits, "impressions" in logs
         )
         chain = self._plan.chain_of(shard)

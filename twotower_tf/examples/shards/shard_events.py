@@ -11,7 +11,7 @@ from twotower_tf.examples import hashes
 from twotower_tf.examples.schema import RawFeature
 from twotower_tf.examples.shards.choice import ValidEvents
 from twotower_tf.examples.shards.timeline import Actions
-from twotower_tf.examples.users.histories import Carried
+from twotower_tf.examples.users.history_rows import Carried
 
 # A position in a file has fewer bits.
 _POSITION_BITS = 40
