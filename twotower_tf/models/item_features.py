@@ -12,7 +12,7 @@ from twotower_tf.examples.items.catalogue_reader import Catalogue, latest_catalo
 from twotower_tf.graph.hashing import fingerprint
 from twotower_tf.graph.untracked import Untracked
 from twotower_tf.models.features.encoder import FeatureEncoder
-from twotower_tf.models.inference import as_tensors
+from twotower_tf.models.inference import as_tensors, blank_features
 from twotower_tf.storage import Workdir
 
 _ITEMS_AT_ONCE = 8192
@@ -56,6 +56,22 @@ class ItemFeatures(tf.Module):
         self._components = [
             _variable(part, f"rows_{number}") for number, part in enumerate(_parts(empty))
         ]
+
+    @classmethod
+    def from_config(
+        cls, config: Config, encoders: Sequence[FeatureEncoder], keys: Sequence = ()
+    ) -> "ItemFeatures":
+        """Returns those that a configuration's candidates have, of no catalogue yet.
+
+        Args:
+            config: Says which of the features is the item's id.
+            encoders: Of the candidate's features.
+            keys: What else to keep of each item: like an encoder, has a ``name`` and ``rows``.
+        """
+        item_id = config.source.items.columns.item_id
+        of_id = {one.name for one in config.candidate.features if one.column == item_id}
+        ids = [one.name for one in encoders if one.name in of_id and hasattr(one, "rows_of")]
+        return cls([*encoders, *keys], blank_features(config, "candidate"), ids)
 
     @property
     def bytes_per_item(self) -> float:
