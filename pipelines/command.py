@@ -49,6 +49,10 @@ _INTEGERS = {
 }
 _CHOICES = {
     "format": (["jsonl", "csv", "parquet"], "What the event files are."),
+    "model": (
+        ["both", "retrieval", "ranking"],
+        "Which model; both: the second one as far as 'ranking' is configured.",
+    ),
     "action": (
         ["list", "show", "check", "promote", "rollback", "prune"],
         "What to do; show, check and promote take --version, prune takes --keep.",
@@ -200,6 +204,15 @@ def days_of(values: flags.FlagValues) -> list:
     if end < start:
         raise InputError(f"--end={end} is before --start={start}")
     return day_range(start, end)
+
+
+def models_of(values: flags.FlagValues, config: Config) -> list[str]:
+    """Returns which models ``--model`` names: ``retrieval``, ``ranking``."""
+    if config.ranking is None:
+        if values.model == "ranking":
+            raise InputError("--model=ranking: the configuration has no section ranking")
+        return ["retrieval"]
+    return ["retrieval", "ranking"] if values.model == "both" else [values.model]
 
 
 def integers_of(values: flags.FlagValues, name: str) -> list[int]:

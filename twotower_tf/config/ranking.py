@@ -128,6 +128,13 @@ def check_ranking(config) -> None:
         )
     if not section.layers and section.bottom.needs_layers:
         raise ValueError(f"ranking.layers: the bottom '{section.bottom.kind}' needs at least one")
+    for key in ("retrain", "backfill"):
+        given = getattr(section.training, key)
+        if given is not None and (key == "retrain" or given.patience is not None):
+            raise ValueError(
+                f"ranking.training.{key}: the ranking model is trained day after day, after a "
+                "backfill if there is one; it takes neither retrain nor patience"
+            )
     columns = source.events.columns
     if not source.impressions.tells_outcome and columns.dwell is None:
         raise ValueError(

@@ -61,21 +61,22 @@ class ArmRelease:
                 past[user] | self._of_visit(device)
                 for user, device in zip(some["user"].tolist(), some["device"].tolist(), strict=True)
             ]
-            wanted = RECOMMENDED * (1 + some["earlier"][:, np.newaxis]) + np.arange(-RECOMMENDED, 0)
-            # All have the length of the longest, so that each has its own part of it.
-            k = min(int(wanted.max()) + 1, self._items)
-            ask = getattr(self._loaded, self._signature)
-            answer = ask(k=k, **feature_rows(queries, self._features))
-            ids, values = answer["item_ids"].numpy(), answer[_SIGNATURES[self._signature]].numpy()
-            there = np.minimum(wanted, ids.shape[1] - 1)
-            found = np.take_along_axis(ids, there, 1)
-            is_item = (wanted < ids.shape[1]) & (found != b"")
-            items[places] = [
-                [item_row(one.decode()) if has else -1 for one, has in zip(*row, strict=True)]
-                for row in zip(found, is_item, strict=True)
-            ]
-            scores[places] = np.where(is_item, np.take_along_axis(values, there, 1), 0.0)
+            items[places], scores[places] = self._answer(queries, some["earlier"])
         return items, scores
+
+    def _answer(self, queries: list[dict], earlier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Asks for some visits at once; of the answer each gets the part for its page."""
+        ranks = RECOMMENDED * earlier[:, np.newaxis] + np.arange(RECOMMENDED)
+        k = min(int(ranks.max()) + 1, self._items)
+        ask = getattr(self._loaded, self._signature)
+        answer = ask(k=k, **feature_rows(queries, self._features))
+        ids, values = answer["item_ids"].numpy(), answer[_SIGNATURES[self._signature]].numpy()
+        places = np.minimum(ranks, ids.shape[1] - 1)
+        found = np.take_along_axis(ids, places, 1)
+        is_item = (ranks < ids.shape[1]) & (found != b"")
+        rows = [item_row(one.decode()) if one else -1 for one in np.where(is_item, found, b"").flat]
+        scores = np.where(is_item, np.take_along_axis(values, places, 1), 0.0)
+        return np.array(rows).reshape(ranks.shape), scores
 
     def _of_visit(self, device: int) -> dict:
         """Returns what a query says of the visit, as far as the release asks for it."""

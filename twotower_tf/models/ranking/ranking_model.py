@@ -181,9 +181,7 @@ class RankingModel(CompiledModel):
             keys[like.feature] = tf.reshape(rows[like.name], shape)
         vectors = self._vectors_of_candidates(rows)
         vectors = tf.reshape(vectors, [shape[0], shape[1], vectors.shape[-1]])
-        impression = dict(impression)
-        if POSITION in self.candidate_numbers.names:
-            impression[POSITION] = tf.fill(shape, self.candidate_numbers.least(POSITION))
+        impression = self._at_first_position(impression, shape)
         return self._ranked(self._logits(query, keys, vectors, impression))
 
     def logits(self, batch: Mapping) -> list[tf.Tensor]:
@@ -198,6 +196,17 @@ class RankingModel(CompiledModel):
     def predict_batch(self, batch: Mapping) -> Ranked:
         """Returns what is predicted of a batch's impressions, [batch] each, as it was shown."""
         return self._ranked(self.logits(batch))
+
+    def at_first_position(self, batch: Mapping) -> dict:
+        """Returns a batch as if each impression were at the first position, as when served."""
+        impression = self._at_first_position(batch["impression"], tf.shape(batch["item_id"]))
+        return {**batch, "impression": impression}
+
+    def _at_first_position(self, impression: RawFeatures, shape: tf.Tensor) -> dict:
+        if POSITION not in self.candidate_numbers.names:
+            return dict(impression)
+        first = tf.fill(shape, self.candidate_numbers.least(POSITION))
+        return {**impression, POSITION: first}
 
     def compute_loss(self, batch: Mapping, training: bool = False) -> tf.Tensor:
         """Returns the loss of a batch, a scalar: the mean over its impressions by their weights.
