@@ -13,6 +13,7 @@ from twotower_tf.errors import InputError
 from twotower_tf.examples.building.build import build_examples
 from twotower_tf.releases.reasons import reasons
 from twotower_tf.releases.recommendation import Recommender
+from twotower_tf.storage import Workdir
 
 MIDNIGHT = int(datetime.datetime.combine(DAY, datetime.time(), datetime.timezone.utc).timestamp())
 
@@ -62,6 +63,8 @@ def recommender(tmp_path_factory):
         lines = "".join(json.dumps(record) + "\n" for record in records)
         (folder / f"{name}.jsonl").write_text(lines)
     world = RankedWorld(folder, source=source, ranking={**VALUES["ranking"], "time_zone": None})
+    # The build makes the catalogue and the histories itself.
+    world.workdir = Workdir(str(folder / "built"))
     build_examples(world.config, world.workdir, str(folder), [DAY])
     world.release()
     return Recommender(world.config, world.workdir)
