@@ -18,7 +18,11 @@ from twotower_tf.config.registries import INDEX_KINDS
 from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import latest_catalogue
 from twotower_tf.examples.schema import raw_features
-from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder, publish_embeddings
+from twotower_tf.indexing.candidates.embedding import (
+    CatalogueEmbedder,
+    Embedded,
+    publish_embeddings,
+)
 from twotower_tf.indexing.candidates.item_hashes import ItemHashes
 from twotower_tf.indexing.candidates.selection import coverage, select_candidates
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
@@ -103,12 +107,7 @@ def build_index(
     index_start = time.monotonic()
     section = chosen_section(config.index, len(items.embeddings))
     index, measured = _index(section, items.embeddings, query_embeddings)
-    nominators = beside_the_index(config)
-    if nominators and blend is None:
-        blend = fit_blend([], nominators)
-    blending = (
-        Blending(nominators, blend, index, items.item_ids, items.embeddings) if nominators else None
-    )
+    blending, blend = _blending(config, index, items, blend)
     if ranking is not None:
         ranking.set_day(workdir, config, day)
     stitched = StitchedModel(
@@ -121,7 +120,7 @@ def build_index(
         config.index.default_k,
         items.embeddings.shape[1],
         blending,
-        None if ranking is None else _ranking_stage(config, ranking, index, blending),
+        _ranking_stage(config, ranking, index, blending),
     )
     end = time.monotonic()
     metrics = {
@@ -129,7 +128,7 @@ def build_index(
         "broken": partition.manifest()["broken"],
         "coverage": _coverage(config, counts, day, items.item_ids),
         **measured,
-        "blend": dataclasses.asdict(blend) if nominators else None,
+        "blend": dataclasses.asdict(blend) if blending is not None else None,
         "selection_seconds": embedding_start - start,
         "embedding_seconds": index_start - embedding_start,
         "index_seconds": end - index_start,
@@ -138,9 +137,22 @@ def build_index(
     return BuiltIndex(stitched, section, config.extensions, metrics)
 
 
+def _blending(
+    config: Config, index: Index, items: Embedded, blend: Blend | None
+) -> tuple[Blending | None, Blend | None]:
+    """Returns what is asked beside the index, if anything is, and its blend."""
+    nominators = beside_the_index(config)
+    if not nominators:
+        return None, None
+    blend = blend or fit_blend([], nominators)
+    return Blending(nominators, blend, index, items.item_ids, items.embeddings), blend
+
+
 def _ranking_stage(
-    config: Config, model: RankingModel, index: Index, blending: Blending | None
-) -> RankingStage:
+    config: Config, model: RankingModel | None, index: Index, blending: Blending | None
+) -> RankingStage | None:
+    if model is None:
+        return None
     candidates = CandidateStage(config.nominators, config.ranking.candidates, index, blending)
     return RankingStage(model, candidates, request_features(config))
 
