@@ -3,6 +3,9 @@
 All candidates of a request are put on one scale: the cosine of the query's and the item's vector,
 plus a bonus for what nominators say of the item, which is linear in their features (``blend``). So
 an item that nobody but the index proposes has its cosine as its score.
+
+What a nominator goes by is in the request, or was learnt of a day (``learn``); then it is in the
+release, as places in its catalogue.
 """
 
 from abc import ABC, abstractmethod
@@ -15,9 +18,14 @@ from twotower_tf.config import Config
 from twotower_tf.config.nominators import NominatorSection
 from twotower_tf.config.registries import NOMINATORS
 from twotower_tf.examples.schema import RawFeature
+from twotower_tf.indexing.nominators.known import Known
 
-# Maps ids, string [B, L], to positions in the catalogue, int32 [B, L]; -1: not in it.
+# Maps ids, string [B, L], to places in the catalogue, int32 [B, L]; -1: not in it.
 Find = Callable[[tf.Tensor], tf.Tensor]
+
+
+# Raw values by name: [B], or ragged [B, (L)].
+Request = Mapping[str, tf.Tensor | tf.RaggedTensor]
 
 
 class Nominated(NamedTuple):
@@ -25,33 +33,47 @@ class Nominated(NamedTuple):
 
     Attributes:
         positions: int32 [B, L], places in the catalogue; -1: nothing.
-        features: float32 [B, L, F], what speaks for each.
+        features: float32 [B, L, F], what speaks for each; finite.
     """
 
     positions: tf.Tensor
     features: tf.Tensor
 
 
-class Nominator(ABC):
+class Nominator(tf.Module, ABC):
     """Proposes items beside the index.
 
+    It can be asked alone: its ``kind`` says who proposed, and where ``scored``, the first of its
+    features is its own order of what it proposes, the higher the better.
+
     Attributes:
+        kind: What the configuration calls it.
+        scored: Whether its first feature is a score.
         inputs: What a request brings for it: raw values, in held-out examples under their names.
         features: What each of its features is called; of all nominators each once.
         prior: The weight that each feature has while there are no held-out examples to fit it
             to, beside a cosine's of ``blend.PRIOR_SLOPE``.
     """
 
+    kind: ClassVar[str]
+    scored: ClassVar[bool] = True
     inputs: ClassVar[tuple[RawFeature, ...]] = ()
-    features: ClassVar[tuple[str, ...]] = ()
-    prior: ClassVar[tuple[float, ...]] = ()
+    features: tuple[str, ...] = ()
+    prior: tuple[float, ...] = ()
+
+    def learn(self, known: Known) -> None:
+        """Learns what is known at the end of a day, in place of what it learnt before.
+
+        It is called before ``nominate`` is, or is traced. What it learns it keeps in variables
+        that are not trainable, so that they are in the release.
+        """
 
     @abstractmethod
-    def nominate(self, request: Mapping[str, tf.RaggedTensor], find: Find) -> Nominated:
+    def nominate(self, request: Request, find: Find) -> Nominated:
         """Proposes items for B queries, best first.
 
         Args:
-            request: The inputs by name, [B, (L)].
+            request: The inputs, and the features of the query, by name, [B, (L)].
             find: Where items are.
         """
 
@@ -60,13 +82,13 @@ class Nominator(ABC):
         return {}
 
 
-def nothing_beside(section: NominatorSection) -> None:
+def nothing_beside(section: NominatorSection, config: Config) -> None:
     """Makes nothing: what the index proposes is not beside it."""
 
 
 def beside_the_index(config: Config) -> list[Nominator]:
     """Returns the nominators of a deployment beside the index."""
-    made = map(NOMINATORS.make, config.nominators)
+    made = (NOMINATORS.make(section, config) for section in config.nominators)
     return [nominator for nominator in made if nominator is not None]
 
 
@@ -80,9 +102,7 @@ def inputs_of(nominators: Sequence[Nominator]) -> list[RawFeature]:
     return [raw for nominator in nominators for raw in nominator.inputs]
 
 
-def nominated_by(
-    nominators: Sequence[Nominator], request: Mapping[str, tf.RaggedTensor], find: Find
-) -> Nominated:
+def nominated_by(nominators: Sequence[Nominator], request: Request, find: Find) -> Nominated:
     """Returns what some nominators, at least one, propose.
 
     An item that several propose is there several times.
