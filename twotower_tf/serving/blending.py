@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from twotower_tf.examples.schema import RawFeature
 from twotower_tf.graph.hashing import fingerprint
+from twotower_tf.graph.membership import is_among
 from twotower_tf.indexing.kinds.indexes import Index
 from twotower_tf.indexing.nominators.blend import Blend
 from twotower_tf.indexing.nominators.item_finder import ItemFinder, find
@@ -29,7 +30,6 @@ from twotower_tf.serving.retrieval import (
     NO_ITEM,
     Request,
     ids_at,
-    is_among,
     live_items,
     nearest,
     width,

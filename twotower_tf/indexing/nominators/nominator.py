@@ -18,6 +18,7 @@ from twotower_tf.config import Config
 from twotower_tf.config.nominators import NominatorSection
 from twotower_tf.config.registries import NOMINATORS
 from twotower_tf.examples.schema import RawFeature
+from twotower_tf.graph.membership import is_among
 from twotower_tf.indexing.nominators.known import Known
 
 # Maps ids, string [B, L], to places in the catalogue, int32 [B, L]; -1: not in it.
@@ -49,6 +50,8 @@ class Nominator(tf.Module, ABC):
     Attributes:
         kind: What the configuration calls it.
         scored: Whether its first feature is a score.
+        instead_of: Kinds of nominators that say nothing of what this one proposes, since it tells
+            by itself what they would.
         inputs: What a request brings for it: raw values, in held-out examples under their names.
         features: What each of its features is called; of all nominators each once.
         prior: The weight that each feature has while there are no held-out examples to fit it
@@ -57,6 +60,7 @@ class Nominator(tf.Module, ABC):
 
     kind: ClassVar[str]
     scored: ClassVar[bool] = True
+    instead_of: tuple[str, ...] = ()
     inputs: ClassVar[tuple[RawFeature, ...]] = ()
     features: tuple[str, ...] = ()
     prior: tuple[float, ...] = ()
@@ -105,6 +109,7 @@ def inputs_of(nominators: Sequence[Nominator]) -> list[RawFeature]:
 def nominated_by(nominators: Sequence[Nominator], request: Request, find: Find) -> Nominated:
     """Returns what some nominators, at least one, propose.
 
+<<<<<<< HEAD
     An item that several propose is there several times.
     """
     return side_by_side(nominators, [nominator.nominate(request, find) for nominator in nominators])
@@ -115,6 +120,24 @@ def side_by_side(nominators: Sequence[Nominator], parts: Sequence[Nominated]) ->
 
     Each one's features stand beside those of the others, and are 0 of what it did not propose.
     """
+=======
+    Each one's features stand beside those of the others, and are 0 of what it did not propose. An
+    item that several propose is there several times, but for those that propose it ``instead_of``
+    others.
+    """
+    proposed = [nominator.nominate(request, find) for nominator in nominators]
+    parts = []
+    for nominator, part in zip(nominators, proposed, strict=True):
+        taken = [
+            other.positions
+            for instead, other in zip(nominators, proposed, strict=True)
+            if nominator.kind in instead.instead_of
+        ]
+        if taken:
+            is_taken = is_among(tf.sort(tf.concat(taken, 1), axis=1), part.positions)
+            part = part._replace(positions=tf.where(is_taken, -1, part.positions))
+        parts.append(part)
+>>>>>>> h-nominators
     width = len(features_of(nominators))
     features, first = [], 0
     for nominator, part in zip(nominators, parts, strict=True):

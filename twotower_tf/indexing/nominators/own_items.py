@@ -21,7 +21,7 @@ class OwnItems(Nominator):
     What speaks for each: that it is one, how often the user acted on it and how long ago it was
     (logarithms, for the tenth time says less than the second). And how popular it is with all, if
     that is configured: with weights of their own, for popularity says another thing of what one
-    knows already than of what is new.
+    knows already than of what is new. ``popular`` then leaves own items to this one.
 
     Args:
         popularity_days: The windows in which popularity counts.
@@ -34,6 +34,7 @@ class OwnItems(Nominator):
     def __init__(self, popularity_days: Sequence[int] = ()):
         super().__init__(name=self.kind)
         self._days = tuple(popularity_days)
+        self.instead_of = ("popular",) if self._days else ()
         popular = tuple(f"own_log_popular_{days}" for days in self._days)
         self.features = ("own", "own_log_count", "own_log_days", *popular)
         # While nothing is known, most of them come before what the index finds.

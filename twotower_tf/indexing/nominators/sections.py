@@ -2,6 +2,8 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from twotower_tf.config.examples import why_no_own_items
 from twotower_tf.config.nominators import NominatorSection
 from twotower_tf.config.registries import NOMINATORS
@@ -25,9 +27,10 @@ class OwnItemsSection(NominatorSection):
 
     inputs: ClassVar[tuple[str, ...]] = ("own_item_ids", "own_counts", "own_days")
     kind: Literal["own_items"] = "own_items"
-    popularity_days: list[Days] = []
+    popularity_days: list[Days] = Field(default=[])
     """How often all users acted on an own item in the last so many days counts too, a weight for
-    each of these: where what is on offer changes, such as ``[1, 7, 28]``."""
+    each of these: where what is on offer changes, such as ``[1, 7, 28]``. ``popular`` then says
+    nothing of own items."""
 
     @property
     def window_days(self) -> int:
@@ -47,7 +50,7 @@ class PopularSection(NominatorSection):
     """The items most acted on in the last days, for everybody the same."""
 
     kind: Literal["popular"] = "popular"
-    days: list[Days] = [1, 7, 28]
+    days: list[Days] = Field(default=[1, 7, 28])
     """How often an item was acted on in the last so many days, a weight for each of these."""
     items: Positive = 500
     """So many of them, at most."""
