@@ -15,7 +15,7 @@ import tensorflow as tf
 from twotower_tf.config.nominators import INDEX, NominatorSection
 from twotower_tf.indexing.kinds.indexes import Index
 from twotower_tf.indexing.nominators.nominator import Request as NominatorRequest
-from twotower_tf.indexing.nominators.nominator import side_by_side
+from twotower_tf.indexing.nominators.nominator import proposed_by, side_by_side
 from twotower_tf.indexing.ranking import LEAST_SCORE
 from twotower_tf.serving.blending import Blending, added_up
 from twotower_tf.serving.fresh_items import FreshItems, where_now
@@ -154,7 +154,7 @@ class CandidateStage(tf.Module):
         def current(positions: tf.Tensor) -> tf.Tensor:
             return where_now(fresh, item_ids, positions)
 
-        proposed = [one.nominate(inputs, place) for one in blending.nominators]
+        proposed = proposed_by(blending.nominators, inputs, place)
         nominated = [one._replace(positions=current(one.positions)) for one in proposed]
         together = side_by_side(blending.nominators, nominated)
         bonuses = _Bonuses.of(together.positions, blending.bonuses(together.features))
