@@ -60,7 +60,7 @@ def check_nominators(
     for number, section in enumerate(nominators):
         if section.kind in kinds[:number]:
             raise ValueError(f"nominators[{number}]: '{section.kind}' is there already")
-        if config.ranking is None and "share" in section.model_fields_set:
+        if config.ranking is None and section.share != type(section).model_fields["share"].default:
             raise ValueError(
                 f"nominators[{number}] ({section.kind}): share says how many of its items are "
                 "ranked, and nothing is without ranking; leave it out"
