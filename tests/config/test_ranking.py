@@ -68,6 +68,21 @@ def test_the_raw_values_of_an_impression_are_those_that_the_log_has():
         ({"ranking": None}, "source.impressions: nothing learns from them without ranking"),
         ({"source__events": SMALL["source"]["events"]}, "ranking: .*source.events.columns.dwell"),
         ({"query__features": [{"name": "device", "kind": "category"}]}, "query needs a list"),
+        (
+            {"query__features": [HISTORY, {"name": "shown_days", "kind": "dense"}]},
+            "ranking: it has an input called 'shown_days'",
+        ),
+        (
+            {"query__features": [HISTORY, {"name": "history_days", "kind": "dense"}]},
+            "column: history_days",
+        ),
+        (
+            {
+                "query__features": [HISTORY, {"name": "hour", "kind": "dense"}],
+                "ranking": {"time_zone": "UTC"},
+            },
+            "an input called 'hour'",
+        ),
         ({"ranking": {"likes": ["chanel"]}}, "'chanel' must be one of .* mean 'channel'"),
         ({"ranking": {"likes": ["channel"] * 2}}, "'channel' must be one of .* each once"),
         ({"ranking": {"likes": ["year"]}}, "'year' must be of kind id or category"),
@@ -82,3 +97,12 @@ def test_the_raw_values_of_an_impression_are_those_that_the_log_has():
 def test_what_makes_no_sense_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         _config(**changes)
+
+
+def test_a_share_of_what_is_ranked_needs_ranking():
+    shares = [{"kind": "index", "share": 2.0}]
+    assert _config(nominators=shares).nominators[0].share == 2.0
+    with pytest.raises(ValueError, match=r"nominators\[0\] \(index\): share .* without ranking"):
+        Config.model_validate({**SMALL, "nominators": shares})
+    with pytest.raises(ValueError, match="greater than 0"):
+        _config(nominators=[{"kind": "index", "share": 0.0}])
