@@ -68,6 +68,7 @@ FLOORS = {
         "features",
         "losses",
         "candidates",
+        "compiled_model",
         "inference",
         "item_features",
         "towers",
@@ -75,6 +76,7 @@ FLOORS = {
         "tower_sections",
         "self_supervised",
         "two_tower",
+        "ranking",
     ],
     "indexing": ["candidates", "ranking", "kinds", "nominators"],
     "serving": [

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from twotower_tf.config.registries import NOMINATORS
 from twotower_tf.config.registry import named
@@ -20,6 +20,9 @@ class NominatorSection(Section):
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
+    share: Annotated[float, Field(gt=0.0)] = 1.0
+    """With ``ranking``: its part of ``ranking.candidates``, as a weight beside the other
+    nominators' (3 beside 1: three quarters). What it does not use goes to the index."""
 
     def check(self, config) -> None:
         """Checks that a deployment has what this nominator needs; ValueError if it has not."""
@@ -52,6 +55,11 @@ def check_nominators(
     for number, section in enumerate(nominators):
         if section.kind in kinds[:number]:
             raise ValueError(f"nominators[{number}]: '{section.kind}' is there already")
+        if config.ranking is None and "share" in section.model_fields_set:
+            raise ValueError(
+                f"nominators[{number}] ({section.kind}): share says how many of its items are "
+                "ranked, and nothing is without ranking; leave it out"
+            )
         for name in section.inputs:
             if name in taken:
                 raise ValueError(

@@ -2,12 +2,47 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from twotower_tf.config.section import Positive, Section, nearest
+from twotower_tf.config.registries import BOTTOMS, OPTIMIZERS
+from twotower_tf.config.registry import named
+from twotower_tf.config.section import NotNegative, Positive, Section, nearest
 from twotower_tf.config.source import TimeZone
+from twotower_tf.config.training import Training
 
 HISTORY = "history"
+
+
+class Head(Section):
+    """Something that the ranking model predicts."""
+
+    weight: NotNegative = 1.0
+    """Of its logarithm in the score that items are put in order by: the score is the product of
+    what the heads predict, each to the power of its weight. 0: it is learnt, but decides
+    nothing."""
+    loss: Annotated[float, Field(gt=0.0)] = 1.0
+    """Of its loss, beside the other's."""
+
+
+class Heads(Section):
+    """What the ranking model predicts of an impression.
+
+    ```yaml
+    ranking:
+      heads: {click: {weight: 0.5}}
+    ```
+    """
+
+    watch_time: Head = Head()
+    """The expected watch time, in seconds (Covington et al. 2016, 4.2)."""
+    click: Head | None = None
+    """The probability of a click; without a section it is not learnt."""
+
+    @model_validator(mode="after")
+    def _check_weights(self):
+        if not self.watch_time.weight and not (self.click and self.click.weight):
+            raise ValueError("at least one head needs a weight above 0, to put items in order by")
+        return self
 
 
 class Ranking(Section):
@@ -47,6 +82,19 @@ class Ranking(Section):
     """Widths of the ReLU layers; ``[]``: none."""
     powers: bool = True
     """Whether x^2 and sqrt(x) stand beside each number x."""
+    bottom: Annotated[BOTTOMS.section, BeforeValidator(named)] = Field(
+        default_factory=dict, validate_default=True
+    )
+    """What the heads have in common: a section, or the name of a kind alone."""
+    heads: Heads = Heads()
+    """What is predicted."""
+    weight_by_watch_time: bool = True
+    """Whether a clicked impression weighs as many seconds as it was watched. Without it each weighs
+    one: the score is then the odds of a click, and no watch time."""
+    optimizer: OPTIMIZERS.section = Field(default_factory=dict, validate_default=True)
+    """Which Keras optimiser."""
+    training: Training = Training()
+    """The sequential protocol, as of retrieval."""
     candidates: Positive = 500
     """How many of what the nominators propose are ranked for a request."""
 
@@ -78,6 +126,15 @@ def check_ranking(config) -> None:
         raise ValueError(
             "ranking: it learns from impressions: say where they are, as source.impressions"
         )
+    if not section.layers and section.bottom.needs_layers:
+        raise ValueError(f"ranking.layers: the bottom '{section.bottom.kind}' needs at least one")
+    for key in ("retrain", "backfill"):
+        given = getattr(section.training, key)
+        if given is not None and (key == "retrain" or given.patience is not None):
+            raise ValueError(
+                f"ranking.training.{key}: the ranking model is trained day after day, after a "
+                "backfill if there is one; it takes neither retrain nor patience"
+            )
     columns = source.events.columns
     if not source.impressions.tells_outcome and columns.dwell is None:
         raise ValueError(

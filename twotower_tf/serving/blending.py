@@ -124,19 +124,20 @@ class Blending(tf.Module):
         """Asks the nominators; returns what they propose that may come."""
 
         def place(ids: tf.Tensor) -> tf.Tensor:
-            return self._place(fresh, fingerprint(ids))
+            return self.place(fresh, ids)
 
         nominated = nominated_by(self.nominators, inputs, place)
-        bonuses = tf.linalg.matvec(nominated.features, self._bonuses)
-        positions, bonuses, in_order = _added_up(nominated.positions, bonuses)
+        bonuses = self.bonuses(nominated.features)
+        positions, bonuses, in_order = added_up(nominated.positions, bonuses)
         excluded = tf.sort(place(request.exclude_ids), axis=1)
         positions = tf.where(is_among(excluded, positions), -1, positions)
-        scores = self._cosines(fresh, request.queries, positions) + bonuses
+        scores = self.cosines(fresh, request.queries, positions) + bonuses
         scores = tf.where(positions < 0, NO_ITEM, tf.maximum(scores, LEAST_SCORE))
         return Proposed(positions, scores, in_order)
 
-    def _place(self, fresh: FreshItems, wanted: tf.Tensor) -> tf.Tensor:
-        """Returns where items that can come are, int32 [B, L]; -1: nowhere."""
+    def place(self, fresh: FreshItems, ids: tf.Tensor) -> tf.Tensor:
+        """Returns where items that can come are, text [B, L] to int32 [B, L]; -1: nowhere."""
+        wanted = fingerprint(ids)
         indexed = self._finder(wanted)
         removed = tf.gather(fresh.removed, tf.maximum(indexed, 0))
         # One that is removed from the index may be among the fresh ones, changed.
@@ -144,7 +145,8 @@ class Blending(tf.Module):
         items = fresh.removed.shape[0]
         return tf.where(at >= 0, items + at, tf.where(removed, -1, indexed))
 
-    def _cosines(self, fresh: FreshItems, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    def cosines(self, fresh: FreshItems, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """Returns those of queries, float32 [B, d], and items at positions: float32 [B, L]."""
         items = fresh.removed.shape[0]
         is_fresh = positions >= items
         indexed = self._scores_of(queries, tf.where(is_fresh, 0, tf.maximum(positions, 0)))
@@ -156,13 +158,17 @@ class Blending(tf.Module):
 
         return tf.cond(tf.shape(fresh.embeddings)[0] > 0, with_fresh, lambda: indexed)
 
+    def bonuses(self, features: tf.Tensor) -> tf.Tensor:
+        """Returns what nominators' features, float32 [B, L, F], add to cosines: float32 [B, L]."""
+        return tf.linalg.matvec(features, self._bonuses)
+
     def _scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         if hasattr(self._index, "scores_of"):
             return self._index.scores_of(queries, positions)
         return tf.linalg.matvec(tf.gather(self._embeddings, positions), queries)
 
 
-def _added_up(positions: tf.Tensor, bonuses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def added_up(positions: tf.Tensor, bonuses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Adds up what an item has in all its places in a row, [B, M].
 
     Returns:

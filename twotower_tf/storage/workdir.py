@@ -15,6 +15,7 @@ from twotower_tf.storage.partitions import MANIFEST, Partition
 EXAMPLES = "examples"
 RANKING = "ranking"
 CHECKPOINTS = "checkpoints"
+RANKING_CHECKPOINTS = "ranking_checkpoints"
 _DAY_FOLDER = re.compile(r"^dt=(\d{4}-\d{2}-\d{2})$")
 
 

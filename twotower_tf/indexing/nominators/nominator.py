@@ -48,7 +48,7 @@ class Nominator(ABC):
 
     @abstractmethod
     def nominate(self, request: Mapping[str, tf.RaggedTensor], find: Find) -> Nominated:
-        """Proposes items for B queries.
+        """Proposes items for B queries, best first.
 
         Args:
             request: The inputs by name, [B, (L)].
@@ -85,10 +85,16 @@ def nominated_by(
 ) -> Nominated:
     """Returns what some nominators, at least one, propose.
 
-    Each one's features stand beside those of the others, and are 0 of what it did not propose. An
-    item that several propose is there several times.
+    An item that several propose is there several times.
     """
-    parts = [nominator.nominate(request, find) for nominator in nominators]
+    return side_by_side(nominators, [nominator.nominate(request, find) for nominator in nominators])
+
+
+def side_by_side(nominators: Sequence[Nominator], parts: Sequence[Nominated]) -> Nominated:
+    """Returns what each of some nominators proposes as one.
+
+    Each one's features stand beside those of the others, and are 0 of what it did not propose.
+    """
     width = len(features_of(nominators))
     features, first = [], 0
     for nominator, part in zip(nominators, parts, strict=True):
