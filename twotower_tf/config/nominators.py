@@ -10,6 +10,7 @@ from twotower_tf.config.registry import named
 from twotower_tf.config.section import Positive, Section
 
 INDEX = "index"
+_USUAL_SHARE = 1.0
 
 
 class NominatorSection(Section):
@@ -21,7 +22,7 @@ class NominatorSection(Section):
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
-    share: Annotated[float, Field(gt=0.0)] = 1.0
+    share: Annotated[float, Field(gt=0.0)] = _USUAL_SHARE
     """With ``ranking``: its part of ``ranking.candidates``, as a weight beside the other
     nominators' (3 beside 1: three quarters). What it does not use goes to the index."""
 
@@ -60,7 +61,8 @@ def check_nominators(
     for number, section in enumerate(nominators):
         if section.kind in kinds[:number]:
             raise ValueError(f"nominators[{number}]: '{section.kind}' is there already")
-        if config.ranking is None and section.share != type(section).model_fields["share"].default:
+        # By its value, not by whether it was given: a configuration that travels names all keys.
+        if config.ranking is None and section.share != _USUAL_SHARE:
             raise ValueError(
                 f"nominators[{number}] ({section.kind}): share says how many of its items are "
                 "ranked, and nothing is without ranking; leave it out"
