@@ -44,6 +44,8 @@ def test_it_has_examples_of_its_own_and_without_it_nothing_is_said_of_it():
     assert binding_sections(ranking)["ranking"]["shown_length"] == 100
     assert model_fingerprint(ranking) != model_fingerprint(plain)
     assert examples_fingerprint(ranking) != examples_fingerprint(plain)
+    assert examples_fingerprint(_config({"layers": [8]})) == examples_fingerprint(ranking)
+    assert examples_fingerprint(_config({"shown_length": 9})) != examples_fingerprint(ranking)
     assert not history_traits(plain)
     assert list(history_traits(ranking)) == ["history_dwell"]
 
@@ -92,6 +94,7 @@ def test_the_raw_values_of_an_impression_are_those_that_the_log_has():
         ({"ranking": {"likes": ["channel"] * 2}}, "'channel' must be one of .* each once"),
         ({"ranking": {"likes": ["year"]}}, "'year' must be of kind id or category"),
         ({"ranking": {"time_zone": "Europe/Zuric"}}, "no time zone .* 'Europe/Zurich'"),
+        ({"ranking": {"overlong": "reject"}}, "overlong: reject needs .*watched_seconds"),
         ({"ranking": {"layer": [8]}}, "unknown key 'layer'; did you mean 'layers'"),
         (
             {"source__impressions": {**IMPRESSIONS, "columns": {"clicked": "c"}}},

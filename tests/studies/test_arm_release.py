@@ -3,14 +3,19 @@
 import types
 
 import numpy as np
-import tensorflow as tf
 
 from twotower_tf.config_loader import load_config
-from twotower_tf.examples.schema import raw_features
+from twotower_tf.examples.schema import RawFeature, raw_features
+from twotower_tf.examples.value_types import TextList
 from twotower_tf.simulator.pages import RECOMMENDED, VISIT
 from twotower_tf.studies.arm_release import ArmRelease
 
 ITEMS = 2 * RECOMMENDED + 3
+
+
+def tensor(values):
+    array = np.array(values, object)
+    return types.SimpleNamespace(numpy=lambda: array)
 
 
 class Recommender:
@@ -23,7 +28,10 @@ class Recommender:
             "query_features": [raw.to_json() for raw in features],
             "more_features": [],
         }
-        names = signatures or ("serving_default",)
+        names = ("serving_default", *signatures)
+        if signatures:
+            shown = RawFeature("shown_item_ids", "shown_item_ids", "impression", TextList(None))
+            serving["ranking_features"] = [shown.to_json()]
         loaded = types.SimpleNamespace(**{name: self._signature(name) for name in names})
         self.release = types.SimpleNamespace(
             read_serving=lambda: serving, load_saved_model=lambda: loaded
@@ -36,9 +44,10 @@ class Recommender:
             self.asked.append((name, k, devices, inputs["seed_item_id"].tolist()))
             # One less than was asked for, as where an item is missing.
             ids = [[b"v%06d" % item for item in range(k - 1)] + [b""]] * len(devices)
-            score = "scores" if name == "serving_default" else "expected_watch_seconds"
             scores = np.tile(100.0 - np.arange(k), (len(devices), 1))
-            return {"item_ids": tf.constant(ids), score: tf.constant(scores, tf.float32)}
+            answer = {"item_ids": ids, "scores": scores, "expected_watch_seconds": 7.0 * scores}
+            answer["sources"] = [[b"index"] * (k - 1) + [b""]] * len(devices)
+            return {name: tensor(values) for name, values in answer.items()}
 
         return ask
 
@@ -90,7 +99,9 @@ def test_many_visits_are_asked_for_in_batches_and_long_answers_together(monkeypa
     assert items[:, 0].tolist() == [RECOMMENDED, 0, RECOMMENDED, 0, 0]
 
 
-def test_a_release_that_ranks_is_asked_to():
-    recommender = Recommender("serving_default", "recommend")
-    ArmRelease(recommender).recommend(visits((0, 0, 0)), np.array([True]))
-    assert recommender.asked[0][0] == "recommend"
+def test_a_release_that_ranks_is_asked_to_and_its_retrieval_scores_are_kept():
+    recommender = Recommender("recommend")
+    items, scores = ArmRelease(recommender).recommend(visits((0, 0, 0)), np.array([True]))
+    assert [name for name, *_ in recommender.asked] == ["recommend"]
+    np.testing.assert_array_equal(scores[0, :-1], 100.0 - items[0, :-1])
+    assert items[0, :-1].tolist() == list(range(RECOMMENDED - 1))

@@ -18,17 +18,14 @@ from twotower_tf.config.registries import INDEX_KINDS
 from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import latest_catalogue
 from twotower_tf.examples.schema import raw_features
-from twotower_tf.indexing.candidates.embedding import (
-    CatalogueEmbedder,
-    Embedded,
-    publish_embeddings,
-)
+from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder, publish_embeddings
 from twotower_tf.indexing.candidates.item_hashes import ItemHashes
 from twotower_tf.indexing.candidates.selection import coverage, select_candidates
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.indexing.kinds.indexes import Index, chosen_section
 from twotower_tf.indexing.nominators.blend import Blend, fit_blend
+from twotower_tf.indexing.nominators.known import Known
 from twotower_tf.indexing.nominators.nominator import beside_the_index
 from twotower_tf.models.ranking.ranking_model import RankingModel
 from twotower_tf.models.two_tower import TwoTowerModel
@@ -107,7 +104,8 @@ def build_index(
     index_start = time.monotonic()
     section = chosen_section(config.index, len(items.embeddings))
     index, measured = _index(section, items.embeddings, query_embeddings)
-    blending, blend = _blending(config, index, items, blend)
+    known = Known(workdir, counts, day, items.item_ids)
+    blending, blend = _blending(config, known, index, items.embeddings, blend)
     if ranking is not None:
         ranking.set_day(workdir, config, day)
     stitched = StitchedModel(
@@ -137,17 +135,6 @@ def build_index(
     return BuiltIndex(stitched, section, config.extensions, metrics)
 
 
-def _blending(
-    config: Config, index: Index, items: Embedded, blend: Blend | None
-) -> tuple[Blending | None, Blend | None]:
-    """Returns what is asked beside the index, if anything is, and its blend."""
-    nominators = beside_the_index(config)
-    if not nominators:
-        return None, None
-    blend = blend or fit_blend([], nominators)
-    return Blending(nominators, blend, index, items.item_ids, items.embeddings), blend
-
-
 def _ranking_stage(
     config: Config, model: RankingModel | None, index: Index, blending: Blending | None
 ) -> RankingStage | None:
@@ -155,6 +142,19 @@ def _ranking_stage(
         return None
     candidates = CandidateStage(config.nominators, config.ranking.candidates, index, blending)
     return RankingStage(model, candidates, request_features(config))
+
+
+def _blending(
+    config: Config, known: Known, index: Index, embeddings: np.ndarray, blend: Blend | None
+) -> tuple[Blending | None, Blend | None]:
+    """Returns what is asked beside the index, if anything is, and its blend."""
+    nominators = beside_the_index(config)
+    if not nominators:
+        return None, None
+    for nominator in nominators:
+        nominator.learn(known)
+    blend = blend or fit_blend([], nominators)
+    return Blending(nominators, blend, index, known.item_ids, embeddings), blend
 
 
 def _index(
