@@ -55,7 +55,8 @@ def check_nominators(
     for number, section in enumerate(nominators):
         if section.kind in kinds[:number]:
             raise ValueError(f"nominators[{number}]: '{section.kind}' is there already")
-        if config.ranking is None and "share" in section.model_fields_set:
+        # Not by what was set: a configuration that comes back from JSON has set everything.
+        if config.ranking is None and section.share != section.model_fields["share"].default:
             raise ValueError(
                 f"nominators[{number}] ({section.kind}): share says how many of its items are "
                 "ranked, and nothing is without ranking; leave it out"
