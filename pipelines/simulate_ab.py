@@ -32,16 +32,18 @@ def _job(values, _) -> None:
     sizes = {name: values[name].value for name in _SIZES}
     check_sizes(sizes)
 
-    from twotower_tf.progress import progress
     from twotower_tf.simulator.settings import SimulatorSettings
-    from twotower_tf.studies.closed_loop import run_closed_loop
-    from twotower_tf.studies.closed_loop_report import as_table, compare, write_comparison
 
     try:
         settings = SimulatorSettings(**sizes)
     except ValueError as error:
         raise InputError(str(error)) from error
     bind(values.out, arms, sizes)
+
+    from twotower_tf.progress import progress
+    from twotower_tf.studies.closed_loop import run_closed_loop
+    from twotower_tf.studies.closed_loop_report import as_table, compare, write_comparison
+
     nights = (settings.days - 1) * len(arms)
     with progress("closed loop", nights, "nights") as shown:
         loop = run_closed_loop(arms, settings, values.out, shown.advance)

@@ -21,7 +21,7 @@ FIGURES = {
     "watched_seconds": ("watched seconds a user and day", "watched_seconds", "days"),
     "clicks": ("clicks a user and day", "clicks", "days"),
     "distinct_items": ("distinct items shown a user and day", "distinct_items", "days"),
-    "fresh_share": ("share of fresh items among those shown", "fresh", "shown"),
+    "fresh_share": ("share of fresh items shown", "fresh", "shown"),
     "watched_seconds_a_page": ("watched seconds a page", "watched_seconds", "pages"),
     "expected_seconds_a_page": ("true expected seconds a page", "expected_seconds", "pages"),
 }

@@ -5,20 +5,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from twotower_tf.releases.recommendation import Recommender
-from twotower_tf.serving.asking import feature_rows
-from twotower_tf.serving.serving_description import asked_features
+from twotower_tf.serving.asking import ask, ask_ranked
+from twotower_tf.serving.serving_description import asked_features, features_of, ranked_features
 from twotower_tf.simulator.files import item_row, user_id
 from twotower_tf.simulator.pages import RECOMMENDED
 from twotower_tf.simulator.world import DEVICES
 
 _VISITS_AT_ONCE = 512
-# What a release says of items, and how it calls the score, by the name of its signature. The first
-# one that it has is asked.
-_SIGNATURES = {"recommend": "expected_watch_seconds", "serving_default": "scores"}
 
 
 class ArmRelease:
-    """The current release of an arm.
+    """The current release of an arm: with ranking it is asked to ``recommend``.
 
     Users are asked for as ``recommend --user_id`` does, with what the work directory knows of them
     at the end of its last day; the visit adds the device.
@@ -30,11 +27,10 @@ class ArmRelease:
     def __init__(self, recommender: Recommender):
         self._recommender = recommender
         serving = recommender.release.read_serving()
-        self._features = asked_features(serving)
+        self._ranks = bool(features_of(serving, "ranking"))
+        self._features = (ranked_features if self._ranks else asked_features)(serving)
         self._items = max(1, serving["items"])
-        # Its functions don't keep its variables.
         self._loaded = recommender.release.load_saved_model()
-        self._signature = next(name for name in _SIGNATURES if hasattr(self._loaded, name))
 
     def recommend(self, visits: np.ndarray, is_known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns what the pages of visits are to show.
@@ -47,7 +43,7 @@ class ArmRelease:
 
         Returns:
             int64 [n, RECOMMENDED] rows of items, best first, -1 where there is none, and their
-            scores, float64.
+            scores by retrieval, float64.
         """
         items = np.full((len(visits), RECOMMENDED), -1)
         scores = np.zeros((len(visits), RECOMMENDED))
@@ -61,21 +57,23 @@ class ArmRelease:
                 past[user] | self._of_visit(device)
                 for user, device in zip(some["user"].tolist(), some["device"].tolist(), strict=True)
             ]
-            wanted = RECOMMENDED * (1 + some["earlier"][:, np.newaxis]) + np.arange(-RECOMMENDED, 0)
-            # All have the length of the longest, so that each has its own part of it.
-            k = min(int(wanted.max()) + 1, self._items)
-            ask = getattr(self._loaded, self._signature)
-            answer = ask(k=k, **feature_rows(queries, self._features))
-            ids, values = answer["item_ids"].numpy(), answer[_SIGNATURES[self._signature]].numpy()
-            there = np.minimum(wanted, ids.shape[1] - 1)
-            found = np.take_along_axis(ids, there, 1)
-            is_item = (wanted < ids.shape[1]) & (found != b"")
-            items[places] = [
-                [item_row(one.decode()) if has else -1 for one, has in zip(*row, strict=True)]
-                for row in zip(found, is_item, strict=True)
-            ]
-            scores[places] = np.where(is_item, np.take_along_axis(values, there, 1), 0.0)
+            ends = RECOMMENDED * (1 + some["earlier"])
+            answers = self._ask(queries, min(int(ends.max()), self._items))
+            for place, end, answer in zip(places, ends, answers, strict=True):
+                for rank, (item, score) in enumerate(answer[end - RECOMMENDED : end]):
+                    items[place, rank], scores[place, rank] = item_row(item), score
         return items, scores
+
+    def _ask(self, queries: list[dict], k: int) -> list[list[tuple[str, float]]]:
+        """Returns the best items of each query and their scores by retrieval.
+
+        These are what the impression log has of an item, whatever it is ranked by: ranking learns
+        from them as nomination scores.
+        """
+        if not self._ranks:
+            return ask(self._loaded, self._features, queries, k)
+        ranked = ask_ranked(self._loaded, self._features, queries, k)
+        return [[(one.item_id, one.score) for one in answer] for answer in ranked]
 
     def _of_visit(self, device: int) -> dict:
         """Returns what a query says of the visit, as far as the release asks for it."""
