@@ -75,8 +75,13 @@ def test_the_raw_values_of_an_impression_are_those_that_the_log_has():
             "ranking: it has an input called 'shown_days'",
         ),
         (
-            {"query__features": [HISTORY, {"name": "history_days", "kind": "dense"}]},
-            "column: history_days",
+            {
+                "query__features": [
+                    HISTORY,
+                    {"name": "history_days", "column": "x", "kind": "dense"},
+                ]
+            },
+            "an input called 'history_days', .* column: x",
         ),
         (
             {

@@ -118,7 +118,7 @@ def build_index(
         config.index.default_k,
         items.embeddings.shape[1],
         blending,
-        None if ranking is None else _ranking_stage(config, ranking, index, blending),
+        _ranking_stage(config, ranking, index, blending),
     )
     end = time.monotonic()
     metrics = {
@@ -136,8 +136,10 @@ def build_index(
 
 
 def _ranking_stage(
-    config: Config, model: RankingModel, index: Index, blending: Blending | None
-) -> RankingStage:
+    config: Config, model: RankingModel | None, index: Index, blending: Blending | None
+) -> RankingStage | None:
+    if model is None:
+        return None
     candidates = CandidateStage(config.nominators, config.ranking.candidates, index, blending)
     return RankingStage(model, candidates, request_features(config))
 
