@@ -6,7 +6,7 @@ import tensorflow as tf
 from twotower_tf.config import Config
 from twotower_tf.examples.items.catalogue_reader import Catalogue
 
-ITEMS = [f"item-{n}" for n in range(12)]
+ITEMS = [f"item-{n}" if n % 5 else f"ключ-{n}" for n in range(12)]
 CHANNELS = ["red", "green", "blue", ""]
 COLUMNS = {"position": "place", "score": "score", "source": "by", "surface": "page"}
 VALUES = {

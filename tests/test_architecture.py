@@ -85,6 +85,8 @@ FLOORS = {
         "fresh_items",
         "retrieval",
         "blending",
+        "candidates",
+        "ranking_stage",
         "signatures",
         "variable_files",
         "self_test",
@@ -100,6 +102,7 @@ FLOORS = {
         "release_day",
         "release_changes",
         "refresh",
+        "reasons",
         "recommendation",
     ],
 }

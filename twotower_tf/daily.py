@@ -167,6 +167,7 @@ class _Session:
             retrieval.counts,
             retrieval.embedder,
             retrieval.evaluator.blend(day),
+            None if self.ranking is None else self.ranking.trainer.model,
         )
         release(self._config, self._workdir, day, candidate)
 

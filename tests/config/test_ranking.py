@@ -44,6 +44,8 @@ def test_it_has_examples_of_its_own_and_without_it_nothing_is_said_of_it():
     assert binding_sections(ranking)["ranking"]["shown_length"] == 100
     assert model_fingerprint(ranking) != model_fingerprint(plain)
     assert examples_fingerprint(ranking) != examples_fingerprint(plain)
+    assert examples_fingerprint(_config({"layers": [8]})) == examples_fingerprint(ranking)
+    assert examples_fingerprint(_config({"shown_length": 9})) != examples_fingerprint(ranking)
     assert not history_traits(plain)
     assert list(history_traits(ranking)) == ["history_dwell"]
 
@@ -68,10 +70,31 @@ def test_the_raw_values_of_an_impression_are_those_that_the_log_has():
         ({"ranking": None}, "source.impressions: nothing learns from them without ranking"),
         ({"source__events": SMALL["source"]["events"]}, "ranking: .*source.events.columns.dwell"),
         ({"query__features": [{"name": "device", "kind": "category"}]}, "query needs a list"),
+        (
+            {"query__features": [HISTORY, {"name": "shown_days", "kind": "dense"}]},
+            "ranking: it has an input called 'shown_days'",
+        ),
+        (
+            {
+                "query__features": [
+                    HISTORY,
+                    {"name": "history_days", "column": "x", "kind": "dense"},
+                ]
+            },
+            "an input called 'history_days', .* column: x",
+        ),
+        (
+            {
+                "query__features": [HISTORY, {"name": "hour", "kind": "dense"}],
+                "ranking": {"time_zone": "UTC"},
+            },
+            "an input called 'hour'",
+        ),
         ({"ranking": {"likes": ["chanel"]}}, "'chanel' must be one of .* mean 'channel'"),
         ({"ranking": {"likes": ["channel"] * 2}}, "'channel' must be one of .* each once"),
         ({"ranking": {"likes": ["year"]}}, "'year' must be of kind id or category"),
         ({"ranking": {"time_zone": "Europe/Zuric"}}, "no time zone .* 'Europe/Zurich'"),
+        ({"ranking": {"overlong": "reject"}}, "overlong: reject needs .*watched_seconds"),
         ({"ranking": {"layer": [8]}}, "unknown key 'layer'; did you mean 'layers'"),
         (
             {"source__impressions": {**IMPRESSIONS, "columns": {"clicked": "c"}}},
@@ -82,3 +105,12 @@ def test_the_raw_values_of_an_impression_are_those_that_the_log_has():
 def test_what_makes_no_sense_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         _config(**changes)
+
+
+def test_a_share_of_what_is_ranked_needs_ranking():
+    shares = [{"kind": "index", "share": 2.0}]
+    assert _config(nominators=shares).nominators[0].share == 2.0
+    with pytest.raises(ValueError, match=r"nominators\[0\] \(index\): share .* without ranking"):
+        Config.model_validate({**SMALL, "nominators": shares})
+    with pytest.raises(ValueError, match="greater than 0"):
+        _config(nominators=[{"kind": "index", "share": 0.0}])

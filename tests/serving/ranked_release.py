@@ -45,9 +45,7 @@ class RankedWorld:
         from twotower_tf.models.two_tower import TwoTowerModel
 
         self._folder = folder
-        source = {**VALUES["source"]}
-        source["items"] = {"path": "i.jsonl", "columns": {"item_id": "item_id"}}
-        told = {"source": source, "index": {"kind": "brute_force", "default_k": 7}, **values}
+        told = {"index": {"kind": "brute_force", "default_k": 7}, **values}
         self.config = Config.model_validate({**VALUES, **told})
         self.workdir = Workdir(str(folder / "work"))
         tf.keras.utils.set_random_seed(1)

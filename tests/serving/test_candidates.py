@@ -34,7 +34,7 @@ class Listed(Nominator):
     def __init__(self, name: str):
         self.inputs = (RawFeature(name, name, "event", value_types.TextList()),)
         self.features, self.prior = (f"{name}_says",), (0.0,)
-        self._name = name
+        self._name = self.kind = name
 
     def nominate(self, request, find):
         positions = find(request[self._name].to_tensor())

@@ -18,12 +18,17 @@ class NominatorSection(Section):
 
     Attributes:
         inputs: What a request brings for it, beside the features of the query.
+        window_days: It goes by the training examples of the last so many days.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
     share: Annotated[float, Field(gt=0.0)] = _USUAL_SHARE
     """With ``ranking``: its part of ``ranking.candidates``, as a weight beside the other
     nominators' (3 beside 1: three quarters). What it does not use goes to the index."""
+
+    @property
+    def window_days(self) -> int:
+        return 0
 
     def check(self, config) -> None:
         """Checks that a deployment has what this nominator needs; ValueError if it has not."""

@@ -161,7 +161,29 @@ def check_ranking(config) -> None:
             "ranking: the query needs a list of what the user watched, such as "
             "{name: history, kind: id_bag}"
         )
+    _check_inputs(config)
     _check_likes(config)
+
+
+def _check_inputs(config) -> None:
+    """Checks that what a request brings for ranking has names that are free."""
+    raws = [
+        raw
+        for feature in config.query.features
+        for raw in feature.raw_features(feature.owner("query"), config)
+    ]
+    history = next(raw.name for raw in raws if raw.filled_in == HISTORY and raw.type.is_list)
+    taken = {"shown_item_ids", "shown_days", "shown_clicked"}
+    taken |= {"hour", "weekday"} if config.ranking.time_zone is not None else set()
+    taken |= {"surface"} if config.source.impressions.columns.surface is not None else set()
+    filled_in = {f"{history}_days": "history_days", f"{history}_dwell": "history_dwell"}
+    for raw in raws:
+        same = filled_in.get(raw.name)
+        if raw.name in taken or (same is not None and raw.filled_in != same):
+            raise ValueError(
+                f"ranking: it has an input called '{raw.name}', as a feature of the query has; "
+                f"choose another name for that, and say column: {raw.column}"
+            )
 
 
 def _check_likes(config) -> None:

@@ -82,4 +82,7 @@ class RetrievalStage(Stage):
         """Returns how far back anybody asks for counts."""
         config = self.trainer.config
         of_rules = (config.selection.coverage_days, config.selection.engagement_days)
-        return datetime.timedelta(days=max(config.evaluation.baseline_days, *of_rules))
+        # A blend asks for the windows of the days it is fitted to.
+        blended = max(one.window_days for one in config.nominators)
+        of_blend = blended and blended + config.blend.days + 1
+        return datetime.timedelta(days=max(config.evaluation.baseline_days, of_blend, *of_rules))

@@ -25,6 +25,7 @@ from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.indexing.kinds.indexes import Index, chosen_section
 from twotower_tf.indexing.nominators.blend import Blend, fit_blend
+from twotower_tf.indexing.nominators.known import Known
 from twotower_tf.indexing.nominators.nominator import beside_the_index
 from twotower_tf.models.ranking.ranking_model import RankingModel
 from twotower_tf.models.two_tower import TwoTowerModel
@@ -103,12 +104,8 @@ def build_index(
     index_start = time.monotonic()
     section = chosen_section(config.index, len(items.embeddings))
     index, measured = _index(section, items.embeddings, query_embeddings)
-    nominators = beside_the_index(config)
-    if nominators and blend is None:
-        blend = fit_blend([], nominators)
-    blending = (
-        Blending(nominators, blend, index, items.item_ids, items.embeddings) if nominators else None
-    )
+    known = Known(workdir, counts, day, items.item_ids)
+    blending, blend = _blending(config, known, index, items.embeddings, blend)
     if ranking is not None:
         ranking.set_day(workdir, config, day)
     stitched = StitchedModel(
@@ -121,7 +118,7 @@ def build_index(
         config.index.default_k,
         items.embeddings.shape[1],
         blending,
-        None if ranking is None else _ranking_stage(config, ranking, index, blending),
+        _ranking_stage(config, ranking, index, blending),
     )
     end = time.monotonic()
     metrics = {
@@ -129,7 +126,7 @@ def build_index(
         "broken": partition.manifest()["broken"],
         "coverage": _coverage(config, counts, day, items.item_ids),
         **measured,
-        "blend": dataclasses.asdict(blend) if nominators else None,
+        "blend": dataclasses.asdict(blend) if blending is not None else None,
         "selection_seconds": embedding_start - start,
         "embedding_seconds": index_start - embedding_start,
         "index_seconds": end - index_start,
@@ -139,10 +136,25 @@ def build_index(
 
 
 def _ranking_stage(
-    config: Config, model: RankingModel, index: Index, blending: Blending | None
-) -> RankingStage:
+    config: Config, model: RankingModel | None, index: Index, blending: Blending | None
+) -> RankingStage | None:
+    if model is None:
+        return None
     candidates = CandidateStage(config.nominators, config.ranking.candidates, index, blending)
     return RankingStage(model, candidates, request_features(config))
+
+
+def _blending(
+    config: Config, known: Known, index: Index, embeddings: np.ndarray, blend: Blend | None
+) -> tuple[Blending | None, Blend | None]:
+    """Returns what is asked beside the index, if anything is, and its blend."""
+    nominators = beside_the_index(config)
+    if not nominators:
+        return None, None
+    for nominator in nominators:
+        nominator.learn(known)
+    blend = blend or fit_blend([], nominators)
+    return Blending(nominators, blend, index, known.item_ids, embeddings), blend
 
 
 def _index(

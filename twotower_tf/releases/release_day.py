@@ -18,6 +18,7 @@ from twotower_tf.evaluation.report import write_report
 from twotower_tf.examples.counts import Counts
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
 from twotower_tf.indexing.nominators.blend import Blend
+from twotower_tf.models.ranking.ranking_model import RankingModel
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.releases.build import BuiltIndex, build_index
 from twotower_tf.releases.gates import GateResult, Measured, MeasuredRanking, check_gates
@@ -39,6 +40,7 @@ class Candidate:
         counts: Of the training examples of the work directory's days.
         embedder: Of the model.
         blend: Of what its nominators propose; None if there is the index alone.
+        ranking: What ranks what they propose, as it is after the day; None without.
     """
 
     model: TwoTowerModel
@@ -47,6 +49,7 @@ class Candidate:
     counts: Counts
     embedder: CatalogueEmbedder
     blend: Blend | None
+    ranking: RankingModel | None = None
 
 
 def release(config: Config, workdir: Workdir, day: datetime.date, candidate: Candidate) -> None:
@@ -64,6 +67,7 @@ def release(config: Config, workdir: Workdir, day: datetime.date, candidate: Can
         candidate.counts,
         candidate.embedder,
         candidate.blend,
+        candidate.ranking,
     )
     storage.write_json(workdir.metrics_path("build_index", day), built.metrics)
     measured = measure(config, workdir, day, built.metrics)

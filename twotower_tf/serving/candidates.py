@@ -6,7 +6,7 @@ What is left, the index fills with what is next best to it. The scores are those
 its one scale (``blending``), whoever proposed the item.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +14,11 @@ import tensorflow as tf
 
 from twotower_tf.config.nominators import INDEX, NominatorSection
 from twotower_tf.indexing.kinds.indexes import Index
-from twotower_tf.indexing.nominators.nominator import side_by_side
+from twotower_tf.indexing.nominators.nominator import Request as NominatorRequest
+from twotower_tf.indexing.nominators.nominator import proposed_by, side_by_side
 from twotower_tf.indexing.ranking import LEAST_SCORE
 from twotower_tf.serving.blending import Blending, added_up
-from twotower_tf.serving.fresh_items import FreshItems
+from twotower_tf.serving.fresh_items import FreshItems, where_now
 from twotower_tf.serving.retrieval import (
     NO_ITEM,
     Request,
@@ -107,7 +108,7 @@ class CandidateStage(tf.Module):
         item_ids: tf.Variable,
         fresh: FreshItems,
         request: Request,
-        inputs: Mapping[str, tf.RaggedTensor],
+        inputs: NominatorRequest,
     ) -> Candidates:
         """Proposes items that are neither removed nor excluded.
 
@@ -115,7 +116,8 @@ class CandidateStage(tf.Module):
             item_ids: string [N].
             fresh: Items beside the index, removed ones.
             request: What is asked; its ``k`` is not looked at.
-            inputs: What the request brings for the nominators, by name, [B, (L)].
+            inputs: What the request brings for the nominators, and the features of the query, by
+                name, [B, (L)].
         """
         wanted = tf.minimum(self._candidates, live_items(fresh))
         # Without any item the index is asked for one, as it must be, and has none to give.
@@ -124,7 +126,7 @@ class CandidateStage(tf.Module):
         of_index = _Slots(positions, scores, tf.fill(tf.shape(positions), self._at))
         if self._blending is None:
             return Candidates(positions, tf.where(positions < 0, NO_ITEM, scores), of_index.sources)
-        parts, bonuses = self._beside(self._blending, fresh, request, inputs)
+        parts, bonuses = self._beside(self._blending, item_ids, fresh, request, inputs)
         first = self._quotas[self._at]
         parts.insert(self._at, _Slots(*(values[:, :first] for values in of_index)))
         parts.append(_Slots(*(values[:, first:] for values in of_index)))
@@ -139,19 +141,24 @@ class CandidateStage(tf.Module):
     def _beside(
         self,
         blending: Blending,
+        item_ids: tf.Variable,
         fresh: FreshItems,
         request: Request,
-        inputs: Mapping[str, tf.RaggedTensor],
+        inputs: NominatorRequest,
     ) -> tuple[list[_Slots], "_Bonuses"]:
         """Asks the nominators beside the index; returns what each may give, and all bonuses."""
 
         def place(ids: tf.Tensor) -> tf.Tensor:
             return blending.place(fresh, ids)
 
-        nominated = [one.nominate(inputs, place) for one in blending.nominators]
+        def current(positions: tf.Tensor) -> tf.Tensor:
+            return where_now(fresh, item_ids, positions)
+
+        proposed = proposed_by(blending.nominators, inputs, place)
+        nominated = [one._replace(positions=current(one.positions)) for one in proposed]
         together = side_by_side(blending.nominators, nominated)
         bonuses = _Bonuses.of(together.positions, blending.bonuses(together.features))
-        excluded = tf.sort(place(request.exclude_ids), axis=1)
+        excluded = tf.sort(current(place(request.exclude_ids)), axis=1)
         others = [number for number in range(len(self.sources)) if number != self._at]
         slots = []
         for number, part in zip(others, nominated, strict=True):

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from twotower_tf.indexing.nominators.item_finder import by_fingerprint
+from twotower_tf.graph.hashing import fingerprint
+from twotower_tf.indexing.nominators.item_finder import by_fingerprint, find
 
 
 class FreshItems(tf.Module):
@@ -43,6 +44,28 @@ class FreshItems(tf.Module):
             tf.Variable(value, shape=[None], trainable=False, name=name)
             for name, value in zip(("fingerprints", "places"), nothing, strict=True)
         )
+
+
+def where_now(fresh: FreshItems, item_ids: tf.Variable, positions: tf.Tensor) -> tf.Tensor:
+    """Returns where items are now, int32 [B, L]; -1: nowhere.
+
+    Args:
+        fresh: What came and what went.
+        item_ids: string [N], the items of the index.
+        positions: int32 [B, L], where they were when the index was built, or N and their place
+            among the fresh ones; -1: nowhere.
+    """
+    items = fresh.removed.shape[0]
+
+    def looked_up() -> tf.Tensor:
+        indexed = tf.where(positions < items, tf.maximum(positions, 0), 0)
+        gone = (positions >= 0) & (positions < items) & tf.gather(fresh.removed, indexed)
+        # One that changed is among the fresh ones.
+        ids = tf.where(gone, tf.gather(item_ids, indexed), "")
+        at = find(fresh.fingerprints, fresh.places, fingerprint(ids))
+        return tf.where(gone, tf.where(at >= 0, items + at, -1), positions)
+
+    return tf.cond(fresh.removed_count > 0, looked_up, lambda: positions)
 
 
 def fresh_values(

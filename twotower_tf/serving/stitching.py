@@ -237,7 +237,7 @@ class StitchedModel(tf.Module):
         if self._blending is None:
             return retrieve(self._index, self._item_ids, self.fresh, request)
         more = signatures.as_trained(rows, self._more_features)
-        return self._blending.retrieve(self._item_ids, self.fresh, request, more)
+        return self._blending.retrieve(self._item_ids, self.fresh, request, {**query, **more})
 
     def _request(
         self, query: Mapping[str, tf.Tensor], k: tf.Tensor, exclude_ids: tf.Tensor

@@ -75,8 +75,9 @@ class ItemWatchTimes:
         for batch in records.map(lambda some: tf.io.parse_example(some, _SPEC)):
             weight, clicked = batch["weight"].numpy(), batch["clicked"].numpy()
             columns = [weight, weight * clicked, weight * batch["watched_seconds"].numpy()]
-            ids, places = np.unique(batch["item_id"].numpy().astype(str), return_inverse=True)
+            ids, places = np.unique(batch["item_id"].numpy(), return_inverse=True)
             counted = [np.bincount(places, weights=column) for column in columns]
             for item, of_item in zip(ids, np.stack(counted, axis=1), strict=True):
-                sums[item] = sums.get(item, np.zeros(3)) + of_item
+                key = item.decode()
+                sums[key] = sums.get(key, np.zeros(3)) + of_item
         return sums

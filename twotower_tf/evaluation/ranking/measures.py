@@ -75,7 +75,7 @@ def _right(wrong: float, pairs: float) -> float | None:
 
 
 def _user_auc(shown: Impressions, scores: np.ndarray) -> float | None:
-    _, users = np.unique(shown.users.astype(str), return_inverse=True)
+    _, users = np.unique(shown.users, return_inverse=True)
     wrong, pairs = (
         np.bincount(users, weights=counts) for counts in wrong_pairs(users, scores, shown.clicked)
     )

@@ -97,8 +97,8 @@ class RankingEvaluator:
             name: made[name].astype(np.float64) if name in self._has else None for name in _LOGGED
         }
         shown = Impressions(
-            made["user_id"].astype(str).astype(object),
-            made["item_id"].astype(str).astype(object),
+            _texts(made["user_id"]),
+            _texts(made["item_id"]),
             made["page"],
             clicked,
             np.where(clicked, made["watched_seconds"], 0.0).astype(np.float64),
@@ -128,3 +128,7 @@ def record(workdir: Workdir, day: datetime.date, measured: dict) -> dict:
     known = storage.read_json(path) or {"day": day.isoformat(), "before": None, "after": None}
     storage.write_json(path, known | measured)
     return known | measured
+
+
+def _texts(values: np.ndarray) -> np.ndarray:
+    return np.array([value.decode() for value in values.tolist()], object)

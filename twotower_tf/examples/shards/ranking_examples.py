@@ -1,6 +1,7 @@
 """Makes the ranking examples of a shard: of its impressions, as of each, and what came of them."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -108,11 +109,14 @@ class RankingExamples:
             splits=splits[places],
             **past_of(shown.log, chosen),
         )
-        size = len(shown.log)
+        spread = functools.partial(_spread, rows=rows, size=len(shown.log))
         impressions = Impressions(
             shown.sequence,
-            *(_spread(one, rows, size) for one in (np.arange(len(rows)), clicked)),
-            *(_spread(one, rows, size) for one in (watched, weight, pages.page)),
+            places=spread(np.arange(len(rows))),
+            clicked=spread(clicked),
+            watched=spread(watched),
+            weight=spread(weight),
+            page=spread(pages.page),
         )
         features = ImpressionFeatures(self._config, impressions)
         yield from self._files.write(shard, ordered, features)
