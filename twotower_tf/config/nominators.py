@@ -3,13 +3,14 @@
 from collections.abc import Collection, Sequence
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from twotower_tf.config.registries import NOMINATORS
 from twotower_tf.config.registry import named
 from twotower_tf.config.section import Positive, Section
 
 INDEX = "index"
+_USUAL_SHARE = 1.0
 
 
 class NominatorSection(Section):
@@ -21,6 +22,9 @@ class NominatorSection(Section):
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
+    share: Annotated[float, Field(gt=0.0)] = _USUAL_SHARE
+    """With ``ranking``: its part of ``ranking.candidates``, as a weight beside the other
+    nominators' (3 beside 1: three quarters). What it does not use goes to the index."""
 
     @property
     def window_days(self) -> int:
@@ -57,6 +61,12 @@ def check_nominators(
     for number, section in enumerate(nominators):
         if section.kind in kinds[:number]:
             raise ValueError(f"nominators[{number}]: '{section.kind}' is there already")
+        # By its value, not by whether it was given: a configuration that travels names all keys.
+        if config.ranking is None and section.share != _USUAL_SHARE:
+            raise ValueError(
+                f"nominators[{number}] ({section.kind}): share says how many of its items are "
+                "ranked, and nothing is without ranking; leave it out"
+            )
         for name in section.inputs:
             if name in taken:
                 raise ValueError(

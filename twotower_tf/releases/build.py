@@ -27,8 +27,11 @@ from twotower_tf.indexing.kinds.indexes import Index, chosen_section
 from twotower_tf.indexing.nominators.blend import Blend, fit_blend
 from twotower_tf.indexing.nominators.known import Known
 from twotower_tf.indexing.nominators.nominator import beside_the_index
+from twotower_tf.models.ranking.ranking_model import RankingModel
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.serving.blending import Blending
+from twotower_tf.serving.candidates import CandidateStage
+from twotower_tf.serving.ranking_stage import RankingStage, request_features
 from twotower_tf.serving.stitching import StitchedModel
 from twotower_tf.storage import Workdir, scratch
 
@@ -68,6 +71,7 @@ def build_index(
     counts: Counts | None = None,
     embedder: CatalogueEmbedder | None = None,
     blend: Blend | None = None,
+    ranking: RankingModel | None = None,
 ) -> BuiltIndex:
     """Builds a release candidate of the day's catalogue, and the partition ``embeddings`` with it.
 
@@ -83,6 +87,7 @@ def build_index(
         counts: Of the training examples of the work directory's days; None: its own reader.
         embedder: Of the model, which may have embedded the catalogue before; None: one of its own.
         blend: Of what the nominators propose; None: the one that nothing was fitted to.
+        ranking: What ranks it, with ``ranking`` configured; None: the release only retrieves.
 
     Raises:
         InputError: If there is no catalogue of the day or before, or a list of ids can't be read.
@@ -101,6 +106,8 @@ def build_index(
     index, measured = _index(section, items.embeddings, query_embeddings)
     known = Known(workdir, counts, day, items.item_ids)
     blending, blend = _blending(config, known, index, items.embeddings, blend)
+    if ranking is not None:
+        ranking.set_day(workdir, config, day)
     stitched = StitchedModel(
         model.query_tower,
         model.candidate_tower,
@@ -111,6 +118,7 @@ def build_index(
         config.index.default_k,
         items.embeddings.shape[1],
         blending,
+        _ranking_stage(config, ranking, index, blending),
     )
     end = time.monotonic()
     metrics = {
@@ -125,6 +133,15 @@ def build_index(
         "seconds": end - start,
     }
     return BuiltIndex(stitched, section, config.extensions, metrics)
+
+
+def _ranking_stage(
+    config: Config, model: RankingModel | None, index: Index, blending: Blending | None
+) -> RankingStage | None:
+    if model is None:
+        return None
+    candidates = CandidateStage(config.nominators, config.ranking.candidates, index, blending)
+    return RankingStage(model, candidates, request_features(config))
 
 
 def _blending(

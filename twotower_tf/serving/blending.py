@@ -131,31 +131,35 @@ class Blending(tf.Module):
         """Asks the nominators; returns what they propose that may come."""
 
         def place(ids: tf.Tensor) -> tf.Tensor:
-            return self._place(fresh, fingerprint(ids))
+            return self.place(fresh, ids)
 
         nominated = nominated_by(self.nominators, inputs, place)
         positions = where_now(fresh, item_ids, nominated.positions)
-        bonuses = tf.linalg.matvec(nominated.features, self._bonuses)
-        positions, bonuses, in_order = _added_up(positions, bonuses)
-        excluded = where_now(fresh, item_ids, place(request.exclude_ids))
-        excluded = tf.sort(excluded, axis=1)
+        positions, bonuses, in_order = added_up(positions, self.bonuses(nominated.features))
+        excluded = tf.sort(where_now(fresh, item_ids, place(request.exclude_ids)), axis=1)
         positions = tf.where(is_among(excluded, positions), -1, positions)
-        scores = self._cosines(fresh, request.queries, positions) + bonuses
+        scores = self.cosines(fresh, request.queries, positions) + bonuses
         scores = tf.where(positions < 0, NO_ITEM, tf.maximum(scores, LEAST_SCORE))
         return Proposed(positions, scores, in_order)
 
-    def _place(self, fresh: FreshItems, wanted: tf.Tensor) -> tf.Tensor:
+    def place(self, fresh: FreshItems, ids: tf.Tensor) -> tf.Tensor:
         """Returns where items were when the index was built, or are beside it: int32 [B, L].
 
         It is -1 for what is nowhere. Nominators go by where items were, so that they know one that
         changed; ``where_now`` says where it is.
+
+        Args:
+            fresh: Items beside the index.
+            ids: string [B, L].
         """
+        wanted = fingerprint(ids)
         indexed = self._finder(wanted)
         at = find(fresh.fingerprints, fresh.places, wanted)
         beside = tf.where(at >= 0, fresh.removed.shape[0] + at, -1)
         return tf.where(indexed >= 0, indexed, beside)
 
-    def _cosines(self, fresh: FreshItems, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    def cosines(self, fresh: FreshItems, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """Returns those of queries, float32 [B, d], and items at positions: float32 [B, L]."""
         items = fresh.removed.shape[0]
         is_fresh = positions >= items
         indexed = self._scores_of(queries, tf.where(is_fresh, 0, tf.maximum(positions, 0)))
@@ -167,13 +171,17 @@ class Blending(tf.Module):
 
         return tf.cond(tf.shape(fresh.embeddings)[0] > 0, with_fresh, lambda: indexed)
 
+    def bonuses(self, features: tf.Tensor) -> tf.Tensor:
+        """Returns what nominators' features, float32 [B, L, F], add to cosines: float32 [B, L]."""
+        return tf.linalg.matvec(features, self._bonuses)
+
     def _scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         if hasattr(self._index, "scores_of"):
             return self._index.scores_of(queries, positions)
         return tf.linalg.matvec(tf.gather(self._embeddings, positions), queries)
 
 
-def _added_up(positions: tf.Tensor, bonuses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def added_up(positions: tf.Tensor, bonuses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Adds up what an item has in all its places in a row, [B, M].
 
     Returns:

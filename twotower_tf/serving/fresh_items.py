@@ -1,5 +1,7 @@
 """What a release knows beside its index: items that came since, and items that went."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -15,17 +17,20 @@ class FreshItems(tf.Module):
     Args:
         items: N, the number of items in the index.
         dim: d, the length of a vector.
+        rows: Variables that hold the features of fresh items for ranking, if it is done.
 
     Attributes:
         item_ids: string [1 + F]; the first is ``""``, so that there is always one to gather.
         embeddings: float32 [F, d].
         removed: bool [N], by position in the index.
         removed_count: int32 scalar: how many of them are true.
+        rows: As given.
         fingerprints, places: int64 and int32 [F + 1], to find fresh items by (``item_finder``).
     """
 
-    def __init__(self, items: int, dim: int):
+    def __init__(self, items: int, dim: int, rows: Sequence[tf.Variable] = ()):
         super().__init__(name="fresh")
+        self.rows = list(rows)
         self.item_ids = tf.Variable(
             np.array([""], object), dtype=tf.string, shape=[None], trainable=False, name="item_ids"
         )
@@ -64,7 +69,10 @@ def where_now(fresh: FreshItems, item_ids: tf.Variable, positions: tf.Tensor) ->
 
 
 def fresh_values(
-    item_ids: np.ndarray, embeddings: np.ndarray, removed: np.ndarray
+    item_ids: np.ndarray,
+    embeddings: np.ndarray,
+    removed: np.ndarray,
+    rows: Sequence[np.ndarray] = (),
 ) -> dict[str, np.ndarray]:
     """Returns the values of ``FreshItems``'s variables by their names.
 
@@ -72,6 +80,7 @@ def fresh_values(
         item_ids: [F] objects (str).
         embeddings: float32 [F, d].
         removed: bool [N].
+        rows: Of ``FreshItems.rows``, if there are any.
     """
     fingerprints, places = by_fingerprint(item_ids)
     return {
@@ -81,4 +90,5 @@ def fresh_values(
         "removed_count": np.asarray(removed.sum(), np.int32),
         "fingerprints": fingerprints,
         "places": places,
+        **{f"rows/{number}": values for number, values in enumerate(rows)},
     }

@@ -74,7 +74,7 @@ class Nominator(tf.Module, ABC):
 
     @abstractmethod
     def nominate(self, request: Request, find: Find) -> Nominated:
-        """Proposes items for B queries.
+        """Proposes items for B queries, best first.
 
         Args:
             request: The inputs, and the features of the query, by name, [B, (L)].
@@ -107,12 +107,16 @@ def inputs_of(nominators: Sequence[Nominator]) -> list[RawFeature]:
 
 
 def nominated_by(nominators: Sequence[Nominator], request: Request, find: Find) -> Nominated:
-    """Returns what some nominators, at least one, propose.
+    """Returns what some nominators, at least one, propose together.
 
-    Each one's features stand beside those of the others, and are 0 of what it did not propose. An
-    item that several propose is there several times, but for those that propose it ``instead_of``
-    others.
+    An item that several propose is there several times, but for those that propose it
+    ``instead_of`` others.
     """
+    return side_by_side(nominators, proposed_by(nominators, request, find))
+
+
+def proposed_by(nominators: Sequence[Nominator], request: Request, find: Find) -> list[Nominated]:
+    """Returns what each of some nominators proposes, without what others propose instead of it."""
     proposed = [nominator.nominate(request, find) for nominator in nominators]
     parts = []
     for nominator, part in zip(nominators, proposed, strict=True):
@@ -125,6 +129,14 @@ def nominated_by(nominators: Sequence[Nominator], request: Request, find: Find) 
             is_taken = is_among(tf.sort(tf.concat(taken, 1), axis=1), part.positions)
             part = part._replace(positions=tf.where(is_taken, -1, part.positions))
         parts.append(part)
+    return parts
+
+
+def side_by_side(nominators: Sequence[Nominator], parts: Sequence[Nominated]) -> Nominated:
+    """Returns what each of some nominators proposes as one.
+
+    Each one's features stand beside those of the others, and are 0 of what it did not propose.
+    """
     width = len(features_of(nominators))
     features, first = [], 0
     for nominator, part in zip(nominators, parts, strict=True):
