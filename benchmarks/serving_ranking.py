@@ -4,8 +4,8 @@
     python -m benchmarks.serving_ranking --items=1000000 --candidates 100 500
 
 The query tower and the ranking model of configs/youtube.yaml with smaller tables, untrained; an
-item is the sum of its features' vectors, ranking has layers [512, 256]. A request has 50 watched and
-50 shown items, and 50 own items for the nominator beside the index. It is asked by a session as
+item is the sum of its features' vectors, ranking has layers [512, 256]. A request has 50 watched
+and 50 shown items, and 50 own items for the nominator beside the index. It is asked by a session as
 TensorFlow Serving asks it, with --threads threads an operation:
 
 - retrieval: query tower and index alone, as many items as are ranked
