@@ -36,6 +36,7 @@ class Recommender:
         self.release = types.SimpleNamespace(
             read_serving=lambda: serving, load_saved_model=lambda: loaded
         )
+        self.ranks = bool(signatures)
         self.asked = []
 
     def _signature(self, name):

@@ -6,7 +6,7 @@ import numpy as np
 
 from twotower_tf.releases.recommendation import Recommender
 from twotower_tf.serving.asking import ask, ask_ranked
-from twotower_tf.serving.serving_description import asked_features, features_of, ranked_features
+from twotower_tf.serving.serving_description import asked_features, ranked_features
 from twotower_tf.simulator.files import item_row, user_id
 from twotower_tf.simulator.pages import RECOMMENDED
 from twotower_tf.simulator.world import DEVICES
@@ -27,8 +27,7 @@ class ArmRelease:
     def __init__(self, recommender: Recommender):
         self._recommender = recommender
         serving = recommender.release.read_serving()
-        self._ranks = bool(features_of(serving, "ranking"))
-        self._features = (ranked_features if self._ranks else asked_features)(serving)
+        self._features = (ranked_features if recommender.ranks else asked_features)(serving)
         self._items = max(1, serving["items"])
         self._loaded = recommender.release.load_saved_model()
 
@@ -70,7 +69,7 @@ class ArmRelease:
         These are what the impression log has of an item, whatever it is ranked by: ranking learns
         from them as nomination scores.
         """
-        if not self._ranks:
+        if not self._recommender.ranks:
             return ask(self._loaded, self._features, queries, k)
         ranked = ask_ranked(self._loaded, self._features, queries, k)
         return [[(one.item_id, one.score) for one in answer] for answer in ranked]

@@ -8,6 +8,7 @@ and watch by their true tastes, and beside the pages they come and watch as they
 
 import dataclasses
 import datetime
+import gc
 import os
 from collections.abc import Callable, Sequence
 
@@ -152,3 +153,5 @@ def _night(
         if record.get("status") != "held":
             raise
         logging.warning("%s keeps the release it has: %s", arm.name, error)
+    # Models and their graphs hang together in circles, and jobs look for such garbage seldom.
+    gc.collect()
