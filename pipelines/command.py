@@ -45,7 +45,7 @@ _INTEGERS = {
     "videos": (4000, "How many videos there are at the start."),
     "uploads_per_day": (100, "How many videos are uploaded each day."),
     "events_per_day": (20000, "How many events a day has, besides clicks on pages."),
-    "pages_per_day": (0, "How many pages of 12 items are shown each day; 0: no impressions."),
+    "pages_per_day": (2500, "How many pages of 12 items are shown each day; 0: no impressions."),
 }
 _CHOICES = {
     "format": (["jsonl", "csv", "parquet"], "What the event files are."),

@@ -10,7 +10,7 @@ it, and what the user had to do with it before.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipelines import command
 from twotower_tf.errors import InputError
@@ -29,18 +29,21 @@ def _job(values, _) -> None:
         query = recommender.query_for_user(values.user_id)
     else:
         query = _parse(values.query)
-    for line in _lines(recommender, query, values):
-        print(line.rstrip())
+    for line in recommendation_lines(recommender, query, values.k, values.exclude):
+        print(line)
 
 
-def _lines(recommender, query: dict, values) -> Iterator[str]:
+def recommendation_lines(
+    recommender, query: dict, k: int, exclude: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yields a line for each item that a ``Recommender`` recommends, best first."""
     if not recommender.ranks:
-        for item_id, score, title in recommender.recommend(query, values.k, values.exclude):
-            yield f"{score:8.4f}  {item_id:<20}  {title}"
+        for item_id, score, title in recommender.recommend(query, k, exclude):
+            yield f"{score:8.4f}  {item_id:<20}  {title}".rstrip()
         return
-    for found, title, why in recommender.recommend_ranked(query, values.k, values.exclude):
+    for found, title, why in recommender.recommend_ranked(query, k, exclude):
         numbers = f"{found.expected_watch_seconds:8.1f} s  {found.score:8.4f}"
-        yield f"{numbers}  {found.item_id:<20}  {title:<20}  {', '.join(why)}"
+        yield f"{numbers}  {found.item_id:<20}  {title:<20}  {', '.join(why)}".rstrip()
 
 
 def _parse(text: str) -> dict:

@@ -39,6 +39,8 @@ def _config(section=None, **changes) -> Config:
 def test_it_has_examples_of_its_own_and_without_it_nothing_is_said_of_it():
     plain = Config.model_validate({**_values(source__impressions=None), "ranking": None})
     ranking = _config()
+    for config in (plain, ranking):
+        assert Config.model_validate_json(config.model_dump_json(by_alias=True)) == config
     assert "ranking" not in binding_sections(plain)
     assert "impressions" not in binding_sections(plain)["source"]
     assert binding_sections(ranking)["ranking"]["shown_length"] == 100
@@ -94,6 +96,14 @@ def test_the_raw_values_of_an_impression_are_those_that_the_log_has():
         ({"ranking": {"likes": ["channel"] * 2}}, "'channel' must be one of .* each once"),
         ({"ranking": {"likes": ["year"]}}, "'year' must be of kind id or category"),
         ({"ranking": {"time_zone": "Europe/Zuric"}}, "no time zone .* 'Europe/Zurich'"),
+        (
+            {
+                "source__impressions": None,
+                "ranking": None,
+                "nominators": [{"kind": "index", "share": 2.0}],
+            },
+            "share says how many of its items are ranked",
+        ),
         ({"ranking": {"overlong": "reject"}}, "overlong: reject needs .*watched_seconds"),
         ({"ranking": {"layer": [8]}}, "unknown key 'layer'; did you mean 'layers'"),
         (

@@ -95,6 +95,9 @@ def test_the_most_popular_of_the_windows_are_proposed_to_everybody(known, days, 
         for one in best
     ]
     rows = _rows(popular.nominate({"device": tf.constant(["tv", ""])}, _find))
+    ragged = tf.ragged.constant([["a"], []], dtype=tf.string)
+    traced = tf.function(lambda history: popular.nominate({"history": history}, _find))
+    assert _rows(traced(ragged)) == rows
     assert len(rows) == 2
     assert rows[0] == rows[1]
     assert len(rows[0]) == len(want)

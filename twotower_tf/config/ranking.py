@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from twotower_tf.config.nominators import INDEX
 from twotower_tf.config.registries import BOTTOMS, OPTIMIZERS
 from twotower_tf.config.registry import named
 from twotower_tf.config.section import NotNegative, Positive, Section, nearest
@@ -97,6 +98,13 @@ class Ranking(Section):
     """The sequential protocol, as of retrieval."""
     candidates: Positive = 500
     """How many of what the nominators propose are ranked for a request."""
+
+
+def towers_alone(config):
+    """Returns a deployment of two towers and an index, without what else proposes and ranks."""
+    source = config.source.model_copy(update={"impressions": None})
+    index = [section for section in config.nominators if section.kind == INDEX]
+    return config.model_copy(update={"ranking": None, "source": source, "nominators": index})
 
 
 def knows_length(config) -> bool:

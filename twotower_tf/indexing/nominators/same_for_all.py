@@ -30,7 +30,8 @@ class SameForAll(Nominator):
 
     def nominate(self, request: Request, find: Find) -> Nominated:
         """See ``Nominator``."""
-        rows = tf.shape(next(iter(request.values())))[0]
+        value = next(iter(request.values()))
+        rows = value.nrows() if isinstance(value, tf.RaggedTensor) else tf.shape(value)[0]
         return Nominated(
             tf.tile(self._positions[tf.newaxis], [rows, 1]),
             tf.tile(self._features[tf.newaxis], [rows, 1, 1]),
