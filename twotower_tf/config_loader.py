@@ -167,6 +167,11 @@ def binding_sections(config: Config) -> dict:
         for kind, files in whole["source"].items()
         if isinstance(files, dict)
     }
+    # Work directories are older than these keys: who does not use them says nothing.
+    for files in sections["source"].values():
+        if files["missing"] is None:
+            del files["missing"]
+    _drop_unset(sections["examples"], "normalise_ids")
     # A day with many rejects may be let through without starting anew.
     del sections["examples"]["max_rejected_share"]
     for name, table in config.tables.items():
@@ -181,6 +186,9 @@ def binding_sections(config: Config) -> dict:
     _drop_unset(sections["source"]["events"]["columns"], "event_type", "dwell")
     for feature in sections["query"]["features"]:
         _drop_unset(feature.get("encoder") or {}, "types", "dwell")
+    for feature in (*sections["query"]["features"], *sections["candidate"]["features"]):
+        if feature["kind"] == "text" and feature["tokens"] == "auto":
+            del feature["tokens"]
     sections["training"] = {"batch_size": config.training.batch_size}
     # So they are older than ``negatives``, and have uniform draws where those were configured.
     negatives = {key: value for key, value in whole["negatives"].items() if value}

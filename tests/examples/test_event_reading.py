@@ -17,6 +17,7 @@ from twotower_tf.datasets.formats import read_records
 from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.reading.column_values import lists, texts
+from twotower_tf.examples.values import UNITS_A_SECOND
 
 # Mostly what is usual, so that there is something to convert fast; then everything else.
 TEXT = st.sampled_from(["a", "i1", "tv", "ü", "", "a|b||c", "x;y", "é" * 7, "true", "7"]).map(str)
@@ -29,6 +30,7 @@ SCALAR = (
     | st.sampled_from([7.0, -0.0, 1e16, 3.5e38, 0.1])
     | TEXT
     | st.text(max_size=3)
+    | st.sampled_from(["NULL", "7.0", "-0.0", "-7.000", "07.0", "e\u0301", "7\u0301.0", "-0", ".0"])
     | st.sampled_from(["\ud800", "1e3", "1_000", " 12 ", "nan", "inf", "-7", "0x1", "1e999"])
 )
 NESTED = st.lists(st.lists(SCALAR, max_size=2), max_size=2)
@@ -38,14 +40,16 @@ ANYTHING = (SCALAR | st.lists(SCALAR, max_size=3) | OBJECT | NESTED).map(lambda 
 TIMES = (
     st.integers(T - 50_000, T + 50_000)
     | st.sampled_from(
-        ["2024-03-01T12:00:00Z", "2024-03-01 12:00:00.123+02:00", "2024-03-01", "2024-02-30",
-         "2024-03-01T12:00:00.5", " 2024-03-01T12:00:00z ", f"{T}", T * 1000, T + 0.5]
+        ["2024-03-01T12:00:00Z", "2024-03-01 12:00:00 UTC", "2024-03-01 UTC", "20240301", 20240301,
+         T * 10**9 - 1, f"{T}999999999", f"{T}000001", T * 10**6, "nan", "\\N",
+         "2024-03-01 12:00:00.123+02:00", "2024-03-01", "2024-02-30", "2024-03-01T12:00:00.5",
+         " 2024-03-01T12:00:00z ", f"{T}", T * 1000, T + 0.5]
     )
     | ANYTHING
 )  # fmt: skip
 NUMBERS = st.integers(-1, 20) | st.floats(-1, 20) | ANYTHING
-IDS = st.sampled_from(["i1", "i2", "i3", "7", 7, 7.0, "unknown", "é" * 7]) | ANYTHING
-LISTS = st.lists(TEXT, max_size=4) | ANYTHING
+IDS = st.sampled_from(["i1", "i2", "i3", "7", 7, 7.0, "7.0", "unknown", "é" * 7, "-"]) | ANYTHING
+LISTS = st.lists(TEXT, max_size=4) | st.sampled_from(["a|NULL|7.0", "i1;-;7.00", "\\N"]) | ANYTHING
 USUAL_TIMES = range(T - 40_000, T + 40_000)
 USUAL = {
     "user_id": st.sampled_from(["u1", "u2"]),
@@ -69,7 +73,10 @@ RECORDS = st.builds(
 )
 SETTINGS = st.fixed_dictionaries(
     {
-        "unit": st.sampled_from(["seconds", "milliseconds", "iso8601"]),
+        "unit": st.sampled_from(
+            ["seconds", "milliseconds", "microseconds", "nanoseconds", "iso8601", "%Y%m%d"]
+        ),
+        "own_rules": st.booleans(),
         "zone": st.sampled_from(["UTC", "Europe/Zurich"]),
         "late": st.sampled_from(["reject", "keep"]),
         "unknown": st.sampled_from(["reject", "keep"]),
@@ -78,15 +85,24 @@ SETTINGS = st.fixed_dictionaries(
 
 
 def in_unit(seconds: int, unit: str) -> int | str:
-    if unit == "iso8601":
-        return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat()
-    return seconds * 1000 if unit == "milliseconds" else seconds
+    if unit in UNITS_A_SECOND:
+        return seconds * UNITS_A_SECOND[unit]
+    time = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return time.isoformat() if unit == "iso8601" else time.strftime(unit)
 
 
 def config_of(settings: dict) -> Config:
     return make_config(
-        {"timestamp_unit": settings["unit"], "time_zone": settings["zone"]},
-        {"late_events": settings["late"], "unknown_items": settings["unknown"]},
+        {
+            "timestamp_unit": settings["unit"],
+            "time_zone": settings["zone"],
+            "missing": ["a", "7"] if settings["own_rules"] else None,
+        },
+        {
+            "late_events": settings["late"],
+            "unknown_items": settings["unknown"],
+            "normalise_ids": settings["own_rules"],
+        },
     )
 
 

@@ -74,6 +74,9 @@ class ExamplesSection(Section):
     the profiles) end the job."""
     max_id_bytes: Positive = 512
     """Longer user and item ids are rejected (UTF-8 bytes)."""
+    normalise_ids: bool = False
+    """Bring ids to Unicode's normal form NFC, so that an accent is the same whether it was written
+    as one character or two: in files, and in the graph for the features of a request."""
     full_histories_every_days: Days = 14
     """How often the histories of all users are written; on the days between, only those of the
     users who acted."""

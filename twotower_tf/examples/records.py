@@ -22,10 +22,12 @@ from twotower_tf.examples.schema import HISTORY, RawFeature, raw_features
 from twotower_tf.examples.value_types.age import since_time
 from twotower_tf.examples.values import (
     EARLIEST,
+    IdRules,
     RejectedRecord,
     Time,
     divisor_value,
     id_value,
+    is_missing,
     list_value,
     number_value,
     optional_value,
@@ -96,19 +98,20 @@ class LogParser(ABC):
 
     Args:
         log: The log's part of the source.
-        longest_id: How many bytes an id may have.
+        id_rules: How its ids are read.
 
     Attributes:
         time: The conversion of the records' times.
         time_column: Where those are.
     """
 
-    def __init__(self, log: EventFiles | SearchFiles, longest_id: int):
+    def __init__(self, log: EventFiles | SearchFiles, id_rules: IdRules):
         zone = zoneinfo.ZoneInfo(log.time_zone)
         self.time_column = log.columns.timestamp
-        self.time = Time(self.time_column, log.timestamp_unit, EARLIEST, zone)
+        missing = log.missing_in(of_text=False)
+        self.time = Time(self.time_column, log.timestamp_unit, EARLIEST, zone, missing)
         self._user_id_column = log.columns.user_id
-        self._longest_id = longest_id
+        self._id_rules = id_rules
 
     def timestamp(self, record: Mapping[str, Any]) -> int:
         """Returns the Unix seconds of a raw record, whatever else is wrong with it.
@@ -128,7 +131,7 @@ class LogParser(ABC):
 
     def _user_id(self, record: Mapping[str, Any]) -> str:
         column = self._user_id_column
-        return id_value(record.get(column), column, self._longest_id)
+        return id_value(record.get(column), column, self._id_rules)
 
 
 class EventParser(LogParser):
@@ -136,19 +139,23 @@ class EventParser(LogParser):
 
     def __init__(self, config: Config):
         columns = config.source.events.columns
-        longest = config.examples.max_id_bytes
-        super().__init__(config.source.events, longest)
+        rules = id_rules(config, "events")
+        super().__init__(config.source.events, rules)
         self._features = _Features(event_features(config), config.source.events)
         self._columns = columns
-        self._item_id = partial(id_value, column=columns.item_id, longest=longest)
-        seed_id = partial(id_value, column=columns.seed_item_id, longest=longest)
-        self._seed_item_id = partial(optional_value, convert=seed_id, default="")
-        past_id = partial(id_value, column=columns.history, longest=longest)
+        self._missing = rules.missing
+        self._item_id = partial(id_value, column=columns.item_id, rules=rules)
+        seed_id = partial(id_value, column=columns.seed_item_id, rules=rules)
+        self._seed_item_id = partial(
+            optional_value, convert=seed_id, default="", missing=rules.missing
+        )
+        past_id = partial(id_value, column=columns.history, rules=rules)
         self._history = partial(
             list_value,
             column=columns.history,
             convert=past_id,
             separator=history_separator(config),
+            missing=rules.missing,
         )
         self._history_length = config.examples.history_length
         self._reward = config.examples.reward
@@ -160,7 +167,7 @@ class EventParser(LogParser):
         if reward is not None:
             value = number_value(get(reward.column), reward.column)
             if reward.divided_by is not None:
-                divisor = divisor_value(get(reward.divided_by), reward.divided_by)
+                divisor = divisor_value(get(reward.divided_by), reward.divided_by, self._missing)
         history = held_out = None
         if columns.held_out is not None:
             held_out = number_value(get(columns.held_out), columns.held_out)
@@ -203,13 +210,14 @@ class SearchParser(LogParser):
     def __init__(self, config: Config):
         if config.source.searches is None:
             raise ValueError("there are no searches to parse: source.searches is not set")
-        super().__init__(config.source.searches, config.examples.max_id_bytes)
+        super().__init__(config.source.searches, id_rules(config, "searches"))
         self._query_column = config.source.searches.columns.query
+        self._missing = config.source.searches.missing_in(of_text=True)
 
     def parse(self, record: Mapping[str, Any]) -> Search:
         """Returns the search of a raw record; see ``LogParser.parse``."""
         query = record.get(self._query_column)
-        if query is None or query == "":
+        if is_missing(query, self._missing):
             raise rejected(query, self._query_column, "text that is not empty")
         return Search(
             user_id=self._user_id(record),
@@ -222,14 +230,20 @@ class ItemParser:
     """Turns the catalogue's records into ``Item``."""
 
     def __init__(self, config: Config):
-        self._columns = columns = config.source.items.columns
-        self._item_id = partial(
-            id_value, column=columns.item_id, longest=config.examples.max_id_bytes
+        items = config.source.items
+        self._columns = columns = items.columns
+        rules = id_rules(config, "items")
+        self._missing = rules.missing
+        self._item_id = partial(id_value, column=columns.item_id, rules=rules)
+        published_at = since_time(columns.published_at, items)
+        self._published_at = partial(
+            optional_value, convert=published_at, default=None, missing=rules.missing
         )
-        published_at = since_time(columns.published_at, config.source.items)
-        self._published_at = partial(optional_value, convert=published_at, default=None)
         self._title = partial(
-            optional_value, convert=partial(text_value, column=columns.title), default=""
+            optional_value,
+            convert=partial(text_value, column=columns.title),
+            default="",
+            missing=items.missing_in(of_text=True),
         )
         self._features = _Features(_features_of(config, "item"), config.source.items)
         self._divided_by = config.examples.reward and config.examples.reward.divided_by
@@ -244,7 +258,7 @@ class ItemParser:
         item_id = self._item_id(get(columns.item_id))
         values = self._features.values(record)
         if self._divided_by is not None:
-            divisor = divisor_value(get(self._divided_by), self._divided_by)
+            divisor = divisor_value(get(self._divided_by), self._divided_by, self._missing)
             if divisor is not None:
                 values[DIVISOR] = divisor
         return Item(
@@ -267,7 +281,8 @@ class UserParser:
             raise ValueError("there are no user profiles to parse: source.users is not set")
         users = config.source.users
         self._column = users.columns.user_id
-        self._user_id = partial(id_value, column=self._column, longest=config.examples.max_id_bytes)
+        rules = id_rules(config, "users")
+        self._user_id = partial(id_value, column=self._column, rules=rules)
         self._features = _Features(_features_of(config, "user"), users)
 
     def parse(self, record: Mapping[str, Any]) -> User:
@@ -277,6 +292,12 @@ class UserParser:
             RejectedRecord: If the user id is missing or a value is wrong.
         """
         return User(self._user_id(record.get(self._column)), self._features.values(record))
+
+
+def id_rules(config: Config, what: str) -> IdRules:
+    """Returns how the ids of a part of the source are read."""
+    missing = getattr(config.source, what).missing_in(of_text=False)
+    return IdRules(missing, config.examples.normalise_ids, config.examples.max_id_bytes)
 
 
 def history_separator(config: Config) -> str | None:

@@ -17,6 +17,7 @@ from twotower_tf.examples.records import (
     Search,
     SearchParser,
     history_separator,
+    id_rules,
     required_columns,
 )
 from twotower_tf.examples.schema import RawFeature
@@ -56,20 +57,29 @@ class EventColumns(LogColumns):
 
     def _usual(self, columns: UsualColumns) -> dict[str, pa.Array]:
         source, reward = self._config.source.events.columns, self._config.examples.reward
-        convert_id = partial(ids, longest=self._config.examples.max_id_bytes)
+        rules = id_rules(self._config, "events")
+        convert_id = partial(ids, rules=rules)
+        convert_number = partial(numbers, missing=rules.missing)
         timestamps = columns.required(source.timestamp, self._time)
         seconds = pc.fill_null(timestamps, 0).to_numpy(zero_copy_only=False)
+
+        def take(columns_take: Callable, name: str | None) -> pa.Array:
+            if name is None:
+                return pa.nulls(len(columns.rows), pa.float64())
+            return columns_take(name, convert_number)
+
         made = {
             "user_id": columns.required(source.user_id, convert_id),
             "item_id": columns.required(source.item_id, convert_id),
             "timestamp": timestamps,
             "seed_item_id": pc.fill_null(columns.optional(source.seed_item_id, convert_id), ""),
-            "reward_value": _numbers(columns, reward and reward.column, columns.required),
-            "reward_divisor": _numbers(columns, reward and reward.divided_by, columns.optional),
-            "held_out": _numbers(columns, source.held_out, columns.required),
+            "reward_value": take(columns.required, reward and reward.column),
+            "reward_divisor": take(columns.optional, reward and reward.divided_by),
+            "held_out": take(columns.required, source.held_out),
         }
         if source.history is not None:
-            past = columns.lists(source.history, convert_id, history_separator(self._config))
+            separator = history_separator(self._config)
+            past = columns.lists(source.history, convert_id, separator, rules.missing)
             made["history"] = last_of_each(past, self._config.examples.history_length)
         return {**made, **self._features(columns, seconds)}
 
@@ -105,10 +115,6 @@ def _schema(config: Config, features: list[RawFeature]) -> pa.Schema:
     return pa.schema(fields + [(raw.event_column, raw.type.arrow_type) for raw in features])
 
 
-def _numbers(columns: UsualColumns, name: str | None, take: Callable) -> pa.Array:
-    return pa.nulls(len(columns.rows), pa.float64()) if name is None else take(name, numbers)
-
-
 _SEARCH_SCHEMA = pa.schema(
     [
         ("row", pa.int64()),
@@ -127,7 +133,8 @@ class SearchColumns(LogColumns):
 
     def __init__(self, config: Config):
         self._columns = config.source.searches.columns
-        self._longest = config.examples.max_id_bytes
+        self._id_rules = id_rules(config, "searches")
+        self._missing = config.source.searches.missing_in(of_text=True)
         super().__init__(SearchParser(config), _SEARCH_SCHEMA)
         self.needed = tuple(required_columns(config, "searches"))
 
@@ -135,9 +142,9 @@ class SearchColumns(LogColumns):
         return {name: [getattr(one, name) for one in records] for name in _SEARCH_SCHEMA.names[1:]}
 
     def _usual(self, columns: UsualColumns) -> dict[str, pa.Array]:
-        convert_id = partial(ids, longest=self._longest)
+        convert_id = partial(ids, rules=self._id_rules)
         return {
             "user_id": columns.required(self._columns.user_id, convert_id),
-            "query": columns.required(self._columns.query, texts),
+            "query": columns.required(self._columns.query, partial(texts, missing=self._missing)),
             "timestamp": columns.required(self._columns.timestamp, self._time),
         }
