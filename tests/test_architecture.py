@@ -48,6 +48,7 @@ FLOORS = {
         "schema",
         "event_table",
         "records",
+        "source_columns",
         "items",
         "users",
         "outcome",

@@ -187,6 +187,8 @@ def binding_sections(config: Config) -> dict:
     for feature in sections["query"]["features"]:
         _drop_unset(feature.get("encoder") or {}, "types", "dwell")
     for feature in (*sections["query"]["features"], *sections["candidate"]["features"]):
+        if feature["required"]:
+            del feature["required"]
         if feature["kind"] == "text" and feature["tokens"] == "auto":
             del feature["tokens"]
     sections["training"] = {"batch_size": config.training.batch_size}

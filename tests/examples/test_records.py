@@ -18,9 +18,8 @@ from twotower_tf.examples.records import (
     ItemParser,
     RejectedRecord,
     UserParser,
-    check_columns,
-    required_columns,
 )
+from twotower_tf.examples.source_columns import check_columns, required_columns
 
 T = 1_700_000_000
 

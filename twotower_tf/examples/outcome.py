@@ -2,11 +2,12 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twotower_tf import storage
 from twotower_tf.datasets.files import SourceFile
+from twotower_tf.examples.source_columns import ColumnsSeen
 
 # A report: its kind, and values that JSON can hold.
 Report = tuple[Any, ...]
@@ -15,6 +16,11 @@ Report = tuple[Any, ...]
 def count(day: int, name: str, number: int) -> Report:
     """Reports a part of a day's count."""
     return ("count", day, name, int(number))
+
+
+def columns(day: int, log: str, seen: ColumnsSeen) -> Iterator[Report]:
+    """Reports which columns some records of a day have."""
+    yield ("columns", day, log, seen.records, sorted(seen.having.items()), sorted(seen.names))
 
 
 def written(path: str, records: int, checksum: str) -> Report:
@@ -42,18 +48,26 @@ class Outcome:
 
     Attributes:
         counts: By day and name.
+        seen: By day and log, in how many records without a header each column was.
         written: What manifests say of the files in the scratch folder, by their path there.
         problems: Why the build can't go on, one line each.
     """
 
     def __init__(self, reports: Sequence[Report]):
         self.counts: Counter[tuple[int, str]] = Counter()
+        self.seen: dict[tuple[int, str], ColumnsSeen] = {}
         self.written: dict[str, dict] = {}
         self.problems: list[str] = []
         for kind, *values in sorted(reports):
             if kind == "count":
                 day, name, number = values
                 self.counts[day, name] += number
+            elif kind == "columns":
+                day, log, records, having, names = values
+                seen = self.seen.setdefault((day, log), ColumnsSeen())
+                seen.records += records
+                seen.having.update(dict(having))
+                seen.names.update(names)
             elif kind == "problem":
                 self.problems += values
             else:

@@ -12,11 +12,8 @@ from functools import partial
 from typing import Any
 
 from twotower_tf.config import Config
-from twotower_tf.config.section import nearest
 from twotower_tf.config.source import EventFiles, Files, SearchFiles
-from twotower_tf.datasets.files import SourceFile
-from twotower_tf.datasets.formats import column_names
-from twotower_tf.errors import InputError
+from twotower_tf.datasets.nested import value_at
 from twotower_tf.examples.event_table import event_features
 from twotower_tf.examples.schema import HISTORY, RawFeature, raw_features
 from twotower_tf.examples.value_types.age import since_time
@@ -119,7 +116,7 @@ class LogParser(ABC):
         Raises:
             RejectedRecord: If its time can't be read.
         """
-        return self.time(record.get(self.time_column))
+        return self.time(value_at(record, self.time_column))
 
     @abstractmethod
     def parse(self, record: Mapping[str, Any]) -> "Event | Search":
@@ -131,7 +128,7 @@ class LogParser(ABC):
 
     def _user_id(self, record: Mapping[str, Any]) -> str:
         column = self._user_id_column
-        return id_value(record.get(column), column, self._id_rules)
+        return id_value(value_at(record, column), column, self._id_rules)
 
 
 class EventParser(LogParser):
@@ -162,7 +159,7 @@ class EventParser(LogParser):
 
     def parse(self, record: Mapping[str, Any]) -> Event:
         """Returns the event of a raw record; see ``LogParser.parse``."""
-        get, columns, reward = record.get, self._columns, self._reward
+        get, columns, reward = partial(value_at, record), self._columns, self._reward
         value = divisor = None
         if reward is not None:
             value = number_value(get(reward.column), reward.column)
@@ -216,7 +213,7 @@ class SearchParser(LogParser):
 
     def parse(self, record: Mapping[str, Any]) -> Search:
         """Returns the search of a raw record; see ``LogParser.parse``."""
-        query = record.get(self._query_column)
+        query = value_at(record, self._query_column)
         if is_missing(query, self._missing):
             raise rejected(query, self._query_column, "text that is not empty")
         return Search(
@@ -245,7 +242,7 @@ class ItemParser:
             default="",
             missing=items.missing_in(of_text=True),
         )
-        self._features = _Features(_features_of(config, "item"), config.source.items)
+        self._features = _Features(features_of(config, "item"), config.source.items)
         self._divided_by = config.examples.reward and config.examples.reward.divided_by
 
     def parse(self, record: Mapping[str, Any]) -> Item:
@@ -254,7 +251,7 @@ class ItemParser:
         Raises:
             RejectedRecord: If the item id is missing or a value is wrong.
         """
-        get, columns = record.get, self._columns
+        get, columns = partial(value_at, record), self._columns
         item_id = self._item_id(get(columns.item_id))
         values = self._features.values(record)
         if self._divided_by is not None:
@@ -283,7 +280,7 @@ class UserParser:
         self._column = users.columns.user_id
         rules = id_rules(config, "users")
         self._user_id = partial(id_value, column=self._column, rules=rules)
-        self._features = _Features(_features_of(config, "user"), users)
+        self._features = _Features(features_of(config, "user"), users)
 
     def parse(self, record: Mapping[str, Any]) -> User:
         """Returns the profile of a raw record.
@@ -291,7 +288,7 @@ class UserParser:
         Raises:
             RejectedRecord: If the user id is missing or a value is wrong.
         """
-        return User(self._user_id(record.get(self._column)), self._features.values(record))
+        return User(self._user_id(value_at(record, self._column)), self._features.values(record))
 
 
 def id_rules(config: Config, what: str) -> IdRules:
@@ -302,58 +299,14 @@ def id_rules(config: Config, what: str) -> IdRules:
 
 def history_separator(config: Config) -> str | None:
     """Returns what separates the ids of a history that the log gives as text, if it is known."""
-    for raw in _features_of(config, "event"):
+    for raw in features_of(config, "event"):
         if raw.filled_in == HISTORY and raw.type.is_list and raw.type.separator:
             return raw.type.separator
     return None
 
 
-def required_columns(config: Config, what: str) -> dict[str, str]:
-    """Returns the columns that a part of the source must have, and the key that names each.
-
-    Args:
-        what: ``events``, ``items``, ``users`` or ``searches``. The column
-            ``examples.reward.divided_by`` is not among them, since it may be the event's or the
-            item's.
-    """
-    columns = getattr(config.source, what).columns
-    needed = {
-        column: f"source.{what}.columns.{key}" for key, column in columns if column is not None
-    }
-    if what == "events" and config.examples.reward is not None:
-        needed.setdefault(config.examples.reward.column, "examples.reward.column")
-    if what == "searches":
-        return needed
-    owned = event_features(config) if what == "events" else _features_of(config, what[:-1])
-    tower = "candidate" if what == "items" else "query"
-    for raw in owned:
-        needed.setdefault(raw.source_column, f"{tower}.features, {raw.name}")
-    return needed
-
-
-def check_columns(file: SourceFile, config: Config, what: str) -> None:
-    """Checks that a file has the columns the configuration names, as far as its header says.
-
-    Args:
-        what: ``events``, ``items``, ``users`` or ``searches``.
-
-    Raises:
-        InputError: Names the file, the column and its key, and the columns that are there.
-    """
-    there = column_names(file)
-    if there is None:
-        return
-    for column, key in required_columns(config, what).items():
-        if column not in there:
-            raise InputError(
-                f"{file.path}: there is no column '{column}' ({key}){nearest(column, there)}; its "
-                f"columns are {', '.join(there)}"
-            )
-        if there.count(column) > 1:
-            raise InputError(f"{file.path}: the column '{column}' ({key}) is there more than once")
-
-
-def _features_of(config: Config, owner: str) -> list[RawFeature]:
+def features_of(config: Config, owner: str) -> list[RawFeature]:
+    """Returns the raw features that are read from the columns of an owner, such as ``item``."""
     tower = "candidate" if owner == "item" else "query"
     return [raw for raw in raw_features(config, tower) if raw.of == owner]
 
@@ -367,8 +320,7 @@ class _Features:
         self._cuts = [(raw.name, raw.type.cut) for raw in features if raw.type.is_list]
 
     def values(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        get = record.get
-        values = {name: read(get(column)) for name, column, read in self._readers}
+        values = {name: read(value_at(record, column)) for name, column, read in self._readers}
         # Before lists are cut, for then a lacking weight would go unseen.
         for raw in self._weights:
             weights, ids = values[raw.name], values[raw.type.weighs]

@@ -88,11 +88,12 @@ class Publisher:
             The day's counts, and what the build read and wrote for it.
 
         Raises:
-            InputError: If too many of its events, or searches, were rejected; then only those are
-                published.
+            InputError: If too many of its events, or searches, were rejected, or not one has a
+                column that is needed; then only what was rejected is published.
         """
         due = [snapshot for snapshot in self._due if snapshot.day <= day]
         try:
+            self._check_columns(day)
             self._check_rejected(day)
         except InputError:
             self._publish_rejected(day, [])
@@ -109,6 +110,12 @@ class Publisher:
         rows_read = self._outcome.counts[day.toordinal(), "history_rows_read"]
         cost = {"history_rows_read": rows_read, "history_rows_written": rows_written}
         return {**of_day, **cost}
+
+    def _check_columns(self, day: datetime.date) -> None:
+        for log in logs(self._config):
+            seen = self._outcome.seen.get((day.toordinal(), log))
+            if seen is not None:
+                seen.check(f"{log} of {day}", self._config, log)
 
     def _check_rejected(self, day: datetime.date) -> None:
         number = day.toordinal()

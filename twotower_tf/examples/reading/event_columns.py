@@ -18,9 +18,9 @@ from twotower_tf.examples.records import (
     SearchParser,
     history_separator,
     id_rules,
-    required_columns,
 )
 from twotower_tf.examples.schema import RawFeature
+from twotower_tf.examples.source_columns import named_columns
 from twotower_tf.examples.value_types.lists import last_of_each
 
 # What an event is of by itself, without its features.
@@ -42,7 +42,7 @@ class EventColumns(LogColumns):
         self._own_features = event_features(config)
         super().__init__(EventParser(config), _schema(config, self._own_features))
         reward = config.examples.reward
-        needed = dict.fromkeys(required_columns(config, "events"))
+        needed = dict.fromkeys(named_columns(config, "events"))
         if reward is not None and reward.divided_by is not None:
             needed[reward.divided_by] = None
         self.needed = tuple(needed)
@@ -136,7 +136,7 @@ class SearchColumns(LogColumns):
         self._id_rules = id_rules(config, "searches")
         self._missing = config.source.searches.missing_in(of_text=True)
         super().__init__(SearchParser(config), _SEARCH_SCHEMA)
-        self.needed = tuple(required_columns(config, "searches"))
+        self.needed = tuple(named_columns(config, "searches"))
 
     def _values(self, records: Sequence[Search]) -> dict[str, list]:
         return {name: [getattr(one, name) for one in records] for name in _SEARCH_SCHEMA.names[1:]}

@@ -13,6 +13,7 @@ import dataclasses
 import datetime
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -30,6 +31,7 @@ from twotower_tf.examples.reading.event_columns import EventColumns, SearchColum
 from twotower_tf.examples.reading.event_rewards import EventRewards
 from twotower_tf.examples.reading.log_columns import LogColumns, Reason
 from twotower_tf.examples.rejects import rejected_line
+from twotower_tf.examples.source_columns import ColumnsSeen, required_columns
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,11 +57,13 @@ class LogBatch:
         valid: The valid ones, in the file's order, in ``event_schema`` or ``SEARCH_SCHEMA``.
         rejected: The others, in the file's order.
         read: How many records there were of each day: as many as the two above hold.
+        seen: Of each day which columns they had, where no header says it.
     """
 
     valid: pa.Table
     rejected: list[Rejected]
     read: dict[int, int]
+    seen: dict[int, ColumnsSeen] = dataclasses.field(default_factory=dict)
 
 
 class LogReader(ABC):
@@ -85,6 +89,7 @@ class LogReader(ABC):
         self._plan = plan
         self._columns = columns
         self._schema = schema
+        self._required = tuple(required_columns(plan.config, self.log))
         self._keep_late = plan.config.examples.late_events == "keep"
 
     @abstractmethod
@@ -204,7 +209,21 @@ class LogReader(ABC):
             pa.Table.from_arrays(arrays, schema=self._schema),
             rejected,
             {int(day): int(count) for day, count in read if day},
+            self._seen(batch, days),
         )
+
+    def _seen(self, batch: RecordBatch, days: np.ndarray) -> dict[int, ColumnsSeen]:
+        """Counts which columns the records of a batch have, by day."""
+        telling = batch.says_columns()
+        if telling is None:
+            return {}
+        having = {column: batch.has(column) for column in self._required}
+        seen = {}
+        for day in set(days.tolist()) - {0}:
+            of_day = telling & (days == day)
+            counts = {column: int((of_day & has).sum()) for column, has in having.items()}
+            seen[day] = ColumnsSeen(int(of_day.sum()), Counter(counts), batch.names())
+        return seen
 
     def _of_the_earliest(self, timeless: "_Timeless", earliest: int | None) -> Iterator[LogBatch]:
         """Yields the records without a readable time, if the day they belong to is built."""
