@@ -97,9 +97,8 @@ def test_several_lists_go_together_if_they_are_of_one_length():
     ] == expected
     batch = pa.RecordBatch.from_pylist(records).slice(0)
     apart, rows, places = nested.batch_taken_apart(batch, lists)
-    assert list(
-        zip(*(apart[name].to_pylist() for name in ("u", "ids[]", "at[]")), strict=True)
-    ) == (expected)
+    columns = (apart[name].to_pylist() for name in ("u", "ids[]", "at[]"))
+    assert list(zip(*columns, strict=True)) == expected
     assert rows.tolist() == [0, 0, 1, 2]
     np.testing.assert_array_equal(places, [0, 1, 0, 0])
     sliced, rows, _ = nested.batch_taken_apart(batch.slice(1), lists)

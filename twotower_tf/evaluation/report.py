@@ -26,6 +26,8 @@ _DETAILS = {
     "batches": ("train", "batches"),
     "last step": ("train", "last_step"),
     "temperature": ("train", "temperature"),
+    "weight: sum of rewards": ("train", "weight"),
+    "distinct items of a batch": ("train", "items_per_batch"),
     "distinct items of a batch (share)": ("train", "distinct_share"),
     "sketch buckets touched (share)": ("train", "sketch_touched_share"),
     "mean gap in the sketch (steps)": ("train", "sketch_mean_gap"),

@@ -1,6 +1,7 @@
 """The sequential trainer: oldest day first, unshuffled, each day once (Yi et al. 2019, 5.2)."""
 
 import datetime
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from twotower_tf.training.backfill import Validate, window_of
 from twotower_tf.training.batch_counts import BatchCounts
 from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
+from twotower_tf.training.largest_number import largest_number
 from twotower_tf.training.negatives import Negatives
 from twotower_tf.training.sizes import with_sizes
 
@@ -124,7 +126,7 @@ class Trainer:
                 speed = self._fit(batches, count, day, f"training on {day}")
         metrics = self._measure(examples, time.monotonic() - start, speed)
         if challenge is not None:
-            self._check_loss(str(day), examples)
+            self._check_loss(str(day), [day], examples)
             metrics |= {"retrain": challenge(self)} | self._state()
         if challenge is not None or self.fresh_since is None:
             self._checkpoints.fresh_since = day
@@ -175,7 +177,7 @@ class Trainer:
             self._list_items(days[-1])
         while examples and not passes.end(settings.passes, settings.patience):
             speed = self._pass_over(partitions, passes.done + 1, settings)
-            self._check_loss(f"pass {passes.done + 1}", examples)
+            self._check_loss(f"pass {passes.done + 1}", days, examples)
             passes.done += 1
             if settings.patience is not None:
                 passes.recalls.append(validate(days[-settings.validation_days :]))
@@ -243,21 +245,28 @@ class Trainer:
 
     def _done(self, days: Sequence[datetime.date], metrics: dict) -> dict:
         """Saves the model and what was measured of the days it was trained on now."""
-        self._check_loss(str(days[-1]), metrics["examples"])
+        self._check_loss(str(days[-1]), days, metrics["examples"])
         # The checkpoint is last: a day that has one is not trained again, nor measured.
         storage.write_json(self._workdir.metrics_path("train", days[-1]), metrics)
         self._checkpoints.save(days, metrics["last_step"])
         self.last_day = days[-1]
         return metrics
 
-    def _check_loss(self, what: str, examples: int) -> None:
+    def _check_loss(self, what: str, days: Sequence[datetime.date], examples: int) -> None:
         means = (self.model.mean_loss, self.model.mean_contrast_loss)
         loss = sum(float(one.result()) for one in means if one is not None)
-        if examples and not math.isfinite(loss):
-            raise JobError(
-                f"the loss of {what} is {loss}: it was not trained; "
-                "lower optimizer.learning_rate or raise loss.temperature, in a new --workdir"
-            )
+        if not examples or math.isfinite(loss):
+            return
+        partitions = (self._workdir.partition(storage.EXAMPLES, day) for day in days)
+        batch_size = self._config.training.batch_size
+        batches = (self._reader.read(one, "train", batch_size) for one in partitions)
+        largest = largest_number(itertools.chain.from_iterable(batches))
+        advice = "lower optimizer.learning_rate or raise loss.temperature"
+        if largest is not None:
+            advice = f"{largest}: mend it in the source, or normalise it by its quantile"
+        raise JobError(
+            f"the loss of {what} is {loss}: it was not trained; {advice}, in a new --workdir"
+        )
 
     @property
     def _step(self) -> int:
@@ -273,7 +282,7 @@ class Trainer:
             partition = self._workdir.partition(storage.EXAMPLES, day)
             batches = self._reader.read(partition, "train", self._config.training.batch_size)
             for batch in batches:
-                counts.add(batch["item_id"].numpy())
+                counts.add(batch["item_id"].numpy(), batch["reward"].numpy())
             self._counted = (day, counts)
         return self._counted[1].probabilities()
 
@@ -350,7 +359,12 @@ class Trainer:
         if self.model.mean_contrast_loss is not None:
             loss = float(self.model.mean_contrast_loss.result())
             metrics["self_supervised_loss"] = loss if examples else None
-        return metrics | {"distinct_share": distinct_share if examples else None}
+        counts = self._counted[1] if examples and self._counted is not None else None
+        return metrics | {
+            "distinct_share": distinct_share if examples else None,
+            "weight": counts and counts.weight,
+            "items_per_batch": counts and counts.items_per_batch,
+        }
 
 
 def _first_days_end(config: Config, workdir: storage.Workdir) -> datetime.date | None:
