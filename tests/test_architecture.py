@@ -54,6 +54,7 @@ FLOORS = {
         "outcome",
         "build_progress",
         "plan",
+        "matches",
         "reading",
         "counts",
         "statistics",

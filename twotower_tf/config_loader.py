@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from twotower_tf.config import Config
+from twotower_tf.config.examples import Duplicates
 from twotower_tf.config.registries import TOWERS
 from twotower_tf.errors import InputError
 from twotower_tf.storage import checksum, exists
@@ -172,8 +173,12 @@ def binding_sections(config: Config) -> dict:
         if files["missing"] is None:
             del files["missing"]
     _drop_unset(sections["examples"], "normalise_ids")
+    if config.examples.duplicates == Duplicates():
+        del sections["examples"]["duplicates"]
+    _drop_unset(sections["examples"]["reward"] or {}, "values", "times")
     # A day with many rejects may be let through without starting anew.
     del sections["examples"]["max_rejected_share"]
+    del sections["examples"]["warn_match_share"]
     for name, table in config.tables.items():
         if isinstance(table.vocabulary, str):
             # The ids count, wherever they are.

@@ -77,11 +77,20 @@ SETTINGS = st.fixed_dictionaries(
             ["seconds", "milliseconds", "microseconds", "nanoseconds", "iso8601", "%Y%m%d"]
         ),
         "own_rules": st.booleans(),
+        "by_type": st.booleans(),
         "zone": st.sampled_from(["UTC", "Europe/Zurich"]),
         "late": st.sampled_from(["reject", "keep"]),
         "unknown": st.sampled_from(["reject", "keep"]),
     }
 )
+
+
+BY_TYPE = {
+    "column": "device",
+    "values": {"tv": 0.5, "7": 1, "true": 0.1},
+    "times": ["watched"],
+    "divided_by": "length",
+}
 
 
 def in_unit(seconds: int, unit: str) -> int | str:
@@ -102,6 +111,7 @@ def config_of(settings: dict) -> Config:
             "late_events": settings["late"],
             "unknown_items": settings["unknown"],
             "normalise_ids": settings["own_rules"],
+            **({"reward": BY_TYPE} if settings["by_type"] else {}),
         },
     )
 
@@ -250,3 +260,39 @@ def test_parquet_text_that_is_no_utf8_costs_its_row_only(tmp_path):
     rows, lines, _, _ = read(plan, [SourceSplit(file)])
     assert len(rows) == 2
     assert "a value that can't be converted" in json.loads(lines[0].line)["reason"]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_orders_are_read_as_their_items_would_be_a_line_each(tmp_path, ending):
+    nested = {"item_id": "items[].id", "user_id": "user.id", "seed_item_id": None, "history": None}
+    query = [{"name": "price", "column": "items[].price", "kind": "dense", "default": -1.0}]
+    reward = {"reward": {"column": "items[].n", "low": 0, "high": 4}}
+    plan = make_plan(tmp_path, make_config({"columns": nested}, reward, query))
+    of_lines = {"reward": {**reward["reward"], "column": "n"}}
+    own_columns = {"columns": {"seed_item_id": None, "history": None}}
+    flat = make_plan(
+        tmp_path, make_config(own_columns, of_lines, [{**query[0], "column": "price"}])
+    )
+    items = [{"id": f"i{n % 3 + 1}", "n": n, "price": n / 2 if n % 2 else None} for n in range(9)]
+    orders = [
+        {"user": {"id": f"u{n}"}, "timestamp": T + n, "items": items[start:stop]}
+        for n, (start, stop) in enumerate([(0, 3), (3, 3), (3, 4), (4, 9)])
+    ]
+    path = tmp_path / f"orders.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(orders), path, row_group_size=2)
+    else:
+        path.write_text("".join(json.dumps(order) + "\n" for order in orders))
+    lines = [
+        {**item, "item_id": item["id"], "user_id": f"u{n}", "timestamp": T + n}
+        for n, order in enumerate(orders)
+        for item in order["items"]
+    ]
+    (tmp_path / "flat.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    file = SourceFile(str(path), ending, DAY)
+    of_flat = SourceFile(str(tmp_path / "flat.jsonl"), "jsonl", DAY)
+    flat_rows, _, _, _ = read(flat, [SourceSplit(of_flat)])
+    rows, rejected, counts, _ = read(plan, splits_of(file, 1))
+    assert rows == flat_rows
+    assert not rejected
+    assert counts == {DAY.toordinal(): 9}

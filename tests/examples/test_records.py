@@ -386,6 +386,22 @@ def reward_config(**section):
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "quantity", "expected"),
+    [("view", 1, 0.1), ("buy", "3", 3.0), (7, 2, 1.0), (True, 0.5, 0.125)],
+)
+def test_a_reward_may_go_by_a_table_of_texts_times_quantities(given, quantity, expected):
+    reward = {"column": "event", "values": {"view": 0.1, "buy": 1, 7: 0.5, True: 0.25}}
+    by_type = config(examples={"reward": {**reward, "times": ["quantity"]}})
+    assert event(by_type, event=given, quantity=quantity).reward_value == pytest.approx(expected)
+    assert "is 'buyy'; it must be one of view, buy, 7, true (examples.reward)" in rejection(
+        event, by_type, event="buyy", quantity=1
+    )
+    assert "column 'event' is missing" in rejection(event, by_type, quantity=1)
+    assert "column 'quantity' is missing" in rejection(event, by_type, event="buy")
+    assert {"event", "quantity"} < set(required_columns(by_type, "events"))
+
+
 def test_without_a_reward_section_no_column_is_read_for_it():
     assert event(config(), watched="not a number").reward_value is None
 

@@ -26,7 +26,9 @@ def rename(record: dict, **names) -> dict:
 def test_a_column_that_no_event_of_the_day_has_ends_the_build_with_the_nearest(
     deployment, make_event, days
 ):
-    events = [make_event(n % 5, n % 6, n, seed="i1", devcie="tv", watched=50) for n in range(40)]
+    events = [make_event(n % 5, n % 6, n, seed="i1", devcie="tv") for n in range(40)]
+    for event in events:
+        del event["device"]
     deployment.write_day(days[0], events)
     with pytest.raises(InputError) as caught:
         deployment.build(days[:1])
@@ -50,6 +52,8 @@ def test_a_column_that_hardly_any_event_has_is_warned_of(
     deployment, make_event, days, seen_warnings
 ):
     events = [make_event(n % 5, n % 6, n, device="tv") for n in range(150)]
+    for event in events:
+        del event["seed"]
     events[7]["seed"] = "i1"
     deployment.write_day(days[0], events)
     deployment.build(days[:1])

@@ -9,7 +9,7 @@ import functools
 import pyarrow as pa
 
 from twotower_tf.config import Config
-from twotower_tf.examples.schema import RawFeature, history_traits, raw_features
+from twotower_tf.examples.schema import RawFeature, copy_keys, history_traits, raw_features
 
 # Columns that every record of a user's log has, be it an event or a search.
 RECORD = (
@@ -37,12 +37,13 @@ _COMMON = (
 def event_features(config: Config) -> list[RawFeature]:
     """Returns the raw query features of the event that the build can't fill in itself.
 
-    And what later histories keep of the event (``history_traits``).
+    And what later histories keep of the event (``history_traits``), and what tells copies
+    (``copy_keys``).
     """
     own = [
         raw for raw in raw_features(config, "query") if raw.of == "event" and raw.filled_in is None
     ]
-    return [*own, *history_traits(config).values()]
+    return [*own, *history_traits(config).values(), *copy_keys(config)]
 
 
 @functools.lru_cache(maxsize=8)

@@ -23,6 +23,11 @@ def columns(day: int, log: str, seen: ColumnsSeen) -> Iterator[Report]:
     yield ("columns", day, log, seen.records, sorted(seen.having.items()), sorted(seen.names))
 
 
+def unmatched(day: int, what: str, example: str) -> Report:
+    """Reports an id that did not find what it names, of ``matches``."""
+    return ("unmatched", day, what, example)
+
+
 def written(path: str, records: int, checksum: str) -> Report:
     """Reports a whole file of the scratch folder, by its path there."""
     return ("written", path, records, checksum)
@@ -49,6 +54,7 @@ class Outcome:
     Attributes:
         counts: By day and name.
         seen: By day and log, in how many records without a header each column was.
+        unmatched: By day and what, an id that did not find what it names.
         written: What manifests say of the files in the scratch folder, by their path there.
         problems: Why the build can't go on, one line each.
     """
@@ -56,6 +62,7 @@ class Outcome:
     def __init__(self, reports: Sequence[Report]):
         self.counts: Counter[tuple[int, str]] = Counter()
         self.seen: dict[tuple[int, str], ColumnsSeen] = {}
+        self.unmatched: dict[tuple[int, str], str] = {}
         self.written: dict[str, dict] = {}
         self.problems: list[str] = []
         for kind, *values in sorted(reports):
@@ -68,6 +75,9 @@ class Outcome:
                 seen.records += records
                 seen.having.update(dict(having))
                 seen.names.update(names)
+            elif kind == "unmatched":
+                day, what, example = values
+                self.unmatched.setdefault((day, what), example)
             elif kind == "problem":
                 self.problems += values
             else:

@@ -7,7 +7,7 @@ Which columns are needed follows from the configuration. Every mistake in a reco
 import dataclasses
 import zoneinfo
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -43,7 +43,8 @@ class Event:
     Attributes:
         timestamp: Unix seconds.
         seed_item_id: The item on screen, ``""`` where there is none.
-        reward_value: The number in ``examples.reward.column``, None without a reward section.
+        reward_value: The number in, or the worth of, ``examples.reward.column``, times its
+            ``times``; None without a reward section.
         reward_divisor: The number in ``examples.reward.divided_by`` if the event has it.
         held_out: The number in ``source.events.columns.held_out``, None if no such column is
             named.
@@ -162,7 +163,7 @@ class EventParser(LogParser):
         get, columns, reward = partial(value_at, record), self._columns, self._reward
         value = divisor = None
         if reward is not None:
-            value = number_value(get(reward.column), reward.column)
+            value = self._reward_value(get)
             if reward.divided_by is not None:
                 divisor = divisor_value(get(reward.divided_by), reward.divided_by, self._missing)
         history = held_out = None
@@ -181,6 +182,20 @@ class EventParser(LogParser):
             history=history,
             values=self._features.values(record),
         )
+
+    def _reward_value(self, get: Callable[[str], Any]) -> float:
+        """Returns what is divided, if anything divides, and brought into [0, 1]."""
+        column, values = self._reward.column, self._reward.values
+        given = get(column)
+        if values is None:
+            found = number_value(given, column)
+        else:
+            found = values.get(text_value(given, column)) if given is not None else None
+            if found is None:
+                raise rejected(given, column, f"one of {', '.join(values)} (examples.reward)")
+        for factor in self._reward.times:
+            found *= number_value(get(factor), factor)
+        return found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -55,6 +55,11 @@ def _mapped(config: Config, what: str) -> dict[str, str]:
     }
     if what == "events" and config.examples.reward is not None:
         mapped.setdefault(config.examples.reward.column, "examples.reward.column")
+        for column in config.examples.reward.times:
+            mapped.setdefault(column, "examples.reward.times")
+    if what == "events":
+        for column in config.examples.duplicates.key:
+            mapped.setdefault(column, "examples.duplicates.key")
     return mapped
 
 

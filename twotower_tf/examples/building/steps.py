@@ -15,7 +15,7 @@ from twotower_tf import storage
 from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
 from twotower_tf.examples import build_progress, rejects
-from twotower_tf.examples.outcome import Report, columns, count, problem, written
+from twotower_tf.examples.outcome import Report, count, problem, written
 from twotower_tf.examples.plan import Plan, shard_path
 from twotower_tf.examples.reading.event_reading import (
     EventReader,
@@ -74,8 +74,7 @@ class LogSplitter:
             build_progress.advance(log, sum(batch.read.values()))
             for day, read in batch.read.items():
                 others.append((OUTCOME, count(day, log, read)))
-            for day, seen in batch.seen.items():
-                others += [(OUTCOME, report) for report in columns(day, log, seen)]
+            others += [(OUTCOME, report) for report in batch.reports]
             for day, rejected in itertools.groupby(batch.rejected, key=lambda one: one.day):
                 path = shard_path(rejects.KIND, day, rejects.file_name(log))
                 others.append((REJECTED, (path, (file_number, list(rejected)))))

@@ -7,6 +7,7 @@ leaves to the conversion of single values, which then converts them or says what
 
 import dataclasses
 import unicodedata
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -130,6 +131,14 @@ def numbers(column: pa.Array, missing: frozenset[str] = NOTHING) -> Converted:
     with np.errstate(invalid="ignore"):
         odd |= given & ~((found >= -LARGEST) & (found <= LARGEST))
     return Converted(pa.array(found, mask=~given | odd), odd)
+
+
+def numbers_of_texts(column: pa.Array, worth: Mapping[str, float]) -> Converted:
+    """Converts texts to numbers by a table; one that is not in it is odd."""
+    converted = texts(column)
+    places = pc.index_in(converted.values, pa.array(list(worth), pa.string()))
+    found = pa.array(list(worth.values()), pa.float64()).take(places)
+    return Converted(found, converted.odd | (converted.given & ~flags(found.is_valid())))
 
 
 def _numbers_in(column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,8 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twotower_tf.config import Config
+from twotower_tf.config.examples import Reward
 from twotower_tf.examples.event_table import event_features
-from twotower_tf.examples.reading.column_values import ids, numbers, texts
+from twotower_tf.examples.reading.column_values import (
+    ids,
+    numbers,
+    numbers_of_texts,
+    texts,
+)
 from twotower_tf.examples.reading.log_columns import LogColumns, UsualColumns
 from twotower_tf.examples.records import (
     Event,
@@ -73,7 +79,7 @@ class EventColumns(LogColumns):
             "item_id": columns.required(source.item_id, convert_id),
             "timestamp": timestamps,
             "seed_item_id": pc.fill_null(columns.optional(source.seed_item_id, convert_id), ""),
-            "reward_value": take(columns.required, reward and reward.column),
+            "reward_value": take(None, None) if reward is None else self._worth(columns, reward),
             "reward_divisor": take(columns.optional, reward and reward.divided_by),
             "held_out": take(columns.required, source.held_out),
         }
@@ -82,6 +88,17 @@ class EventColumns(LogColumns):
             past = columns.lists(source.history, convert_id, separator, rules.missing)
             made["history"] = last_of_each(past, self._config.examples.history_length)
         return {**made, **self._features(columns, seconds)}
+
+    def _worth(self, columns: UsualColumns, reward: Reward) -> pa.Array:
+        """Returns what ``EventParser`` calls the reward's value, float64 [n]."""
+        convert_number = partial(numbers, missing=id_rules(self._config, "events").missing)
+        convert = convert_number
+        if reward.values is not None:
+            convert = partial(numbers_of_texts, worth=reward.values)
+        worth = columns.required(reward.column, convert)
+        for factor in reward.times:
+            worth = pc.multiply(worth, columns.required(factor, convert_number))
+        return worth
 
     def _features(self, columns: UsualColumns, seconds: np.ndarray) -> dict[str, pa.Array]:
         files = self._config.source.events

@@ -24,8 +24,10 @@ from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.record_batches import RecordBatch, read_batches
 from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
+from twotower_tf.examples import matches, outcome
 from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
 from twotower_tf.examples.hashes import text_hashes
+from twotower_tf.examples.outcome import Report
 from twotower_tf.examples.plan import Plan, day_number
 from twotower_tf.examples.reading.event_columns import EventColumns, SearchColumns
 from twotower_tf.examples.reading.event_rewards import EventRewards
@@ -57,13 +59,13 @@ class LogBatch:
         valid: The valid ones, in the file's order, in ``event_schema`` or ``SEARCH_SCHEMA``.
         rejected: The others, in the file's order.
         read: How many records there were of each day: as many as the two above hold.
-        seen: Of each day which columns they had, where no header says it.
+        reports: What else the driver is told of them.
     """
 
     valid: pa.Table
     rejected: list[Rejected]
     read: dict[int, int]
-    seen: dict[int, ColumnsSeen] = dataclasses.field(default_factory=dict)
+    reports: list[Report] = dataclasses.field(default_factory=list)
 
 
 class LogReader(ABC):
@@ -209,21 +211,24 @@ class LogReader(ABC):
             pa.Table.from_arrays(arrays, schema=self._schema),
             rejected,
             {int(day): int(count) for day, count in read if day},
-            self._seen(batch, days),
+            [*self._columns_seen(batch, days), *self._matches(parsed, days[rows])],
         )
 
-    def _seen(self, batch: RecordBatch, days: np.ndarray) -> dict[int, ColumnsSeen]:
-        """Counts which columns the records of a batch have, by day."""
+    def _columns_seen(self, batch: RecordBatch, days: np.ndarray) -> Iterator[Report]:
+        """Reports which columns the records of a batch have, by day."""
         telling = batch.says_columns()
         if telling is None:
-            return {}
+            return
         having = {column: batch.has(column) for column in self._required}
-        seen = {}
-        for day in set(days.tolist()) - {0}:
+        for day in sorted(set(days.tolist()) - {0}):
             of_day = telling & (days == day)
             counts = {column: int((of_day & has).sum()) for column, has in having.items()}
-            seen[day] = ColumnsSeen(int(of_day.sum()), Counter(counts), batch.names())
-        return seen
+            seen = ColumnsSeen(int(of_day.sum()), Counter(counts), batch.names())
+            yield from outcome.columns(day, self.log, seen)
+
+    def _matches(self, valid: pa.Table, days: np.ndarray) -> Iterator[Report]:
+        """Reports how many ids of valid records, of some days, find what they name."""
+        return iter(())
 
     def _of_the_earliest(self, timeless: "_Timeless", earliest: int | None) -> Iterator[LogBatch]:
         """Yields the records without a readable time, if the day they belong to is built."""
@@ -255,6 +260,20 @@ class EventReader(LogReader):
             # Null, where the record is rejected, counts as anything.
             made["held_out"] = parsed["held_out"].to_numpy() != 0
         return made, reasons
+
+    def _matches(self, valid: pa.Table, days: np.ndarray) -> Iterator[Report]:
+        """See ``LogReader``: items, seeds and, where the log gives them, histories."""
+        for day in np.unique(days).tolist():
+            of_day = valid.filter(pa.array(days == day))
+            items = self._plan.items_of(day)
+            ids = {matches.SEEDS: of_day["seed_item_id"].combine_chunks()}
+            if self._plan.config.examples.unknown_items == "keep":
+                # Else all that are left are in the catalogue.
+                ids[matches.ITEMS] = of_day["item_id"].combine_chunks()
+            if "history" in of_day.column_names:
+                ids[matches.HISTORIES] = of_day["history"].combine_chunks().flatten()
+            for what, column in ids.items():
+                yield from matches.reports(day, what, column, items.rows_of(column) >= 0)
 
 
 class _Timeless:

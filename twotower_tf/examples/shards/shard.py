@@ -51,7 +51,8 @@ class ShardMaker:
             shard: Its number.
             chunks: Where its events, and searches, are, in any order.
         """
-        events, *searches = number_users(*self._logs(list(chunks)))
+        logs = self._logs(list(chunks))
+        events, *searches = number_users(*logs, duplicates=self._section.duplicates)
         if not self._plan.carries:
             items = without_past(events)
             timeline = make_timeline(items.events, events.day, events.delivery, items.carried, 0)

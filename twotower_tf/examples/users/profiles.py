@@ -213,7 +213,7 @@ def _write_shards(count: int, schema: pa.Schema, buckets: str, folder: str) -> t
     return tuple(writer.rows for writer in writers)
 
 
-def lookup(path: str, user_ids: pa.Array, config: Config) -> pa.Table:
+def lookup(path: str, user_ids: pa.Array, config: Config) -> tuple[pa.Table, np.ndarray]:
     """Returns the profiles of users of a shard.
 
     Args:
@@ -223,7 +223,8 @@ def lookup(path: str, user_ids: pa.Array, config: Config) -> pa.Table:
 
     Returns:
         n rows aligned with the users: a column ``<name>`` for each of ``user_features``, of an
-        age the Unix seconds; all null for a user without a profile.
+        age the Unix seconds; all null for a user without a profile. And which users have one,
+        bool [n].
 
     Raises:
         InputError: If the file is gone.
@@ -234,7 +235,8 @@ def lookup(path: str, user_ids: pa.Array, config: Config) -> pa.Table:
     row_of[found.asked] = np.arange(len(found.rows))
     values = found.rows.drop_columns([key.name for key in user_files.KEYS])
     names = [raw.name for raw in user_features(config)]
-    return values.rename_columns(names).take(pa.array(row_of, mask=row_of < 0))
+    known = row_of >= 0
+    return values.rename_columns(names).take(pa.array(row_of, mask=~known)), known
 
 
 def find_profile(partition: storage.Partition, user_id: str, config: Config) -> dict | None:
