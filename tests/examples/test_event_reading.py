@@ -1,6 +1,7 @@
 """The columnar reader of events, against a reader of one record at a time."""
 
 import datetime
+import decimal
 import json
 import pathlib
 
@@ -296,3 +297,25 @@ def test_orders_are_read_as_their_items_would_be_a_line_each(tmp_path, ending):
     assert rows == flat_rows
     assert not rejected
     assert counts == {DAY.toordinal(): 9}
+
+
+def test_decimals_of_parquet_are_numbers_ids_and_times(tmp_path):
+    plan = make_plan(tmp_path, make_config())
+    exact = decimal.Decimal
+    table = pa.table(
+        {
+            "user_id": pa.array([exact("7.00")], pa.decimal128(10, 2)),
+            "item_id": ["i1"],
+            "timestamp": pa.array([exact(T)], pa.decimal128(20, 0)),
+            "watched": pa.array([exact("5.25")], pa.decimal256(40, 2)),
+            "mood": pa.array([[exact("0.5"), exact("0.25")]], pa.list_(pa.decimal128(5, 2))),
+        }
+    )
+    path = tmp_path / "x.parquet"
+    pq.write_table(table, path)
+    file = SourceFile(str(path), "parquet", DAY)
+    assert_same(plan, file, [SourceSplit(file)])
+    ((row,), rejected, _, _) = read(plan, [SourceSplit(file)])
+    assert not rejected
+    assert (row["user_id"], row["timestamp"], row["event/mood"]) == ("7", T, [0.5, 0.25])
+    assert row["reward"] == pytest.approx((5.25 / 10 - 0.1) / 0.9)
