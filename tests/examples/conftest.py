@@ -234,8 +234,8 @@ def event(user: int, item_number: int, second: int, **values) -> dict:
         "item_id": f"i{item_number}",
         "timestamp": MIDNIGHT + second,
         "watched": 50,
-        "seed": None,
-        "device": None,
+        "seed": "",
+        "device": "",
         **values,
     }
 

@@ -109,3 +109,11 @@ def test_a_header_may_lack_what_is_not_required_and_must_name_what_is_nested(tmp
     assert json.dumps(sorted(required_columns(config, "events"))) == (
         '["details.brand", "item_id", "timestamp", "user_id"]'
     )
+
+
+def test_a_column_of_times_that_no_event_has_is_told_with_the_nearest(deployment, make_event, days):
+    deployment.in_one_file()
+    deployment.values["source"]["events"]["columns"]["timestamp"] = "timestmp"
+    deployment.write("events.jsonl", [make_event(1, 1, n) for n in range(3)])
+    with pytest.raises(InputError, match=r"'timestmp' is missing.*did you mean 'timestamp'"):
+        deployment.build(days[:1])

@@ -8,6 +8,7 @@ import twotower_tf  # noqa: F401
 # isort: split
 import tensorflow as tf
 
+from twotower_tf.examples import value_types
 from twotower_tf.graph.normal_form import nfc
 
 
@@ -40,3 +41,14 @@ def test_lists_keep_their_shape_and_plain_text_its_bytes():
     assert nfc(ragged).to_list() == [["é".encode(), b"a"], [], ["é".encode()]]
     plain = tf.constant([[b"a\xff", b""]])
     assert nfc(plain).numpy().tolist() == [[b"a\xff", b""]]
+
+
+def test_ids_of_a_request_are_written_as_the_build_writes_them():
+    torn, whole = "e\u0301", "\u00e9"
+    one = value_types.Text(form=value_types.NFC_ID)
+    some = value_types.TextList(form=value_types.NFC_ID)
+    assert one.as_parsed(tf.constant([torn]), "x", {}).numpy()[0].decode() == whole
+    assert some.as_parsed(tf.constant([[torn, "a"]]), "x", {}).to_list() == [[whole.encode(), b"a"]]
+    assert (one.asked(torn), some.asked([torn, 6.0, "6.0"])) == (whole, [whole, "6", "6"])
+    as_they_are = value_types.Text(form=value_types.ID)
+    assert as_they_are.as_parsed(tf.constant([torn]), "x", {}).numpy()[0].decode() == torn

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from twotower_tf.config.section import nearest
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.record_batches import RecordBatch, read_batches
@@ -233,7 +234,7 @@ class LogReader(ABC):
     def _of_the_earliest(self, timeless: "_Timeless", earliest: int | None) -> Iterator[LogBatch]:
         """Yields the records without a readable time, if the day they belong to is built."""
         if earliest is None:
-            raise InputError(timeless.nothing_readable())
+            raise InputError(timeless.nothing_readable(self._columns.time_column))
         day = day_number(earliest)
         if day in self._plan.day_set:
             rejected = [Rejected(day, position, line) for position, line in timeless.records]
@@ -284,22 +285,25 @@ class _Timeless:
         self._log = log
         self._file = file
         self._first: tuple[int, str] | None = None
+        self._names: set[str] = set()
         self.records: list[tuple[int, str]] = []
 
     def add(self, batch: RecordBatch, reasons: list[Reason]) -> None:
         """Keeps some of a batch, as lines: the batch need not be kept."""
         for row, reason in reasons:
             if self._first is None:
+                self._names = batch.names()
                 self._first = (batch.number(row), reason)
             self.records.append(_rejected_record(self._root, self._file, batch, row, reason))
 
-    def nothing_readable(self) -> str:
-        """Words that the file has no other records."""
+    def nothing_readable(self, column: str) -> str:
+        """Words that the file has no other records; times are looked for in the column."""
         path = os.path.relpath(self._file.path, self._root)
         number, reason = self._first
+        hint = "" if column in self._names else nearest(column, self._names)
         return (
             f"{path} has not one record with a readable time; the first, {path}:{number}: "
-            f"{reason} (source.{self._log}.columns.timestamp, source.{self._log}.timestamp_unit)"
+            f"{reason}{hint} (source.{self._log}.columns.timestamp, source.{self._log}.timestamp_unit)"
         )
 
 

@@ -112,12 +112,14 @@ class LogColumns(ABC):
 
     Attributes:
         needed: The columns that the configuration names.
+        time_column: The one of their times.
     """
 
     needed: tuple[str, ...]
 
     def __init__(self, parser: LogParser, schema: pa.Schema):
         self._parser = parser
+        self.time_column = parser.time_column
         self._time = partial(times, time=parser.time)
         self._schema = schema
 
