@@ -172,6 +172,7 @@ def binding_sections(config: Config) -> dict:
     for files in sections["source"].values():
         if files["missing"] is None:
             del files["missing"]
+        _drop_unset(files, "optional")
     _drop_unset(sections["examples"], "normalise_ids")
     if config.examples.duplicates == Duplicates():
         del sections["examples"]["duplicates"]

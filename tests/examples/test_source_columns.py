@@ -35,7 +35,7 @@ def test_a_column_that_no_event_of_the_day_has_ends_the_build_with_the_nearest(
     assert str(caught.value) == (
         "not one of the 40 events of 2024-03-01 has a column 'device' "
         "(source.events.columns.event_type); did you mean 'devcie'?; they have devcie, item_id, "
-        "seed, timestamp, user_id, watched"
+        "seed, timestamp, user_id, watched; if they may lack it, name it in source.events.optional"
     )
     assert not any(deployment.published()[kind] for kind in ("examples", "catalogue", "histories"))
     del deployment.values["source"]["events"]["columns"]["event_type"]
@@ -80,6 +80,15 @@ def test_catalogues_and_profiles_are_checked_too(deployment, days, stage, file, 
         stage(deployment.config(), days[0], found, str(deployment.source), str(deployment.root))
     assert words in str(caught.value)
     assert f"did you mean '{renamed}'?" in str(caught.value)
+
+
+def test_columns_that_are_mapped_may_be_optional_but_for_ids_and_times():
+    config = make_config({"optional": ["seed"]})
+    assert "seed" not in required_columns(config, "events")
+    assert "path" in required_columns(config, "events")
+    for column in ("user_id", "sead"):
+        with pytest.raises(ValueError, match=rf"'{column}' is none of .*\(seed, path\)"):
+            make_config({"optional": [column]})
 
 
 def test_few_records_may_lack_a_column_by_chance():

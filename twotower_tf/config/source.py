@@ -5,7 +5,7 @@ import re
 import zoneinfo
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from twotower_tf.config.section import Column, Section, nearest
 
@@ -83,6 +83,8 @@ USUAL_MISSING = (
     "<NA>",
     "-",
 )
+# Keys of ``columns`` without which there is no record.
+ALWAYS = ("user_id", "item_id", "timestamp", "query", "held_out")
 _UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds", "iso8601")
 
 
@@ -132,6 +134,9 @@ class Files(Section):
     """Of the times in these files that don't say their zone: text without one, Parquet's times
     without one, dates (their midnight). Text with ``Z`` or ``+02:00`` keeps its own; Unix times
     have none. A *day* is a UTC date all the same."""
+    optional: list[Column] = Field(default_factory=list)
+    """Columns among ``columns``, beside ids and times, that files may lack, such as a seed item's
+    that was first logged today; for a feature say ``required: false``."""
     missing: list[str] | None = None
     """Texts that stand for a missing value, beside the empty one and NaN. Without it those that
     databases and data frames write (``\\N``, ``NULL``, ``None``, ``nan``, ``N/A``, ``-`` and the
@@ -150,6 +155,22 @@ class Files(Section):
                 f"there is no time zone {name!r}{hint}; give an IANA name such as Europe/Zurich"
             ) from None
         return name
+
+    @model_validator(mode="after")
+    def _check_optional(self):
+        may_lack = {
+            column: key
+            for key, column in getattr(self, "columns", ())
+            if key not in ALWAYS and column is not None
+        }
+        for column in self.optional:
+            if column not in may_lack:
+                allowed = ", ".join(may_lack) or "none"
+                raise ValueError(
+                    f"optional: '{column}' is none of the columns that may be missing "
+                    f"({allowed}){nearest(column, may_lack)}; of features say required: false"
+                )
+        return self
 
     def missing_in(self, of_text: bool) -> frozenset[str]:
         """Returns the texts that stand for a missing value, in text or in all else."""

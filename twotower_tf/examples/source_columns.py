@@ -12,6 +12,7 @@ from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.config.section import nearest
+from twotower_tf.config.source import ALWAYS
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import column_names
 from twotower_tf.datasets.lines import Unreadable
@@ -40,8 +41,14 @@ def named_columns(config: Config, what: str) -> dict[str, str]:
 
 
 def required_columns(config: Config, what: str) -> dict[str, str]:
-    """Returns those of ``named_columns`` that must be there: not only in ``required: false``."""
-    needed = _mapped(config, what)
+    """Returns those of ``named_columns`` that must be there.
+
+    Not those of features with ``required: false``, nor ``optional`` ones of the source.
+    """
+    optional = getattr(config.source, what).optional
+    needed = {
+        column: key for column, key in _mapped(config, what).items() if column not in optional
+    }
     for column, key, required in _of_features(config, what):
         if required:
             needed.setdefault(column, key)
@@ -136,6 +143,7 @@ class ColumnsSeen:
                 raise InputError(
                     f"not one of the {self.records:,} {of} has a column '{column}' "
                     f"({key}){nearest(column, self.names)}; they have {self._there()}"
+                    f"{_way_out(key, what)}"
                 )
             if having < _RARE * self.records:
                 logging.warning(
@@ -148,3 +156,12 @@ class ColumnsSeen:
         names = sorted(self.names)
         more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
         return ", ".join(names[:_NAMES_SHOWN]) + more
+
+
+def _way_out(key: str, what: str) -> str:
+    """Says what to write where a column may be missing."""
+    if ".features, " in key:
+        return "; if they may lack it, say required: false of the feature"
+    if key.startswith("source.") and key.rpartition(".")[2] not in ALWAYS:
+        return f"; if they may lack it, name it in source.{what}.optional"
+    return ""

@@ -301,9 +301,10 @@ class _Timeless:
         path = os.path.relpath(self._file.path, self._root)
         number, reason = self._first
         hint = "" if column in self._names else nearest(column, self._names)
+        log = f"source.{self._log}"
         return (
             f"{path} has not one record with a readable time; the first, {path}:{number}: "
-            f"{reason}{hint} (source.{self._log}.columns.timestamp, source.{self._log}.timestamp_unit)"
+            f"{reason}{hint} ({log}.columns.timestamp, {log}.timestamp_unit)"
         )
 
 
