@@ -40,10 +40,15 @@ def test_seeds_and_profiles_that_match_nothing_are_told_with_an_example(
     }
     warned = [one.getMessage() for one in told.records if one.levelname == "WARNING"]
     assert any(
-        text.startswith("only 4 of 10 seed items of 2024-03-01 are in the catalogue (40.0%); '")
+        text.startswith("2024-03-01: only 4 of 10 seed items are in the catalogue; '")
         for text in warned
     )
-    assert any("only 5 of 12 users of 2024-03-01 have a profile (41.7%)" in one for one in warned)
+    assert any("only 5 of 12 users are among the profiles; 'u" in one for one in warned)
+    assert any(
+        one.getMessage() == "2024-03-01: 4 of 10 seed items are in the catalogue (40.0%), "
+        "5 of 12 users are among the profiles (41.7%)"
+        for one in told.records
+    )
 
 
 def test_whole_floats_match_the_whole_numbers_everywhere(deployment, make_event, days, told):

@@ -478,3 +478,16 @@ def test_any_record_is_parsed_or_rejected_and_never_breaks_the_build(record):
     assert all(text.encode("utf-8") is not None for text in texts)
     assert math.isfinite(parsed.values["volume"])
     assert len(parsed.values["likes"]) == len(parsed.values["likes_weights"])
+
+
+@pytest.mark.parametrize(
+    ("unit", "reason"),
+    [
+        ("miliseconds", "did you mean 'milliseconds'"),
+        ("%H:%M", "does not say year, month and day"),
+        ("%Y-%m-%d %Q", "is no pattern of strptime"),
+    ],
+)
+def test_units_of_time_that_are_none_are_refused(unit, reason):
+    with pytest.raises(ValueError, match=reason):
+        config({"timestamp_unit": unit})

@@ -20,7 +20,7 @@ _WORDS = {
     ITEMS: ("events", "are on items of the catalogue"),
     SEEDS: ("seed items", "are in the catalogue"),
     HISTORIES: ("items of histories", "are in the catalogue"),
-    PROFILES: ("users", "have a profile"),
+    PROFILES: ("users", "are among the profiles"),
 }
 
 
@@ -73,13 +73,18 @@ def of_day(outcome: Outcome, day: datetime.date) -> dict[str, Match]:
 
 
 def tell(matches: dict[str, Match], day: datetime.date, least: float) -> None:
-    """Logs the shares of a day; those below ``least`` as warnings, with an id that missed."""
+    """Logs the shares of a day; of those below ``least`` also a warning, with an id that missed."""
+    if matches:
+        shares = (f"{_worded(what, match)} ({match.share:.1%})" for what, match in matches.items())
+        logging.info("%s: %s", day, ", ".join(shares))
     for what, match in matches.items():
-        ids, found = _WORDS[what]
-        text = f"{match.matched:,} of {match.given:,} {ids} of {day} {found} ({match.share:.1%})"
         if match.share < least:
             logging.warning(
-                "only %s; '%s' is not: ids must be spelt alike everywhere", text, match.example
+                "%s: only %s; '%s' is not: ids must be spelt alike everywhere",
+                *(day, _worded(what, match), match.example),
             )
-        else:
-            logging.info("%s", text)
+
+
+def _worded(what: str, match: Match) -> str:
+    ids, found = _WORDS[what]
+    return f"{match.matched:,} of {match.given:,} {ids} {found}"
