@@ -44,21 +44,26 @@ class Match:
         return self.matched / self.given if self.given else None
 
 
-def reports(day: int, what: str, ids: pa.Array, found: np.ndarray) -> Iterator[Report]:
-    """Reports how many of some ids found what they name.
+def reports(days: np.ndarray, what: str, ids: pa.Array, found: np.ndarray) -> Iterator[Report]:
+    """Reports how many of some ids found what they name, by day.
 
     Args:
-        day: The day.
+        days: The day of each, int [n].
         what: One of the constants above.
         ids: string [n], ``""``: none.
         found: bool [n].
     """
     given = pc.not_equal(ids, "").to_numpy(zero_copy_only=False)
-    yield count(day, f"{what} given", given.sum())
-    yield count(day, f"{what} matched", (given & found).sum())
-    missed = np.flatnonzero(given & ~found)
-    if len(missed):
-        yield unmatched(day, what, ids[int(missed[0])].as_py())
+    rows = np.flatnonzero(given)
+    distinct, places = np.unique(days[rows], return_inverse=True)
+    total = np.bincount(places, minlength=len(distinct)).tolist()
+    matched = np.bincount(places, weights=found[rows], minlength=len(distinct)).tolist()
+    for day, of_day, matched_of_day in zip(distinct.tolist(), total, matched, strict=True):
+        yield count(day, f"{what} given", of_day)
+        yield count(day, f"{what} matched", matched_of_day)
+    missed = rows[~found[rows]]
+    for day, first in zip(*np.unique(days[missed], return_index=True), strict=True):
+        yield unmatched(int(day), what, ids[int(missed[first])].as_py())
 
 
 def of_day(outcome: Outcome, day: datetime.date) -> dict[str, Match]:

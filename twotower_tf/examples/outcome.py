@@ -2,12 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twotower_tf import storage
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.examples.source_columns import ColumnsSeen
 
 # A report: its kind, and values that JSON can hold.
 Report = tuple[Any, ...]
@@ -18,9 +17,9 @@ def count(day: int, name: str, number: int) -> Report:
     return ("count", day, name, int(number))
 
 
-def columns(day: int, log: str, seen: ColumnsSeen) -> Iterator[Report]:
-    """Reports which columns some records of a day have."""
-    yield ("columns", day, log, seen.records, sorted(seen.having.items()), sorted(seen.names))
+def names(day: int, log: str, found: Iterable[str]) -> Report:
+    """Reports the names of columns of some records of a day."""
+    return ("names", day, log, sorted(found))
 
 
 def unmatched(day: int, what: str, example: str) -> Report:
@@ -38,6 +37,18 @@ def problem(text: str) -> Report:
     return ("problem", text)
 
 
+def merged(reports: Iterable[Report]) -> list[Report]:
+    """Returns reports with the counts of a day and name as one, of others the first of a kind."""
+    counts: Counter[tuple[int, str]] = Counter()
+    others: dict[tuple, Report] = {}
+    for report in reports:
+        if report[0] == "count":
+            counts[report[1:3]] += report[3]
+        else:
+            others.setdefault(report[:3], report)
+    return [*(count(day, name, number) for (day, name), number in counts.items()), *others.values()]
+
+
 def manifest_entry(path: str, records: int, checksum: str) -> dict:
     """Returns what a manifest says of a file."""
     return {"file": os.path.basename(path), "records": records, "sha256": checksum}
@@ -53,7 +64,7 @@ class Outcome:
 
     Attributes:
         counts: By day and name.
-        seen: By day and log, in how many records without a header each column was.
+        names: By day and log, columns that some records have, where one is missing.
         unmatched: By day and what, an id that did not find what it names.
         written: What manifests say of the files in the scratch folder, by their path there.
         problems: Why the build can't go on, one line each.
@@ -61,7 +72,7 @@ class Outcome:
 
     def __init__(self, reports: Sequence[Report]):
         self.counts: Counter[tuple[int, str]] = Counter()
-        self.seen: dict[tuple[int, str], ColumnsSeen] = {}
+        self.names: dict[tuple[int, str], set[str]] = {}
         self.unmatched: dict[tuple[int, str], str] = {}
         self.written: dict[str, dict] = {}
         self.problems: list[str] = []
@@ -69,12 +80,9 @@ class Outcome:
             if kind == "count":
                 day, name, number = values
                 self.counts[day, name] += number
-            elif kind == "columns":
-                day, log, records, having, names = values
-                seen = self.seen.setdefault((day, log), ColumnsSeen())
-                seen.records += records
-                seen.having.update(dict(having))
-                seen.names.update(names)
+            elif kind == "names":
+                day, log, found = values
+                self.names.setdefault((day, log), set()).update(found)
             elif kind == "unmatched":
                 day, what, example = values
                 self.unmatched.setdefault((day, what), example)

@@ -13,6 +13,7 @@ from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapsho
 from twotower_tf.examples.encoding import tfrecord
 from twotower_tf.examples.outcome import Outcome, input_entry, manifest_entry
 from twotower_tf.examples.plan import SPLITS, Plan, example_shard_name, shard_path
+from twotower_tf.examples.reading.columns_read import columns_seen
 from twotower_tf.examples.users import histories
 from twotower_tf.examples.users.histories import Link
 from twotower_tf.storage.whole_files import whole_file
@@ -120,9 +121,8 @@ class Publisher:
 
     def _check_columns(self, day: datetime.date) -> None:
         for log in logs(self._config):
-            seen = self._outcome.seen.get((day.toordinal(), log))
-            if seen is not None:
-                seen.check(f"{log} of {day}", self._config, log)
+            seen = columns_seen(self._outcome, day.toordinal(), log, self._config)
+            seen.check(f"{log} of {day}", self._config, log)
 
     def _check_rejected(self, day: datetime.date) -> None:
         number = day.toordinal()

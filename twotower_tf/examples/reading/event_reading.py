@@ -13,11 +13,11 @@ import dataclasses
 import datetime
 import os
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from twotower_tf.config.section import nearest
 from twotower_tf.datasets.files import SourceFile
@@ -25,16 +25,17 @@ from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.record_batches import RecordBatch, read_batches
 from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
-from twotower_tf.examples import matches, outcome
+from twotower_tf.examples import matches
 from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
 from twotower_tf.examples.hashes import text_hashes
 from twotower_tf.examples.outcome import Report
 from twotower_tf.examples.plan import Plan, day_number
+from twotower_tf.examples.reading.columns_read import columns_read
 from twotower_tf.examples.reading.event_columns import EventColumns, SearchColumns
 from twotower_tf.examples.reading.event_rewards import EventRewards
 from twotower_tf.examples.reading.log_columns import LogColumns, Reason
 from twotower_tf.examples.rejects import rejected_line
-from twotower_tf.examples.source_columns import ColumnsSeen, required_columns
+from twotower_tf.examples.source_columns import required_columns
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -212,20 +213,11 @@ class LogReader(ABC):
             pa.Table.from_arrays(arrays, schema=self._schema),
             rejected,
             {int(day): int(count) for day, count in read if day},
-            [*self._columns_seen(batch, days), *self._matches(parsed, days[rows])],
+            [
+                *columns_read(batch, days, self.log, self._required),
+                *self._matches(parsed, days[rows]),
+            ],
         )
-
-    def _columns_seen(self, batch: RecordBatch, days: np.ndarray) -> Iterator[Report]:
-        """Reports which columns the records of a batch have, by day."""
-        telling = batch.says_columns()
-        if telling is None:
-            return
-        having = {column: batch.has(column) for column in self._required}
-        for day in sorted(set(days.tolist()) - {0}):
-            of_day = telling & (days == day)
-            counts = {column: int((of_day & has).sum()) for column, has in having.items()}
-            seen = ColumnsSeen(int(of_day.sum()), Counter(counts), batch.names())
-            yield from outcome.columns(day, self.log, seen)
 
     def _matches(self, valid: pa.Table, days: np.ndarray) -> Iterator[Report]:
         """Reports how many ids of valid records, of some days, find what they name."""
@@ -264,17 +256,28 @@ class EventReader(LogReader):
 
     def _matches(self, valid: pa.Table, days: np.ndarray) -> Iterator[Report]:
         """See ``LogReader``: items, seeds and, where the log gives them, histories."""
-        for day in np.unique(days).tolist():
-            of_day = valid.filter(pa.array(days == day))
-            items = self._plan.items_of(day)
-            ids = {matches.SEEDS: of_day["seed_item_id"].combine_chunks()}
-            if self._plan.config.examples.unknown_items == "keep":
-                # Else all that are left are in the catalogue.
-                ids[matches.ITEMS] = of_day["item_id"].combine_chunks()
-            if "history" in of_day.column_names:
-                ids[matches.HISTORIES] = of_day["history"].combine_chunks().flatten()
-            for what, column in ids.items():
-                yield from matches.reports(day, what, column, items.rows_of(column) >= 0)
+        ids = {matches.SEEDS: (valid["seed_item_id"].combine_chunks(), days)}
+        if self._plan.config.examples.unknown_items == "keep":
+            # Else all that are left are in the catalogue.
+            ids[matches.ITEMS] = (valid["item_id"].combine_chunks(), days)
+        if "history" in valid.column_names:
+            lists = valid["history"].combine_chunks()
+            lengths = pc.list_value_length(lists).to_numpy()
+            ids[matches.HISTORIES] = (lists.flatten(), np.repeat(days, lengths))
+        for what, (column, of_day) in ids.items():
+            yield from matches.reports(of_day, what, column, self._in_catalogue(column, of_day))
+
+    def _in_catalogue(self, item_ids: pa.Array, days: np.ndarray) -> np.ndarray:
+        """Says which items are in the catalogue of their day, bool [n]."""
+        found = np.zeros(len(item_ids), bool)
+        distinct, places = np.unique(days, return_inverse=True)
+        snapshots = [self._plan.catalogue_of(int(day)).day for day in distinct]
+        snapshot_of = np.array(snapshots, np.int64)[places] if len(distinct) else places
+        for snapshot in set(snapshots):
+            rows = np.flatnonzero(snapshot_of == snapshot)
+            items = self._plan.items_of(snapshot)
+            found[rows] = items.rows_of(item_ids.take(pa.array(rows))) >= 0
+        return found
 
 
 class _Timeless:

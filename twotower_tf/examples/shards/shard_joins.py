@@ -108,7 +108,8 @@ class UserProfiles:
         users = np.unique(examples.events.user[examples.rows])
         known = self._known[np.searchsorted(self._users, users)]
         user_ids = self._all_ids.take(pa.array(users))
-        yield from matches.reports(day, matches.PROFILES, user_ids, known)
+        days = np.full(len(users), day)
+        yield from matches.reports(days, matches.PROFILES, user_ids, known)
 
 
 @dataclasses.dataclass(frozen=True)
