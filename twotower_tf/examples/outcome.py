@@ -2,8 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from twotower_tf import storage
 from twotower_tf.datasets.files import SourceFile
@@ -25,6 +27,14 @@ def names(day: int, log: str, found: Iterable[str]) -> Report:
 def unmatched(day: int, what: str, example: str) -> Report:
     """Reports an id that did not find what it names, of ``matches``."""
     return ("unmatched", day, what, example)
+
+
+def count_days(name: str, days: np.ndarray, fewer: np.ndarray) -> Iterator[Report]:
+    """Counts by how much each day is more often among ``days`` than among ``fewer``."""
+    distinct, counts = np.unique(days, return_counts=True)
+    counts -= np.bincount(np.searchsorted(distinct, fewer), minlength=len(distinct))
+    for day, number in zip(distinct.tolist(), counts.tolist(), strict=True):
+        yield count(day, name, number)
 
 
 def written(path: str, records: int, checksum: str) -> Report:

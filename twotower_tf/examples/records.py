@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from twotower_tf.config import Config
-from twotower_tf.config.source import EventFiles, Files, SearchFiles
+from twotower_tf.config.source import EventFiles, Files, ImpressionFiles, SearchFiles
 from twotower_tf.datasets.nested import value_at
 from twotower_tf.examples.event_table import event_features
 from twotower_tf.examples.schema import HISTORY, RawFeature, raw_features
@@ -103,7 +103,7 @@ class LogParser(ABC):
         time_column: Where those are.
     """
 
-    def __init__(self, log: EventFiles | SearchFiles, id_rules: IdRules):
+    def __init__(self, log: EventFiles | SearchFiles | ImpressionFiles, id_rules: IdRules):
         zone = zoneinfo.ZoneInfo(log.time_zone)
         self.time_column = log.columns.timestamp
         missing = log.missing_in(of_text=False)
@@ -120,7 +120,7 @@ class LogParser(ABC):
         return self.time(value_at(record, self.time_column))
 
     @abstractmethod
-    def parse(self, record: Mapping[str, Any]) -> "Event | Search":
+    def parse(self, record: Mapping[str, Any]) -> Any:
         """Returns what a raw record is.
 
         Raises:
@@ -139,7 +139,7 @@ class EventParser(LogParser):
         columns = config.source.events.columns
         rules = id_rules(config, "events")
         super().__init__(config.source.events, rules)
-        self._features = _Features(event_features(config), config.source.events)
+        self._features = RecordFeatures(event_features(config), config.source.events)
         self._columns = columns
         self._missing = rules.missing
         self._item_id = partial(id_value, column=columns.item_id, rules=rules)
@@ -257,7 +257,7 @@ class ItemParser:
             default="",
             missing=items.missing_in(of_text=True),
         )
-        self._features = _Features(features_of(config, "item"), config.source.items)
+        self._features = RecordFeatures(features_of(config, "item"), config.source.items)
         self._divided_by = config.examples.reward and config.examples.reward.divided_by
 
     def parse(self, record: Mapping[str, Any]) -> Item:
@@ -295,7 +295,7 @@ class UserParser:
         self._column = users.columns.user_id
         rules = id_rules(config, "users")
         self._user_id = partial(id_value, column=self._column, rules=rules)
-        self._features = _Features(features_of(config, "user"), users)
+        self._features = RecordFeatures(features_of(config, "user"), users)
 
     def parse(self, record: Mapping[str, Any]) -> User:
         """Returns the profile of a raw record.
@@ -326,8 +326,13 @@ def features_of(config: Config, owner: str) -> list[RawFeature]:
     return [raw for raw in raw_features(config, tower) if raw.of == owner]
 
 
-class _Features:
-    """Reads the values of raw features from a record."""
+class RecordFeatures:
+    """Reads the values of raw features from a record.
+
+    Args:
+        features: Which.
+        files: The part of the source that the record is of.
+    """
 
     def __init__(self, features: list[RawFeature], files: Files):
         self._readers = [(raw.name, raw.source_column, raw.reader(files)) for raw in features]
@@ -335,6 +340,7 @@ class _Features:
         self._cuts = [(raw.name, raw.type.cut) for raw in features if raw.type.is_list]
 
     def values(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the values by name; raises RejectedRecord for one that is wrong."""
         values = {name: read(value_at(record, column)) for name, column, read in self._readers}
         # Before lists are cut, for then a lacking weight would go unseen.
         for raw in self._weights:

@@ -30,9 +30,9 @@ def named_columns(config: Config, what: str) -> dict[str, str]:
     """Returns the columns that are read of a part of the source, and the key that names each.
 
     Args:
-        what: ``events``, ``items``, ``users`` or ``searches``. The column
+        what: ``events``, ``items``, ``users``, ``searches`` or ``impressions``. The column
             ``examples.reward.divided_by`` is not among them, since it may be the event's or the
-            item's.
+            item's; nor are the query's features of impressions, which have their defaults.
     """
     named = _mapped(config, what)
     for column, key, _ in _of_features(config, what):

@@ -32,12 +32,20 @@ from twotower_tf.storage.files import (
 )
 from twotower_tf.storage.partitions import MANIFEST, Partition
 from twotower_tf.storage.publishing import clear_away, has_leftovers, scratch, staged
-from twotower_tf.storage.workdir import CHECKPOINTS, EXAMPLES, Workdir
+from twotower_tf.storage.workdir import (
+    CHECKPOINTS,
+    EXAMPLES,
+    RANKING,
+    RANKING_CHECKPOINTS,
+    Workdir,
+)
 
 __all__ = [
     "CHECKPOINTS",
     "EXAMPLES",
     "MANIFEST",
+    "RANKING",
+    "RANKING_CHECKPOINTS",
     "Partition",
     "Workdir",
     "arrow_input",

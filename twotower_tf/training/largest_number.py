@@ -35,8 +35,8 @@ def largest_number(batches: Iterable[dict]) -> LargestNumber | None:
     """
     largest, most = None, _HARMLESS
     for batch in batches:
-        for tower in ("query", "candidate"):
-            for name, values in batch[tower].items():
+        for tower, features in batch.items():
+            for name, values in features.items() if isinstance(features, dict) else ():
                 if values.dtype == tf.float32:
                     row, value = _largest_of(values)
                     if not abs(value) <= most:
