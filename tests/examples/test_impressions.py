@@ -328,8 +328,11 @@ def test_a_page_id_that_is_used_again_is_another_page(ranking, days, examples_of
 
 
 def many(rng, users: int = 40, pages: int = 6) -> list[dict]:
+    # With all columns: a day of which no record has one is refused.
+    nothing = dict.fromkeys([*IMPRESSIONS["columns"].values(), *OUTCOME.values()])
     return [
-        impression(
+        nothing
+        | impression(
             user, item, page * 7200 + user, page=f"p{page}", clicked=rng.random() < 0.2, seconds=9
         )
         for user in range(users)
