@@ -177,15 +177,7 @@ def binding_sections(config: Config) -> dict:
         for kind, files in whole["source"].items()
         if isinstance(files, dict)
     }
-    # Work directories are older than these keys: who does not use them says nothing.
-    for files in sections["source"].values():
-        if files["missing"] is None:
-            del files["missing"]
-        _drop_unset(files, "optional")
-    _drop_unset(sections["examples"], "normalise_ids")
-    if config.examples.duplicates == Duplicates():
-        del sections["examples"]["duplicates"]
-    _drop_unset(sections["examples"]["reward"] or {}, "values", "times")
+    _drop_unused(sections, config)
     # A day with many rejects may be let through without starting anew.
     del sections["examples"]["max_rejected_share"]
     del sections["examples"]["warn_match_share"]
@@ -221,6 +213,18 @@ def binding_sections(config: Config) -> dict:
         # Work directories are older than this one, too.
         sections["self_supervised"] = whole["self_supervised"]
     return sections
+
+
+def _drop_unused(sections: dict, config: Config) -> None:
+    """Leaves keys out of the source and the examples that work directories are older than."""
+    for files in sections["source"].values():
+        if files["missing"] is None:
+            del files["missing"]
+        _drop_unset(files, "optional")
+    _drop_unset(sections["examples"], "normalise_ids")
+    if config.examples.duplicates == Duplicates():
+        del sections["examples"]["duplicates"]
+    _drop_unset(sections["examples"]["reward"] or {}, "values", "times")
 
 
 def _drop_unset(section: dict, *keys: str) -> None:
