@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import yaml
 from pydantic import ValidationError
 
-from twotower_tf.config import Config
+from twotower_tf.config import Config, strict_yaml
 from twotower_tf.config.registries import TOWERS
 from twotower_tf.errors import InputError
 from twotower_tf.storage import checksum, exists
@@ -34,9 +34,11 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"configuration {path} can't be read: {error}") from error
     try:
-        values = yaml.safe_load(text)
+        values = strict_yaml.parse(text)
     except yaml.YAMLError as error:
         raise InputError(f"configuration {path} is not YAML: {_one_line(str(error))}") from error
+    except ValueError as error:
+        raise InputError(f"configuration {path}: {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"configuration {path} must be a mapping of keys, got {_shown(values)}")
     for override in overrides:
@@ -73,9 +75,11 @@ def _apply(values: dict, override: str) -> None:
     for key in parents:
         place = _step(place, key, override)
     try:
-        value = yaml.safe_load(text)
+        value = strict_yaml.parse(text)
     except yaml.YAMLError as error:
         raise InputError(f"--set={override}: '{text}' is not a YAML value") from error
+    except ValueError as error:
+        raise InputError(f"--set={override}: {error}") from error
     if isinstance(place, list):
         place[_list_position(place, last, override)] = value
     elif isinstance(place, dict):
@@ -111,6 +115,8 @@ def _describe(error: ValidationError) -> str:
     described = f"{where}: {message}" if where else message
     if first["type"] not in ("value_error", "missing"):
         described += f", got {_shown(first['input'])}"
+    if first["type"] == "string_type":
+        described += strict_yaml.quote_it(first["input"])
     if len(mistakes) > 1:
         described += f" (and {len(mistakes) - 1} more)"
     return _one_line(described)
