@@ -236,7 +236,9 @@ def test_a_key_that_is_there_twice_is_refused_with_both_lines(tmp_path, load):
         path.write_text(f"{text}{added}\n", encoding="utf-8")
         last = len(path.read_text().splitlines())
         key = "name" if line else "epochs"
-        expected = rf"^configuration {path}: the key '{key}' is there twice, in lines {line or last}"
+        expected = (
+            rf"^configuration {path}: the key '{key}' is there twice, in lines {line or last}"
+        )
         with pytest.raises(InputError, match=rf"{expected} and {last}; leave one out$"):
             load_config(str(path))
     with pytest.raises(InputError, match=r"^--set=training=.*: the key 'a' is there twice"):
@@ -247,7 +249,9 @@ def test_a_merge_key_may_be_overridden(tmp_path):
     path = tmp_path / "merged.yaml"
     # The usual way to say a thing once; "*" and "<<" are YAML's own.
     tables = "tables: {films: &one {buckets: 100, dim: 4}, words: {<<: *one, dim: 8}}\n"
-    path.write_text(tables + yaml.safe_dump({**SMALL, "tables": None}).replace("tables: null\n", ""))
+    path.write_text(
+        tables + yaml.safe_dump({**SMALL, "tables": None}).replace("tables: null\n", "")
+    )
     loaded = load_config(str(path)).tables["words"]
     assert (loaded.buckets, loaded.dim) == (100, 8)
 
