@@ -32,7 +32,13 @@ from twotower_tf.storage.files import (
 )
 from twotower_tf.storage.partitions import MANIFEST, Partition
 from twotower_tf.storage.publishing import clear_away, has_leftovers, scratch, staged
-from twotower_tf.storage.workdir import CHECKPOINTS, EXAMPLES, Workdir
+from twotower_tf.storage.workdir import (
+    CHECKPOINTS,
+    EXAMPLES,
+    Workdir,
+    is_bound_by,
+    is_workdir,
+)
 
 __all__ = [
     "CHECKPOINTS",
@@ -50,9 +56,11 @@ __all__ = [
     "filled_on_disk",
     "for_tensorflow",
     "has_leftovers",
+    "is_bound_by",
     "is_folder",
     "is_of_store",
     "is_url",
+    "is_workdir",
     "move",
     "move_all",
     "names",
