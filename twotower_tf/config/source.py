@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from twotower_tf.config import dated_paths
 from twotower_tf.config.section import Column, Section, nearest
 
 
@@ -72,8 +73,9 @@ class Files(Section):
     """A set of files below ``--source``: one file, a glob, or one folder a day (``{date}``)."""
 
     path: str
-    """A file or glob below ``--source``; ``{date}`` stands for a day as YYYY-MM-DD. ``**/``
-    matches any folders."""
+    """A file or glob below ``--source``; ``{date}`` stands for a day as YYYY-MM-DD,
+    ``{date:%Y%m%d}`` or ``{date:%Y/%m/%d}`` for one in another form. ``**/`` matches any
+    folders."""
     format: Format = "auto"
     """``auto`` goes by the file's name: ``.csv``, ``.tsv``, ``.jsonl``, ``.json`` (each also with
     ``.gz``), ``.parquet``. The last two read the Wikispeedia data set."""
@@ -84,6 +86,17 @@ class Files(Section):
     """Of the times in these files that don't say their zone: text without one, Parquet's times
     without one, dates (their midnight). Text with ``Z`` or ``+02:00`` keeps its own; Unix times
     have none. A *day* is a UTC date all the same."""
+
+    @field_validator("path")
+    @classmethod
+    def _check_path(cls, path):
+        dated_paths.check(path)
+        return path
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether each file belongs to a day, which its path says."""
+        return dated_paths.is_dated(self.path)
 
     @field_validator("time_zone")
     @classmethod

@@ -60,8 +60,17 @@ def find_files(root: str, files: Files, what: str, homepage: str | None) -> list
         there_is = f"--source={root}: there is no {files.path} (source.{what}.path)"
         if storage.is_folder(os.path.join(root, pattern)):
             raise InputError(f"{there_is} that is a file; give the files in that folder")
-        raise InputError(there_is + get_it)
+        raise InputError(there_is + _of_other_dates(root, pattern) + get_it)
     return [SourceFile(path, _format_of(path, files.format, what), day) for path, day in found]
+
+
+def _of_other_dates(root: str, pattern: str) -> str:
+    """Words that there are files of days in another form, if there are."""
+    for form in ("%Y%m%d", "%Y/%m/%d", "%Y_%m_%d", "%Y-%m-%d"):
+        other = pattern.replace("{date}", f"{{date:{form}}}")
+        for path, _ in matches(root, other, _WITH_DATA) if other != pattern else ():
+            return f"; there is {os.path.relpath(path, root)}, which is {other}"
+    return ""
 
 
 def _format_of(path: str, given: str, what: str) -> str:

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 
 from twotower_tf import storage
+from twotower_tf.config import dated_paths
 from twotower_tf.errors import InputError
 
-DATE = "{date}"
-_PART = re.compile(r"(\{date\}|\*\*/|\*\*$|\*|\?|\[!?\]?[^\]]*\])")
+_PART = re.compile(r"(\0[Ymd]|\*\*/|\*\*$|\*|\?|\[!?\]?[^\]]*\])")
 # Wildcards don't stand for the start of a hidden name.
 _NOT_HIDDEN = r"(?![._][^/=]*(?:/|$))"
 _ANY_FOLDERS = rf"(?:{_NOT_HIDDEN}[^/]+/)*"
@@ -39,7 +39,8 @@ def matches(
         InputError: If a link leads nowhere, or back to a folder above it; if something that is
             named is neither file nor folder, or can't be looked into.
     """
-    dated = re.compile(_expression(pattern)) if DATE in pattern else None
+    pattern, given = dated_paths.with_fields(pattern), pattern
+    dated = re.compile(_expression(pattern)) if dated_paths.is_dated(given) else None
     names = _InStore(root, endings) if storage.is_url(root) else _OnDisk(root, endings)
     for name in names.matching(pattern):
         path = os.path.join(root, name)
@@ -48,7 +49,7 @@ def matches(
         elif match := dated.fullmatch(name):
             # ValueError: the folder's name looks like a day, but the calendar has none such.
             with contextlib.suppress(ValueError):
-                yield path, datetime.date.fromisoformat(match["date"])
+                yield path, datetime.date(int(match["Y"]), int(match["m"]), int(match["d"]))
 
 
 def _a_folder(root: str, folder: str) -> InputError:
@@ -154,11 +155,11 @@ class _InStore:
         matching = re.compile(_expression(pattern)).fullmatch
         found = [name for name in names if matching(name)]
         for name in set(names) - set(found):
-            folder = os.path.dirname(name)
-            while len(folder) > len(above):
-                if folder.lower().endswith(self._endings) and matching(folder):
-                    raise _a_folder(self._root, folder)
-                folder = os.path.dirname(folder)
+            folder, file = os.path.split(name)
+            if file[0] in "._" or not folder.lower().endswith(self._endings):
+                continue
+            if matching(folder) and not any(one.startswith(f"{folder}/") for one in found):
+                raise _a_folder(self._root, folder)
         return found
 
     def _outside_workdirs(self, names: list[str]) -> list[str]:
@@ -172,13 +173,15 @@ class _InStore:
 
 
 def _expression(pattern: str) -> str:
-    """Returns a path pattern as a regular expression; every ``{date}`` must be the same day."""
+    """Returns a path pattern as a regular expression; every date must be the same day."""
     expression = ""
     for part in _PART.split(pattern):
         starts_a_name = not expression or expression.endswith(("/", _ANY_FOLDERS))
-        if part == DATE:
-            first = "(?P<date>" not in expression
-            expression += r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})" if first else r"(?P=date)"
+        if dated_paths.FIELD.fullmatch(part):
+            field = part[1]
+            first = f"(?P<{field}>" not in expression
+            digits = 4 if field == "Y" else 2
+            expression += f"(?P<{field}>[0-9]{{{digits}}})" if first else f"(?P={field})"
         elif part == "**/":
             expression += _ANY_FOLDERS
         elif part == "**":

@@ -117,7 +117,7 @@ def snapshots(
     Raises:
         InputError: If a day has none, or if one can't be used.
     """
-    dated = "{date}" in _section(config, which).path
+    dated = _section(config, which).is_dated
     usable = [
         day
         for day in workdir.days(which.kind)
