@@ -3,10 +3,10 @@
 import zoneinfo
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from twotower_tf.config import dated_paths
-from twotower_tf.config.section import Column, Section, nearest
+from twotower_tf.config.section import Column, Section, Separator, nearest
 
 
 class EventColumnsSection(Section):
@@ -69,6 +69,9 @@ Format = Literal[
 TimeUnit = Literal["seconds", "milliseconds", "iso8601"]
 
 
+Encoding = Annotated[str, Field(title="encoding, as Python names it")]
+
+
 class Files(Section):
     """A set of files below ``--source``: one file, a glob, or one folder a day (``{date}``)."""
 
@@ -77,8 +80,25 @@ class Files(Section):
     ``{date:%Y%m%d}`` or ``{date:%Y/%m/%d}`` for one in another form. ``**/`` matches any
     folders."""
     format: Format = "auto"
-    """``auto`` goes by the file's name: ``.csv``, ``.tsv``, ``.jsonl``, ``.json`` (each also with
-    ``.gz``), ``.parquet``. The last two read the Wikispeedia data set."""
+    """``auto`` goes by each file's name: ``.csv``, ``.tsv``, ``.jsonl``, ``.json`` (each also with
+    ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), ``.parquet``. The last two read the Wikispeedia data
+    set."""
+    encoding: Encoding | None = None
+    """Of CSV, TSV and JSON, such as ``latin-1``. Without it UTF-8, or UTF-16 where a file begins
+    like that."""
+    header: Annotated[tuple[Column, ...], Field(min_length=1)] | None = None
+    """The columns of CSV and TSV files without a header, in their order. Without it a file's first
+    row says them."""
+    delimiter: Separator | None = None
+    """What stands between the fields of CSV and TSV files, any text: ``;``, ``::``. Without it a
+    comma in CSV, a tab in TSV."""
+    quote: Literal["auto", "double", "none"] = "auto"
+    """``double``: a field of CSV and TSV may be quoted with ``"``, and then hold delimiters, line
+    breaks and, doubled, quotes. ``none``: quotes are characters like others, and every line is a
+    row. ``auto``: ``double``; where tabs stand between fields ``none``, unless a field in the first
+    megabyte of the file is quoted as a whole; where a longer text does, ``none``."""
+    comment: Separator | None = None
+    """Lines of CSV and TSV that begin with this text, such as ``#``, are passed over."""
     timestamp_unit: TimeUnit = "seconds"
     """Of every time in these files: Unix time, or text such as ``2026-01-31T12:00:00Z``.
     Parquet's own times need no unit."""
@@ -97,6 +117,29 @@ class Files(Section):
     def is_dated(self) -> bool:
         """Whether each file belongs to a day, which its path says."""
         return dated_paths.is_dated(self.path)
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, name):
+        try:
+            # Some codecs are none of text, such as "zip".
+            "".encode(name or "utf-8")
+        except LookupError:
+            raise ValueError(
+                f"there is no encoding {name!r}; give one such as latin-1 or cp1252"
+            ) from None
+        return name
+
+    @model_validator(mode="after")
+    def _check_dialect(self):
+        if self.quote == "double" and self.delimiter and len(self.delimiter.encode()) > 1:
+            raise ValueError(
+                f"quote: double needs a delimiter of one ASCII character, got {self.delimiter!r}"
+            )
+        twice = [name for name in self.header or () if self.header.count(name) > 1]
+        if twice:
+            raise ValueError(f"header names the column '{twice[0]}' more than once")
+        return self
 
     @field_validator("time_zone")
     @classmethod

@@ -6,7 +6,9 @@ import os
 
 from twotower_tf import storage
 from twotower_tf.config.source import Files
+from twotower_tf.datasets.dialects import AS_USUAL, Layout
 from twotower_tf.datasets.path_patterns import matches
+from twotower_tf.datasets.text_files import ENDINGS as COMPRESSED
 from twotower_tf.errors import InputError
 
 _ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl"}
@@ -21,11 +23,13 @@ class SourceFile:
         path: Where it is.
         format: What it is; never ``auto``.
         day: The day that ``{date}`` stands for in its path, if the pattern has one.
+        layout: What the configuration says of how it is written.
     """
 
     path: str
     format: str
     day: datetime.date | None = None
+    layout: Layout = AS_USUAL
 
 
 def find_files(root: str, files: Files, what: str, homepage: str | None) -> list[SourceFile]:
@@ -61,7 +65,10 @@ def find_files(root: str, files: Files, what: str, homepage: str | None) -> list
         if storage.is_folder(os.path.join(root, pattern)):
             raise InputError(f"{there_is} that is a file; give the files in that folder")
         raise InputError(there_is + _of_other_dates(root, pattern) + get_it)
-    return [SourceFile(path, _format_of(path, files.format, what), day) for path, day in found]
+    layout = Layout.of(files)
+    return [
+        SourceFile(path, _format_of(path, files.format, what), day, layout) for path, day in found
+    ]
 
 
 def _of_other_dates(root: str, pattern: str) -> str:
@@ -79,10 +86,12 @@ def _format_of(path: str, given: str, what: str) -> str:
     name = path.lower()
     if name.endswith(".parquet"):
         return "parquet"
-    ending = os.path.splitext(name.removesuffix(".gz"))[1]
+    stem, ending = os.path.splitext(name)
+    if ending in COMPRESSED:
+        ending = os.path.splitext(stem)[1]
     if ending in _ENDINGS:
         return _ENDINGS[ending]
     raise InputError(
         f"{path}: its name doesn't tell its format; let it end in .csv, .tsv, .jsonl, .json (each "
-        f"also with .gz) or .parquet, or set source.{what}.format"
+        f"also with {', '.join(COMPRESSED)}) or .parquet, or set source.{what}.format"
     )

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from twotower_tf import storage
 from twotower_tf.datasets.lines import Unreadable
+from twotower_tf.datasets.text_files import form_of
 from twotower_tf.errors import InputError
 
 _BATCH_ROWS = 32_768
@@ -34,15 +35,15 @@ def row_group_bytes(path: str) -> list[int]:
         ]
 
 
-def parquet_columns(path: str) -> list[str] | None:
-    """Returns the names of a file's columns; None if it is no Parquet file that can be read.
+def parquet_columns(path: str) -> list[str] | Unreadable:
+    """Returns the names of a file's columns; of what is no Parquet file that can be read, why.
 
     Raises:
         InputError: If the file can't be opened.
     """
     opened = _open(path)
     if isinstance(opened, Unreadable):
-        return None
+        return opened
     with opened:
         return list(opened.schema_arrow.names)
 
@@ -99,7 +100,7 @@ def _read_group(
     except (OSError, pa.ArrowException) as error:
         _raise_if_of_store(error)
         reason = f"the Parquet file is damaged from here on: {one_line(error)}"
-        yield row, Unreadable("", reason)
+        yield row, Unreadable("", reason, of_file=True)
 
 
 def _open(path: str) -> pq.ParquetFile | Unreadable:
@@ -115,7 +116,13 @@ def _open(path: str) -> pq.ParquetFile | Unreadable:
         raise InputError(f"{path} can't be read: {error}") from error
     except (OSError, pa.ArrowException) as error:
         _raise_if_of_store(error)
-        return Unreadable("", f"not a Parquet file that can be read: {one_line(error)}")
+        return Unreadable("", _why_not(path, error), of_file=True)
+
+
+def _why_not(path: str, error: Exception) -> str:
+    if no_data := form_of(path).no_data:
+        return f"not a Parquet file but {no_data}"
+    return f"not a Parquet file that can be read: {one_line(error)}"
 
 
 def _raise_if_of_store(error: Exception) -> None:

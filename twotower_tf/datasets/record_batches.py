@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from twotower_tf.datasets import parquet
 from twotower_tf.datasets.arrow_values import to_arrow
+from twotower_tf.datasets.dialects import DELIMITERS, dialect_of
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.datasets.formats import json_object, read_records
+from twotower_tf.datasets.formats import json_form, json_object, read_records
 from twotower_tf.datasets.lines import (
     Damage,
     LineBlock,
@@ -26,7 +27,6 @@ from twotower_tf.datasets.lines import (
     read_line_blocks,
     without_mark,
 )
-from twotower_tf.datasets.separated import DELIMITERS
 from twotower_tf.datasets.separated_blocks import SeparatedBlock, read_separated_blocks
 from twotower_tf.datasets.splits import SourceSplit
 
@@ -215,8 +215,9 @@ class _SeparatedRows(RecordBatch):
 
 def _read_separated(split: SourceSplit, columns: Sequence[str]) -> Iterator[RecordBatch]:
     before = _lines_before(split)
-    delimiter = DELIMITERS[split.file.format]
-    found = read_separated_blocks(split.file.path, delimiter, split.start, split.stop, columns)
+    file = split.file
+    dialect = dialect_of(file.path, file.format, file.layout)
+    found = read_separated_blocks(file.path, dialect, split.start, split.stop, columns)
     for block in found:
         if isinstance(block, Damage):
             yield _Lost(block.offset, before() + block.first + 1, block.reason)
@@ -296,7 +297,8 @@ def _parsed(
 
 def _read_json_lines(split: SourceSplit, columns: Sequence[str]) -> Iterator[RecordBatch]:
     before = _lines_before(split)
-    for block in read_line_blocks(split.file.path, split.start, split.stop):
+    form = json_form(split.file)
+    for block in read_line_blocks(split.file.path, split.start, split.stop, form):
         if isinstance(block, Damage):
             yield _Lost(block.offset, before() + block.first + 1, block.reason)
         else:

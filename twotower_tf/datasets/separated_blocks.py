@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from twotower_tf.datasets import separated
+from twotower_tf.datasets.dialects import Dialect
 from twotower_tf.datasets.lines import (
     BYTE_ORDER_MARK,
     Damage,
@@ -23,6 +24,8 @@ from twotower_tf.datasets.lines import (
     read_text_blocks,
 )
 
+# In place of a delimiter of several bytes, of which Arrow knows nothing.
+_SEPARATOR = b"\x1f"
 _LINE_FEED, _CARRIAGE_RETURN, _SPACE, _QUOTE = b'\n\r "'
 
 
@@ -39,7 +42,7 @@ class SeparatedBlock:
         columns: Those that were asked for and are there, text.
         singly: The records of the rows that were parsed one by one.
         header: The names of all columns.
-        delimiter: What stands between fields.
+        dialect: How the file is written.
     """
 
     text: TextBlock
@@ -50,45 +53,47 @@ class SeparatedBlock:
     columns: dict[str, pa.Array]
     singly: list[dict[str, str] | Unreadable]
     header: list[str]
-    delimiter: str
+    dialect: Dialect
 
     def record(self, row: int) -> dict[str, str] | Unreadable:
         """Returns the record of a row with all its columns, or why its line can't be read."""
         if not self.clean[row]:
             return self.singly[self.places[row]]
         line = _line(self.text.text, int(self.starts[self.lines[row]]))
-        return separated.row_at(line, (), self.delimiter).record(line, self.header)
+        row = separated.row_at(line, (), self.dialect, len(self.header))
+        return row.record(line, self.header)
 
 
 def read_separated_blocks(
-    path: str, delimiter: str, start: int, stop: int | None, columns: Sequence[str]
+    path: str, dialect: Dialect, start: int, stop: int | None, columns: Sequence[str]
 ) -> Iterator[SeparatedBlock | Damage]:
     """Reads the rows that start in ``[start, stop)``, some megabytes at a time.
 
     Args:
-        path: A file, gzipped if its name ends in ``.gz``.
-        delimiter: What stands between fields.
+        path: A file.
+        dialect: How it is written.
         start: 0, or a byte behind the header at which a row starts.
         stop: A byte at which a row starts; None: to the end.
         columns: Those that are needed.
 
     Yields:
-        What there is; in the end, where the header can't be read or the gzip is damaged, why.
+        What there is; in the end, where the header can't be read or the file is damaged, why.
 
     Raises:
         InputError: If the file can't be opened.
     """
-    header = separated.read_header(path, delimiter)
+    header = separated.read_header(path, dialect)
     if header is None:
         return
     if isinstance(header.names, Unreadable):
         if start == 0:
             yield Damage(header.names, 0, header.number - 1)
         return
-    blocks = _Blocks(read_text_blocks(path, start))
+    blocks = _Blocks(read_text_blocks(path, start, dialect.form))
     if start == 0:
         blocks.skip(header.lines)
-    parser = _Parser(header.names, delimiter, columns)
+        blocks.skip_mark()
+    parser = _Parser(header.names, dialect, columns)
     while (block := blocks.take()) is not None:
         if isinstance(block, Damage):
             yield block
@@ -134,19 +139,28 @@ class _Blocks:
                 return
             lines -= len(starts)
 
+    def skip_mark(self) -> None:
+        """Leaves out the byte order mark, if the next line is a file's first and begins with it."""
+        block = self.take()
+        starts_file = isinstance(block, TextBlock) and block.offset == 0
+        if starts_file and block.text.startswith(BYTE_ORDER_MARK):
+            block = block.after(len(BYTE_ORDER_MARK), 0)
+        if block is not None:
+            self._ahead.appendleft(block)
+
 
 class _Parser:
     """Parses blocks of text into columns where lines are clean, and row by row where not.
 
     Args:
         header: The names of the columns in the file's order.
-        delimiter: What stands between fields, one character.
+        dialect: How the file is written.
         columns: The names of those to parse.
     """
 
-    def __init__(self, header: list[str], delimiter: str, columns: Sequence[str]):
+    def __init__(self, header: list[str], dialect: Dialect, columns: Sequence[str]):
         self._header = header
-        self._delimiter = delimiter
+        self._dialect = dialect
         # Of several of the same name a record holds the last one.
         places = {name: place for place, name in enumerate(header)}
         self._places = {name: places[name] for name in columns if name in places}
@@ -158,7 +172,7 @@ class _Parser:
         """
         own = block.text if stop is None else block.text[: max(0, stop - block.offset - 1)]
         starts = _line_starts(own)
-        empty, clean = _Lines(own, starts).classified(ord(self._delimiter), len(self._header))
+        empty, clean = _Lines(own, starts, self._dialect).classified(len(self._header))
         rows = ~empty
         singly = []
         done = 0
@@ -169,7 +183,7 @@ class _Parser:
             following = itertools.chain(
                 _lines(block.text, int(starts[line]) + len(raw)), blocks.lines_ahead()
             )
-            row = separated.row_at(raw, following, self._delimiter)
+            row = separated.row_at(raw, following, self._dialect, len(self._header))
             done = line + 1 + row.continued
             rows[line + 1 : done] = False
             if row.fields is None:
@@ -187,7 +201,7 @@ class _Parser:
             self._columns(own, starts, clean & rows, bool((clean | empty).all())),
             singly,
             self._header,
-            self._delimiter,
+            self._dialect,
         )
 
     def _columns(
@@ -200,11 +214,16 @@ class _Parser:
         if not is_whole:
             chosen = zip(starts[clean].tolist(), _ends(text, starts)[clean].tolist(), strict=True)
             text = b"\n".join([text[start:end] for start, end in chosen])
+        delimiter = self._dialect.delimiter
+        if len(delimiter.encode()) > 1:
+            text, delimiter = text.replace(delimiter.encode(), _SEPARATOR), _SEPARATOR.decode()
         numbers = [str(place) for place in range(len(self._header))]
         table = csv.read_csv(
             pa.BufferReader(text),
             csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=numbers),
-            csv.ParseOptions(delimiter=self._delimiter),
+            csv.ParseOptions(
+                delimiter=delimiter, quote_char='"' if self._dialect.quoted else False
+            ),
             csv.ConvertOptions(
                 check_utf8=False,
                 column_types=dict.fromkeys(numbers, pa.string()),
@@ -220,19 +239,20 @@ class _Lines:
     Args:
         text: The lines.
         starts: As ``_line_starts`` gives them.
+        dialect: How the file is written.
     """
 
-    def __init__(self, text: bytes, starts: np.ndarray):
+    def __init__(self, text: bytes, starts: np.ndarray, dialect: Dialect):
         self._text = text
+        self._dialect = dialect
         self._bytes = np.frombuffer(text, np.uint8)
         self._starts = starts
         self._ends = _ends(text, starts)
 
-    def classified(self, delimiter: int, fields: int) -> tuple[np.ndarray, np.ndarray]:
+    def classified(self, fields: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns which lines are empty and which ones are clean, bool [lines]; some are neither.
 
         Args:
-            delimiter: What stands between fields.
             fields: How many a clean line has.
         """
         lengths = self._ends - self._starts
@@ -252,14 +272,36 @@ class _Lines:
             odd |= self._at(self._starts) == BYTE_ORDER_MARK[0]
         if not self._text.isascii():
             odd |= self._not_utf8()
-        delimiters = np.flatnonzero(self._bytes == delimiter)
+        if self._dialect.comment is not None:
+            odd |= self._at(self._starts) == self._dialect.comment[0]
+        delimiter = self._dialect.delimiter.encode()
+        delimiters = np.flatnonzero(self._bytes == delimiter[0])
+        if len(delimiter) > 1:
+            delimiters = self._whole(delimiters, delimiter, odd)
         if b'"' in self._text:
             quotes = np.flatnonzero(self._bytes == _QUOTE)
-            odd |= self._wrongly_quoted(quotes, delimiter)
-            delimiters = delimiters[self._count(quotes, delimiters) % 2 == 0]
+            if self._dialect.quoted:
+                odd |= self._wrongly_quoted(quotes, delimiter[0])
+                delimiters = delimiters[self._count(quotes, delimiters) % 2 == 0]
+            elif self._dialect.looked_for_quotes:
+                odd[self._of(quotes)] = True
         bounds = np.append(np.searchsorted(delimiters, self._starts), len(delimiters))
         odd |= np.diff(bounds) != fields - 1
         return empty, ~(odd | empty)
+
+    def _whole(self, begins: np.ndarray, delimiter: bytes, odd: np.ndarray) -> np.ndarray:
+        """Returns where a delimiter of several bytes is; what Arrow would get wrong becomes odd.
+
+        Args:
+            begins: Where its first byte is.
+            delimiter: All of it.
+            odd: bool [lines], changed in place.
+        """
+        for place, byte in enumerate(delimiter[1:], 1):
+            begins = begins[self._at(begins + place) == byte]
+        odd[self._of(begins[1:][np.diff(begins) < len(delimiter)])] = True
+        odd[self._of(np.flatnonzero(self._bytes == _SEPARATOR[0]))] = True
+        return begins
 
     def _wrongly_quoted(self, quotes: np.ndarray, delimiter: int) -> np.ndarray:
         """Says in which lines not every quote is the first or last of a field, or a doubled one."""
