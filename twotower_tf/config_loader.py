@@ -174,7 +174,8 @@ def binding_sections(config: Config) -> dict:
         if isinstance(files, dict)
     }
     # A day with many rejects may be let through without starting anew.
-    del sections["examples"]["max_rejected_share"]
+    for key in ("max_rejected_share", "max_rejected", "unreadable_files"):
+        del sections["examples"][key]
     for name, table in config.tables.items():
         if isinstance(table.vocabulary, str):
             # The ids count, wherever they are.
@@ -183,6 +184,11 @@ def binding_sections(config: Config) -> dict:
         # Work directories are older than kinds of towers: their one kind goes without saying.
         if sections[name]["kind"] == TOWERS.default:
             del sections[name]["kind"]
+    # So they are older than what can be said of how files are written.
+    for files in sections["source"].values():
+        _drop_unset(files, "encoding", "header", "delimiter", "comment")
+        if files["quote"] == "auto":
+            del files["quote"]
     # So they are older than what past events were: who does not ask for it says nothing.
     _drop_unset(sections["source"]["events"]["columns"], "event_type", "dwell")
     for feature in sections["query"]["features"]:

@@ -52,8 +52,8 @@ a list's element is addressed by its number:
 
 **What may change later.** A work directory remembers the configuration it was made with and refuses
 another (`was made by another configuration, which differs in loss.temperature`). These may change at
-any time: `extensions`, `source.*.path`, `source.homepage`, `examples.max_rejected_share`, all of
-`evaluation`, `selection`, `embedding`, `index`, `nominators`, `blend` and `gates`, and of `training`
+any time: `extensions`, `source.*.path`, `source.homepage`, `max_rejected_share`, `max_rejected` and
+`unreadable_files` of `examples`, all of `evaluation`, `selection`, `embedding`, `index`, `nominators`, `blend` and `gates`, and of `training`
 everything but `batch_size`. For the rest use a new folder.
 
 In the tables, *required* keys have no default, and *none* means the key may be left out. A *number*

@@ -1,7 +1,7 @@
 """What the workers of a build report to the driver: counts, files written, problems."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +27,12 @@ def problem(text: str) -> Report:
     return ("problem", text)
 
 
+def unreadable(day: int, log: str, path: str, reason: str) -> Report:
+    """Reports a file, by its path below the source, that can't be read, with what is lost of a
+    day's log."""
+    return ("unreadable", day, log, path, reason)
+
+
 def manifest_entry(path: str, records: int, checksum: str) -> dict:
     """Returns what a manifest says of a file."""
     return {"file": os.path.basename(path), "records": records, "sha256": checksum}
@@ -44,16 +50,21 @@ class Outcome:
         counts: By day and name.
         written: What manifests say of the files in the scratch folder, by their path there.
         problems: Why the build can't go on, one line each.
+        unreadable: Why files can't be read, by day and log and then by path below the source.
     """
 
     def __init__(self, reports: Sequence[Report]):
         self.counts: Counter[tuple[int, str]] = Counter()
         self.written: dict[str, dict] = {}
         self.problems: list[str] = []
+        self.unreadable: defaultdict[tuple[int, str], dict[str, str]] = defaultdict(dict)
         for kind, *values in sorted(reports):
             if kind == "count":
                 day, name, number = values
                 self.counts[day, name] += number
+            elif kind == "unreadable":
+                day, log, path, reason = values
+                self.unreadable[day, log].setdefault(path, reason)
             elif kind == "problem":
                 self.problems += values
             else:

@@ -16,7 +16,9 @@ from twotower_tf.config.section import nearest
 from twotower_tf.config.source import EventFiles, Files, SearchFiles
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import column_names
+from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.errors import InputError
+from twotower_tf.examples import unreadable_files
 from twotower_tf.examples.event_table import event_features
 from twotower_tf.examples.schema import HISTORY, RawFeature, raw_features
 from twotower_tf.examples.value_types.age import since_time
@@ -320,6 +322,10 @@ def check_columns(file: SourceFile, config: Config, what: str) -> None:
         InputError: Names the file, the column and its key, and the columns that are there.
     """
     there = column_names(file)
+    if isinstance(there, Unreadable):
+        if config.examples.unreadable_files == "error":
+            raise InputError(unreadable_files.error(file, there.reason))
+        return
     if there is None:
         return
     for column, key in required_columns(config, what).items():

@@ -20,6 +20,7 @@ from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.examples.records import DIVISOR, Item, ItemParser
 from twotower_tf.examples.rejects import rejected_line
 from twotower_tf.examples.schema import raw_features
+from twotower_tf.examples.unreadable_files import UnreadableFiles
 from twotower_tf.examples.values import RejectedRecord
 
 KIND = "catalogue"
@@ -37,24 +38,31 @@ class ParsedCatalogue:
         read: How many records the files hold.
         duplicates: How many of them a later one with the same item id replaced.
         rejected: A line of JSON for each that can't be used.
+        unreadable: Why files can't be read, by their path below the source.
     """
 
     items: pa.Table
     read: int
     duplicates: int
     rejected: list[str]
+    unreadable: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def parse_catalogue(files: list[SourceFile], root: str, config: Config) -> ParsedCatalogue:
-    """Reads catalogue files; of several records with an item id the last one holds."""
+    """Reads catalogue files; of several records with an item id the last one holds.
+
+    Raises:
+        InputError: If a file can't be opened, or read and that is an error.
+    """
     parser = ItemParser(config)
     # As Python objects a million items would take more than a gigabyte.
     tables = [_table([], config)]
     items: list[Item] = []
     rejected: list[str] = []
     read = 0
+    unreadable = UnreadableFiles(config, root)
     for file in files:
-        for number, record in read_records(file):
+        for number, record in unreadable.records(file, read_records(file)):
             read += 1
             try:
                 if isinstance(record, Unreadable):
@@ -68,7 +76,8 @@ def parse_catalogue(files: list[SourceFile], root: str, config: Config) -> Parse
                 items = []
     table = pa.concat_tables([*tables, _table(items, config)])
     kept = _last_of_each(table)
-    return ParsedCatalogue(kept, read, len(table) - len(kept), rejected)
+    duplicates = len(table) - len(kept)
+    return ParsedCatalogue(kept, read, duplicates, rejected, unreadable.reasons)
 
 
 def _last_of_each(items: pa.Table) -> pa.Table:
