@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from twotower_tf import storage
 from twotower_tf.datasets import lines, separated
+from twotower_tf.datasets.dialects import AS_USUAL, Layout
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
@@ -37,6 +38,14 @@ PIECES = st.sampled_from(
     ]
 )
 TEXTS = st.lists(PIECES | st.binary(max_size=3), max_size=40).map(b"".join)
+LAYOUTS = [
+    *(AS_USUAL,) * 4,
+    Layout(header=("a", "b")),
+    Layout(quote="none", comment="1"),
+    Layout(quote="double", comment='"x'),
+    Layout(delimiter=",,", comment="z"),
+    Layout(delimiter="é"),
+]
 PLAIN = st.text("ab1,.\t\"'\r\n é", max_size=4)
 
 
@@ -103,24 +112,29 @@ def sizes(request, monkeypatch):
 @pytest.mark.usefixtures("sizes")
 @settings(max_examples=80)
 @given(
-    content=TEXTS | tables(), format=st.sampled_from(["csv", "tsv"]), split_bytes=st.integers(1, 90)
+    content=TEXTS | tables(),
+    format=st.sampled_from(["csv", "tsv"]),
+    split_bytes=st.integers(1, 90),
+    layout=st.sampled_from(LAYOUTS),
 )
-@example(content=b'\n\n"a"\n"x"\n', format="csv", split_bytes=1)
-@example(content=b"a\n\xef\xbb\xbf1\n", format="csv", split_bytes=9)
-@example(content=b'a\n""\n \n\r\n\n"\n', format="csv", split_bytes=1)
+@example(content=b'\n\n"a"\n"x"\n', format="csv", split_bytes=1, layout=AS_USUAL)
+@example(content=b"a\n\xef\xbb\xbf1\n", format="csv", split_bytes=9, layout=AS_USUAL)
+@example(content=b'a\n""\n \n\r\n\n"\n', format="csv", split_bytes=1, layout=AS_USUAL)
 def test_blocks_and_splits_hold_what_is_read_row_by_row(
-    tmp_path_factory, content, format, split_bytes
+    tmp_path_factory, content, format, split_bytes, layout
 ):
     path = tmp_path_factory.getbasetemp() / f"fuzzed.{format}"
     path.write_bytes(content)
-    file = SourceFile(str(path), format, DAY)
+    file = SourceFile(str(path), format, DAY, layout)
     names = [*dict.fromkeys(_names(file)), "missing"]
     expected = list(read_records(file))
     assert found_in([SourceSplit(file)], names) == expected
     assert found_in(splits_of(file, split_bytes), names) == expected
     zipped = path.with_suffix(".gz")
     zipped.write_bytes(gzip.compress(content))
-    assert found_in([SourceSplit(SourceFile(str(zipped), format, DAY))], names[:1]) == expected
+    assert (
+        found_in([SourceSplit(SourceFile(str(zipped), format, DAY, layout))], names[:1]) == expected
+    )
 
 
 # --- what Arrow parses -------------------------------------------------------------------------

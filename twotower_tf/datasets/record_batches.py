@@ -49,6 +49,11 @@ class RecordBatch(ABC):
     def __len__(self) -> int:
         return len(self.positions)
 
+    @property
+    def damage(self) -> Unreadable | None:
+        """Why the file can't be read from one of these records on, if it can't."""
+        return None
+
     @abstractmethod
     def column(self, name: str, rows: np.ndarray | None) -> tuple[pa.Array, np.ndarray]:
         """Returns a column in whatever type it has, and the rows that only ``record`` knows.
@@ -99,6 +104,12 @@ class _Records(RecordBatch):
         self.positions = np.arange(first, first + len(numbered))
         self._numbered = numbered
         self._unreadable = np.array([isinstance(record, Unreadable) for _, record in numbered])
+
+    @property
+    def damage(self) -> Unreadable | None:
+        """See ``RecordBatch``."""
+        unreadable = (self._numbered[row][1] for row in np.flatnonzero(self._unreadable).tolist())
+        return next((one for one in unreadable if one.of_file), None)
 
     def column(self, name: str, rows: np.ndarray | None) -> tuple[pa.Array, np.ndarray]:
         """See ``RecordBatch``."""

@@ -42,14 +42,15 @@ class UnreadableFiles:
             InputError: If the file can't be read, or no record of it, and that is an error.
         """
         first = None
-        any_readable = False
+        any_readable = False  # Or it is known already that something can't be.
         for number, record in read:
             if not isinstance(record, Unreadable):
                 any_readable = True
             elif record.of_file:
                 self._note(file, record.reason)
-            elif first is None:
-                first = number, record
+                any_readable = True
+            else:
+                first = first or (number, record)
             yield number, record
         if not any_readable and first is not None:
             self._note_all(file, *first)
@@ -59,23 +60,20 @@ class UnreadableFiles:
 
         Whether any record of it can be read is asked of a file's first part alone.
         """
-        file = split.file
         first = None
-        any_readable = False
+        any_readable = split.start > 0
         for batch in read:
-            for row in range(len(batch)):
+            if batch.damage is not None:
+                self._note(split.file, batch.damage.reason)
+                any_readable = True
+            rows = iter(range(len(batch)))
+            while not any_readable and (row := next(rows, None)) is not None:
                 record = batch.record(row)
-                if not isinstance(record, Unreadable):
-                    any_readable = True
-                elif record.of_file:
-                    self._note(file, record.reason)
-                elif first is None:
-                    first = batch.number(row), record
-                if any_readable:
-                    break
+                any_readable = not isinstance(record, Unreadable)
+                first = first or (batch.number(row), record)
             yield batch
-        if split.start == 0 and not any_readable and first is not None:
-            self._note_all(file, *first)
+        if not any_readable and first is not None:
+            self._note_all(split.file, *first)
 
     def _note_all(self, file: SourceFile, number: int, record: Unreadable) -> None:
         self._note(file, f"not one record can be read, the first, line {number}: {record.reason}")
