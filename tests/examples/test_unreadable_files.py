@@ -64,7 +64,11 @@ def unreadable(records: list[dict]) -> dict[str, tuple[str, bytes, str]]:
     lines = as_lines(records * 50)
     packed = gzip.compress(lines)
     return {
-        "a cut Parquet": ("b.parquet", as_parquet(records)[:-100], "not a Parquet file"),
+        "a cut Parquet": (
+            "b.parquet",
+            as_parquet(records)[:-100],
+            "not a Parquet file that can be",
+        ),
         "a pointer for Parquet": ("b.parquet", POINTER, "a pointer of Git LFS"),
         "a pointer for CSV": ("b.csv", POINTER, "a pointer of Git LFS"),
         "an error page": ("b.jsonl", ERROR_PAGE, "an XML or HTML page"),

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from twotower_tf import storage
 from twotower_tf.datasets.lines import Unreadable
-from twotower_tf.datasets.text_files import form_of
+from twotower_tf.datasets.text_files import PARQUET, form_of
 from twotower_tf.errors import InputError
 
 _BATCH_ROWS = 32_768
@@ -120,7 +120,8 @@ def _open(path: str) -> pq.ParquetFile | Unreadable:
 
 
 def _why_not(path: str, error: Exception) -> str:
-    if no_data := form_of(path).no_data:
+    no_data = form_of(path).no_data
+    if no_data not in (None, PARQUET):
         return f"not a Parquet file but {no_data}"
     return f"not a Parquet file that can be read: {one_line(error)}"
 

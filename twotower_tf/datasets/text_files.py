@@ -38,13 +38,14 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+PARQUET = "Parquet, not text: set its format"
 _NO_DATA = {
     re.compile(rb"\s*<(\?xml|!DOCTYPE|html|Error)", re.I): "an XML or HTML page, not data",
     re.compile(rb"version https://git-lfs\.github\.com/spec/"): (
         "a pointer of Git LFS, not the data: fetch it with `git lfs pull`"
     ),
     re.compile(rb"/annex/objects/"): "a pointer of git-annex, not the data: `git annex get` it",
-    re.compile(rb"PAR1"): "Parquet, not text: set its format",
+    re.compile(rb"PAR1"): PARQUET,
     re.compile(rb"PK\x03\x04"): "a ZIP archive: unpack it",
 }
 
