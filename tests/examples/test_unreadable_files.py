@@ -11,7 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from twotower_tf.datasets.files import SourceFile
+from twotower_tf.datasets.formats import read_records
+from twotower_tf.datasets.record_batches import read_batches
+from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
+from twotower_tf.examples.unreadable_files import UnreadableFiles
 
 COLUMNS = ["user_id", "item_id", "timestamp", "seed", "watched", "device"]
 COUNT = 40
@@ -87,35 +92,47 @@ def unreadable(records: list[dict]) -> dict[str, tuple[str, bytes, str]]:
 KINDS = list(unreadable([{"user_id": "u"}]))
 
 
+@pytest.mark.parametrize("in_batches", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_events_that_can_not_be_read_are_an_error_that_names_the_file(
-    deployment, events, days, kind
+def test_a_file_that_can_not_be_read_is_an_error_or_has_a_reason(
+    deployment, events, days, kind, in_batches
 ):
     name, content, said = unreadable(events)[kind]
-    deployment.values["source"]["events"]["path"] = "events/dt={date}/*"
-    put(deployment, f"events/dt={days[0]}/a.csv", as_csv(events).encode())
-    path = put(deployment, f"events/dt={days[0]}/{name}", content)
+    path = put(deployment, name, content)
+    format = {"csv": "csv", "parquet": "parquet"}.get(name.split(".")[1], "jsonl")
+    file = SourceFile(str(path), format, days[0])
+
+    def read(unreadable_files: str) -> dict[str, str]:
+        config = deployment.config(unreadable_files=unreadable_files)
+        looked_at = UnreadableFiles(config, str(deployment.source))
+        if in_batches:
+            split = SourceSplit(file)
+            list(looked_at.batches(split, read_batches(split, COLUMNS)))
+        else:
+            list(looked_at.records(file, read_records(file)))
+        return looked_at.reasons
+
     with pytest.raises(InputError, match=f"^{path} can't be read: .*{said}.* mend or remove it"):
-        deployment.build(days[:1])
-    assert not any(deployment.published().values())
+        read("error")
+    assert [*read("reject")] == [name]
 
 
-@pytest.mark.parametrize("what", ["items", "users", "searches"])
-@pytest.mark.parametrize("kind", ["a cut Parquet", "a cut gzip", "an error page"])
-def test_so_are_catalogues_profiles_and_searches(deployment, events, days, kind, what):
+@pytest.mark.parametrize("what", ["events", "items", "users", "searches"])
+# One is found before anything is read, the other when half of it was.
+@pytest.mark.parametrize("kind", ["a cut Parquet", "a cut gzip"])
+def test_with_such_a_file_nothing_is_built(deployment, events, days, kind, what):
     deployment.write_day(days[0], events)
     source = deployment.values["source"]
-    source.setdefault(what, {})["path"] = f"{what}/*"
     if what == "searches":
         searches = {"name": "searches", "kind": "text", "table": "tags"}
         deployment.values["query"]["features"].append(searches)
-        put(
-            deployment,
-            "searches/a.jsonl",
-            b'{"user_id": "u1", "query": "x", "timestamp": 1709251200}',
-        )
+        one = {"user_id": "u1", "query": "x", "timestamp": events[0]["timestamp"]}
+        put(deployment, "searches/a.jsonl", as_lines([one]))
+    elif what == "events":
+        put(deployment, "events/a.csv", as_csv(events).encode())
     else:
         put(deployment, f"{what}/a.jsonl", (deployment.source / f"{what}.jsonl").read_bytes())
+    source.setdefault(what, {})["path"] = f"{what}/[ab].*"
     name, content, said = unreadable(events)[kind]
     path = put(deployment, f"{what}/{name}", content)
     with pytest.raises(InputError, match=f"^{path} can't be read: .*{said}"):
