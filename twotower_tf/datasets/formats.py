@@ -57,8 +57,6 @@ def column_names(file: SourceFile) -> list[str] | Unreadable | None:
     if file.format in DELIMITERS:
         dialect = dialect_of(file.path, file.format, file.layout)
         header = read_header(file.path, dialect)
-        if dialect.form.no_data is not None:
-            return Unreadable("", dialect.form.no_data, of_file=True)
         return None if header is None else header.names
     if file.format == "jsonl" and (no_data := json_form(file).no_data) is not None:
         return Unreadable("", no_data, of_file=True)

@@ -200,9 +200,9 @@ def read_header(path: str, dialect: Dialect) -> Header | None:
 def _header(rows: "_Rows", dialect: Dialect) -> Header | None:
     if dialect.header is not None:
         return Header(list(dialect.header), 0, 0)
-    for number, line, row in rows:
-        names = line if isinstance(line, Unreadable) else row.fields
-        if isinstance(names, Unreadable):
+    for number, _, row in rows:
+        names = row.fields
+        if isinstance(names, Unreadable) and not names.of_file:
             names = Unreadable(names.raw, f"in the header: {names.reason}", of_file=True)
         return Header(names, number, number + row.continued)
     return None
