@@ -27,6 +27,7 @@ from twotower_tf.training.backfill import Validate, window_of
 from twotower_tf.training.batch_counts import BatchCounts
 from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars, sketch_health
 from twotower_tf.training.checkpoints import Checkpoints
+from twotower_tf.training.listed_items import warn_of_unknown_items
 from twotower_tf.training.negatives import Negatives
 from twotower_tf.training.sizes import with_sizes
 
@@ -301,6 +302,8 @@ class Trainer:
             for name, table in self._config.tables.items()
             if isinstance(table.vocabulary, CatalogueVocabulary)
         }
+        if not self._step:
+            warn_of_unknown_items(self._config, self._workdir, day)
         if tables and not self._step:
             item_ids = distinct_ids(latest_catalogue(self._workdir, day))
             for name, rows in tables.items():
