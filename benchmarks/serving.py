@@ -45,7 +45,7 @@ from twotower_tf.serving import signatures
 from twotower_tf.serving.stitching import StitchedModel
 
 CONFIGURATION = pathlib.Path(__file__).parents[1] / "configs" / "youtube.yaml"
-_SMALLER = [
+SMALLER = [
     "tables.videos.buckets=1000000",
     "tables.channels.buckets=100000",
     "estimator.buckets=1000",
@@ -81,7 +81,7 @@ class Problem:
     """Items, queries, and both SavedModels of them."""
 
     def __init__(self, flags: argparse.Namespace, folder: str):
-        config = load_config(str(CONFIGURATION), _SMALLER)
+        config = load_config(str(CONFIGURATION), SMALLER)
         self.features = raw_features(config, "query")
         self._random = np.random.default_rng(17)
         numbers = self._random.integers(2**40, 2**44, flags.items)

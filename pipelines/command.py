@@ -45,10 +45,15 @@ _INTEGERS = {
     "users": (2000, "How many users to simulate."),
     "videos": (4000, "How many videos there are at the start."),
     "uploads_per_day": (100, "How many videos are uploaded each day."),
-    "events_per_day": (20000, "How many events a day has."),
+    "events_per_day": (20000, "How many events a day has, besides clicks on pages."),
+    "pages_per_day": (2500, "How many pages of 12 items are shown each day; 0: no impressions."),
 }
 _CHOICES = {
     "format": (["jsonl", "csv", "parquet"], "What the event files are."),
+    "model": (
+        ["both", "retrieval", "ranking"],
+        "Which model; both: the second one as far as 'ranking' is configured.",
+    ),
     "action": (
         ["list", "show", "check", "promote", "rollback", "prune"],
         "What to do; show, check and promote take --version, prune takes --keep.",
@@ -62,6 +67,10 @@ _COMMA_LISTS = {
     "losses": (
         ["corrected_softmax", "plain_softmax", "mse_gramian"],
         "Kinds of loss, separated by commas; docs/losses.md has them all.",
+    ),
+    "arms": (
+        [],
+        "YAML configurations that are compared, separated by commas; the first is the base.",
     ),
     "seeds": (["17"], "Of the models, separated by commas: a run each."),
 }
@@ -196,6 +205,15 @@ def days_of(values: flags.FlagValues) -> list:
     if end < start:
         raise InputError(f"--end={end} is before --start={start}")
     return day_range(start, end)
+
+
+def models_of(values: flags.FlagValues, config: Config) -> list[str]:
+    """Returns which models ``--model`` names: ``retrieval``, ``ranking``."""
+    if config.ranking is None:
+        if values.model == "ranking":
+            raise InputError("--model=ranking: the configuration has no section ranking")
+        return ["retrieval"]
+    return ["retrieval", "ranking"] if values.model == "both" else [values.model]
 
 
 def integers_of(values: flags.FlagValues, name: str) -> list[int]:

@@ -11,8 +11,11 @@ import os
 from absl import logging
 
 from pipelines import command
+from pipelines.recommend import recommendation_lines
 from twotower_tf.errors import InputError
 
+# 30,000 impressions, beside 20,000 events.
+_PAGES_PER_DAY = 2500
 _CONFIG = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs")
 
 
@@ -39,7 +42,7 @@ def _job(values, _) -> None:
 def _simulate(workdir) -> tuple[list, str]:
     from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
 
-    simulator = Simulator(SimulatorSettings())
+    simulator = Simulator(SimulatorSettings(pages_per_day=_PAGES_PER_DAY))
     source = workdir.path("logs")
     if not os.path.exists(source):
         logging.info("simulating the logs of %d days in %s", len(simulator.dates), source)
@@ -55,8 +58,8 @@ def _show_recommendations(config, workdir) -> None:
         query = recommender.query_for_user(user_id)
         last = query["seed_item_id"]
         print(f"\nfor {user_id}, who last watched {recommender.titles([last]).get(last, last)}:")
-        for item_id, score, title in recommender.recommend(query, 5):
-            print(f"{score:8.4f}  {item_id:<10}  {title}")
+        for line in recommendation_lines(recommender, query, 5):
+            print(line)
 
 
 main = command.Command(__doc__, ["workdir", "set"], ["workdir"], _job)

@@ -1,9 +1,10 @@
-"""Measures recall, MRR, NDCG and coverage of a day's held-out examples, full catalogue, exactly.
+"""Measures a day's held-out examples: of retrieval in the full catalogue, exactly, and of ranking.
 
     python -m pipelines.evaluate --config=FILE --workdir=DIR --date=DAY
 
 The model is that of the newest checkpoint up to the day. If it was trained on the day this is the
-protocol "after" training (the paper's); if not, "before" (what tomorrow will look like).
+protocol "after" training (the paper's); if not, "before" (what tomorrow will look like). With a
+section ranking in the configuration it is both models', or that of --model.
 """
 
 import json
@@ -14,14 +15,22 @@ from pipelines import command
 def _job(values, _) -> None:
     config = command.config_of(values)
     days = command.days_of(values)
-    from twotower_tf.evaluation.protocol import evaluate_day
+    models = command.models_of(values, config)
+    from twotower_tf.evaluation import protocol
+    from twotower_tf.evaluation.ranking import protocol as ranking_protocol
 
     workdir = command.open_workdir(values, config)
-    print(json.dumps(evaluate_day(config, workdir, days[0]), indent=1))
+    protocols = {"retrieval": protocol, "ranking": ranking_protocol}
+    measured = {name: protocols[name].evaluate_day(config, workdir, days[0]) for name in models}
+    (one, *others) = measured.values()
+    print(json.dumps(measured if others else one, indent=1))
 
 
 main = command.Command(
-    __doc__, ["config", "set", "workdir", "date"], ["config", "workdir", "date"], _job
+    __doc__,
+    ["config", "set", "workdir", "date", "model"],
+    ["config", "workdir", "date"],
+    _job,
 )
 
 if __name__ == "__main__":

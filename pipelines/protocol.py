@@ -15,6 +15,7 @@ go to Beam, which builds the examples.
 import os
 
 from pipelines import command
+from twotower_tf.config.ranking import towers_alone
 from twotower_tf.errors import InputError
 from twotower_tf.studies.protocol_plan import CATCH_UP, MEASURED, check_days, with_losses
 
@@ -27,6 +28,7 @@ def _job(values, beam_args) -> None:
         raise InputError("--source needs its configuration: give --config too")
     values.config = values.config or os.path.join(_CONFIG, "demo.yaml")
     config, seeds = command.config_of(values), command.integers_of(values, "seeds")
+    config = towers_alone(config)
     days = command.days_of(values) if values.source else None
     if days is not None:
         check_days(config, days)

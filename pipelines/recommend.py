@@ -4,10 +4,13 @@
     python -m pipelines.recommend --config=FILE --workdir=DIR --query='{"seed_item_id": "v17"}'
     python -m pipelines.recommend --config=FILE --workdir=DIR --user_id=ID --exclude=v4 --exclude=v9
 
-Features that a query does not name have their declared defaults.
+Features that a query does not name have their declared defaults. With ranking the order is that of
+the expected watch time, in seconds, which then comes first; behind each item stands who proposed
+it, and what the user had to do with it before.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 
 from pipelines import command
 from twotower_tf.errors import InputError
@@ -26,8 +29,21 @@ def _job(values, _) -> None:
         query = recommender.query_for_user(values.user_id)
     else:
         query = _parse(values.query)
-    for item_id, score, title in recommender.recommend(query, values.k, values.exclude):
-        print(f"{score:8.4f}  {item_id:<20}  {title}".rstrip())
+    for line in recommendation_lines(recommender, query, values.k, values.exclude):
+        print(line)
+
+
+def recommendation_lines(
+    recommender, query: dict, k: int, exclude: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yields a line for each item that a ``Recommender`` recommends, best first."""
+    if not recommender.ranks:
+        for item_id, score, title in recommender.recommend(query, k, exclude):
+            yield f"{score:8.4f}  {item_id:<20}  {title}".rstrip()
+        return
+    for found, title, why in recommender.recommend_ranked(query, k, exclude):
+        numbers = f"{found.expected_watch_seconds:8.1f} s  {found.score:8.4f}"
+        yield f"{numbers}  {found.item_id:<20}  {title:<20}  {', '.join(why)}".rstrip()
 
 
 def _parse(text: str) -> dict:

@@ -2,20 +2,30 @@
 
     python -m pipelines.simulate_events --out=DIR --days=7
 
-configs/demo.yaml reads what it writes.
+configs/demo.yaml reads what it writes. With --pages_per_day also what was shown to users, as
+impressions; docs/simulator.md says what is in them.
 """
 
 from pipelines import command
 from twotower_tf.errors import InputError
+
+_SETTINGS = (
+    "seed",
+    "days",
+    "users",
+    "videos",
+    "uploads_per_day",
+    "events_per_day",
+    "pages_per_day",
+)
 
 
 def _job(values, _) -> None:
     from twotower_tf.progress import progress
     from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
 
-    sizes = ("seed", "users", "videos", "uploads_per_day", "events_per_day", "days")
     try:
-        settings = SimulatorSettings(**{name: values[name].value for name in sizes})
+        settings = SimulatorSettings(**{name: values[name].value for name in _SETTINGS})
     except ValueError as error:
         raise InputError(str(error)) from error
     total = settings.days * settings.events_per_day
@@ -25,7 +35,7 @@ def _job(values, _) -> None:
 
 main = command.Command(
     __doc__,
-    ["out", "seed", "days", "users", "videos", "uploads_per_day", "events_per_day", "format"],
+    ["out", "format", *_SETTINGS],
     ["out"],
     _job,
 )

@@ -16,7 +16,16 @@ from twotower_tf.storage import checksum, exists
 # What the examples on disk depend on, and what the checkpoints depend on besides. The rest
 # (evaluation, selection, embedding, index, gates) may change in the life of a work directory.
 _EXAMPLE_SECTIONS = ("source", "examples", "query", "candidate")
-_MODEL_SECTIONS = ("name", "seed", "statistics", "tables", "loss", "estimator", "optimizer")
+_OF_BOTH_MODELS = ("name", "seed", "statistics", "tables")
+_MODEL_SECTIONS = (*_OF_BOTH_MODELS, "loss", "estimator", "optimizer")
+# And what the examples depend on of ``ranking``.
+_RANKING_DATA = (
+    "shown_length",
+    "time_zone",
+    "negatives_per_positive",
+    "max_per_user_and_day",
+    "overlong",
+)
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
@@ -201,6 +210,9 @@ def binding_sections(config: Config) -> dict:
         negatives.pop("uniform", None)
     if negatives:
         sections["negatives"] = negatives
+    if config.ranking is not None:
+        # They are older than the second stage, whose examples and checkpoints are its own.
+        sections["ranking"] = {key: whole["ranking"][key] for key in _RANKING_DATA}
     if config.self_supervised is not None:
         # Work directories are older than this one, too.
         sections["self_supervised"] = whole["self_supervised"]
@@ -219,12 +231,29 @@ def examples_fingerprint(config: Config) -> str:
     kept = {name: sections[name] for name in _EXAMPLE_SECTIONS}
     for tower in ("query", "candidate"):
         kept[tower] = {"features": kept[tower]["features"]}
+    if "ranking" in sections:
+        kept["ranking"] = sections["ranking"]
     return _fingerprint(kept)
 
 
 def model_fingerprint(config: Config) -> str:
     """Returns the SHA-256 (hex) of what a checkpoint depends on."""
     return _fingerprint(binding_sections(config))
+
+
+def ranking_fingerprint(config: Config) -> str:
+    """Returns the SHA-256 (hex) of what a checkpoint of the ranking model depends on.
+
+    That is not what nominates the candidates, nor how much each head counts: these may change.
+    """
+    sections = binding_sections(config)
+    kept = {name: sections[name] for name in (*_EXAMPLE_SECTIONS, *_OF_BOTH_MODELS)}
+    ranking = config.ranking.model_dump(mode="json")
+    ranking["training"] = {"batch_size": config.ranking.training.batch_size}
+    del ranking["candidates"]
+    for head in filter(None, ranking["heads"].values()):
+        del head["weight"]
+    return _fingerprint({**kept, "ranking": ranking})
 
 
 def _fingerprint(values: dict) -> str:

@@ -7,9 +7,7 @@ through them in order, and the release is of the last one, for it would replace 
 
 import dataclasses
 import datetime
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from absl import logging
 
@@ -17,10 +15,6 @@ from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.storage import Workdir
-
-if TYPE_CHECKING:
-    from twotower_tf.training.backfill import Validate
-    from twotower_tf.training.trainer import Trainer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,26 +50,34 @@ def run_days(
     from twotower_tf.examples.building.build import build_examples
 
     last = days[-1]
-    if _is_done(workdir, days):
+    if _is_done(config, workdir, days):
         logging.info("nothing to do: %s is done", last)
         return _daily_run(workdir, last, [])
     build_examples(config, workdir, source, days, beam_args)
     session = _Session(config, workdir, beam_args)
     trained = session.train_and_evaluate(days)
-    if session.trainer.last_day == last:
+    if session.last_day == last:
         session.release(last)
     return _daily_run(workdir, last, trained)
 
 
-def _is_done(workdir: Workdir, days: Sequence[datetime.date]) -> bool:
+def _is_done(config: Config, workdir: Workdir, days: Sequence[datetime.date]) -> bool:
     """Says whether the days were trained, and the last one released if no later one followed."""
-    newest = workdir.latest(storage.CHECKPOINTS, datetime.date.max)
-    if newest is None:
-        return False
-    if not {day.isoformat() for day in days} <= set(newest.manifest()["days_trained"]):
-        return False
-    record = storage.read_json(workdir.metrics_path("run_daily", newest.day))
-    return days[-1] < newest.day or (record is not None and record["status"] == "released")
+    kinds = [storage.CHECKPOINTS]
+    if config.ranking is not None:
+        kinds.append(storage.RANKING_CHECKPOINTS)
+    newest = [workdir.latest(kind, datetime.date.max) for kind in kinds]
+    for one in newest:
+        if one is None or not {day.isoformat() for day in days} <= _trained(one):
+            return False
+    day = newest[0].day
+    record = storage.read_json(workdir.metrics_path("run_daily", day))
+    return days[-1] < day or (record is not None and record["status"] == "released")
+
+
+def _trained(checkpoint: storage.Partition) -> set[str]:
+    """Returns the days that a checkpoint's model was trained on, in ISO format."""
+    return set(checkpoint.manifest()["days_trained"])
 
 
 def _daily_run(workdir: Workdir, day: datetime.date, trained: list) -> DailyRun:
@@ -97,18 +99,24 @@ def release_day(
         JobError: If a gate held the release back; says which and why.
     """
     session = _Session(config, workdir, beam_args, day)
-    if session.trainer.last_day != day:
-        raise InputError(
-            f"there is no checkpoint of {day}: "
-            f"the newest up to it is of {session.trainer.last_day}; train on {day} first"
-        )
+    for stage in filter(None, (session.retrieval, session.ranking)):
+        if stage.trainer.last_day != day:
+            raise InputError(
+                f"there is no checkpoint of {day}: the newest up to it "
+                f"is of {stage.trainer.last_day}; train on {day} first"
+            )
     session.train_and_evaluate([day])
     session.release(day)
     return _daily_run(workdir, day, [])
 
 
 class _Session:
-    """One start of TensorFlow: the model, its trainer and its evaluator."""
+    """One start of TensorFlow: the models of the configuration, trained and evaluated.
+
+    Attributes:
+        retrieval: The two towers.
+        ranking: The second stage; None without ``ranking``.
+    """
 
     def __init__(
         self,
@@ -117,105 +125,55 @@ class _Session:
         beam_args: Sequence[str],
         at_or_before: datetime.date | None = None,
     ):
-        from twotower_tf.evaluation.protocol import Evaluator
-        from twotower_tf.examples.counts import Counts
-        from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
-        from twotower_tf.training.trainer import Trainer
+        from twotower_tf.evaluation.retrieval_stage import RetrievalStage
 
         self._config = config
         self._workdir = workdir
         self._clear_away()
-        self.trainer = Trainer(config, workdir, at_or_before)
-        model = self.trainer.model
-        # Evaluation and index share these: each file is read, and each item embedded, once.
-        self._counts = Counts(workdir)
-        sized = self.trainer.config
-        self._embedder = CatalogueEmbedder(sized, workdir, model, beam_args)
-        self._evaluator = Evaluator(sized, workdir, model, self._counts, self._embedder)
+        self.retrieval = RetrievalStage(config, workdir, beam_args, at_or_before)
+        self.ranking = None
+        if config.ranking is not None:
+            from twotower_tf.evaluation.ranking.stage import RankingStage
+
+            self.ranking = RankingStage(config, workdir, at_or_before)
+
+    @property
+    def last_day(self) -> datetime.date | None:
+        """The day that all models were last trained on; None: they differ, or there is none."""
+        last = {stage.trainer.last_day for stage in (self.retrieval, self.ranking) if stage}
+        return last.pop() if len(last) == 1 else None
 
     def train_and_evaluate(self, days: Sequence[datetime.date]) -> list[datetime.date]:
-        from twotower_tf.training.sequence import train_together, trainings
-
-        left = trainings(self._config, self._workdir, self.trainer, days)
-        last = self.trainer.last_day
-        if last is not None and not self._evaluated_at(last):
-            # A run that died between the checkpoint of this day and its evaluation.
-            self._evaluate_after(last)
-        start = time.monotonic()
-        for number, together in enumerate(left, start=1):
-            day = together[-1]
-            self._evaluate_before(day)
-            train_together(self.trainer, together, self._measure_with)
-            self._evaluate_after(day)
-            self._counts.forget(day - self._longest_window())
-            if len(left) > 1:
-                seconds = time.monotonic() - start
-                to_go = seconds / number * (len(left) - number)
-                logging.info("%s done, %d of %d days, %.0f s left", day, number, len(left), to_go)
-        return [day for together in left for day in together]
-
-    def _measure_with(self, trainer: "Trainer") -> "Validate":
-        """Returns what measures a trainer's model; our own one's evaluator is there already."""
-        from twotower_tf.evaluation.protocol import recall_of
-
-        return self._evaluator.mean_recall if trainer is self.trainer else recall_of(trainer)
+        """Trains each model on what is left of days; returns those that any was trained on."""
+        stages = filter(None, (self.retrieval, self.ranking))
+        return sorted({day for stage in stages for day in stage.train_and_evaluate(days)})
 
     def release(self, day: datetime.date) -> None:
-        """Releases the day that the model was last trained on.
+        """Releases the day that the models were last trained on.
 
         Raises:
             JobError: If a gate held it back; says which and why.
         """
         from twotower_tf.releases.release_day import Candidate, recall_at, release
 
-        if recall_at(self._config) not in self._evaluated_at(day):
+        retrieval = self.retrieval
+        if recall_at(self._config) not in retrieval.evaluated_at(day):
             # It was evaluated by a configuration with another ``evaluation.at``.
-            self._evaluate_after(day)
+            retrieval.evaluate_after(day)
         candidate = Candidate(
-            self.trainer.model,
-            self.trainer.days_trained,
-            self._evaluator.embed_held_out(day),
-            self._counts,
-            self._embedder,
-            self._evaluator.blend(day),
+            retrieval.trainer.model,
+            retrieval.trainer.days_trained,
+            retrieval.evaluator.embed_held_out(day),
+            retrieval.counts,
+            retrieval.embedder,
+            retrieval.evaluator.blend(day),
+            None if self.ranking is None else self.ranking.trainer.model,
         )
         release(self._config, self._workdir, day, candidate)
 
-    def _longest_window(self) -> datetime.timedelta:
-        """Returns how far back anybody asks for counts."""
-        rules = self._config.selection
-        of_rules = (rules.coverage_days, rules.engagement_days)
-        return datetime.timedelta(days=max(self._config.evaluation.baseline_days, *of_rules))
-
     def _clear_away(self) -> None:
         """Removes what killed runs were writing of metrics and reports."""
-        for job in ("train", "evaluate", "blend", "build_index", "run_daily"):
+        jobs = ("train", "train_ranking", "evaluate", "evaluate_ranking", "blend", "build_index")
+        for job in (*jobs, "run_daily"):
             storage.remove_temporary(self._workdir.path("metrics", job))
         storage.remove_temporary(self._workdir.path("reports"))
-
-    def _evaluated_at(self, day: datetime.date) -> list[int]:
-        """Returns the K at which a day was evaluated after training on it, none if it was not."""
-        record = storage.read_json(self._workdir.metrics_path("evaluate", day)) or {}
-        if record.get("after") is None:
-            return []
-        return [int(k) for k in record["after"]["methods"]["model"]["recall"]]
-
-    def _evaluate_before(self, day: datetime.date) -> None:
-        if self.trainer.last_day is not None:
-            yesterday = day - datetime.timedelta(days=1)
-            self._record_evaluation(day, {"before": self._evaluator.evaluate(day, yesterday)})
-            # The model is about to change, and training needs the memory.
-            self._embedder.forget()
-
-    def _evaluate_after(self, day: datetime.date) -> None:
-        counted = self.trainer.batch_probabilities(day)
-        measured = {
-            "after": self._evaluator.evaluate(day, day),
-            "frequencies": self._evaluator.frequencies(counted),
-        }
-        self._record_evaluation(day, measured)
-
-    def _record_evaluation(self, day: datetime.date, measured: dict) -> None:
-        from twotower_tf.evaluation.protocol import record
-
-        record(self._workdir, day, measured)

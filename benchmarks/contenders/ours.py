@@ -12,7 +12,7 @@ import tensorflow as tf
 from twotower_tf.frequency.base import FrequencyEstimator
 from twotower_tf.models.losses.in_batch import CorrectedSoftmaxByExampleMasked
 from twotower_tf.models.two_tower import TwoTowerModel
-from twotower_tf.training.trainer import make_deterministic
+from twotower_tf.training.day_trainer import make_deterministic
 
 _PREFIX = "item "
 

@@ -20,7 +20,7 @@ from twotower_tf.simulator.world import World
 import tensorflow as tf
 
 from twotower_tf.models.two_tower import TwoTowerModel
-from twotower_tf.training.trainer import make_deterministic
+from twotower_tf.training.day_trainer import make_deterministic
 
 DIM = 128
 _HISTORY = 20

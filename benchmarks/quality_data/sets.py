@@ -10,7 +10,14 @@ from collections.abc import Callable
 
 from benchmarks.quality_data import complete_journey, leave_one_out
 
-SIMULATED = {"days": 10, "events_per_day": 20_000, "users": 2000, "videos": 4000, "seed": 17}
+SIMULATED = {
+    "days": 10,
+    "events_per_day": 20_000,
+    "pages_per_day": 0,
+    "users": 2000,
+    "videos": 4000,
+    "seed": 17,
+}
 
 
 class Unavailable(Exception):
@@ -85,6 +92,7 @@ def _movielens_left_out(given: pathlib.Path, made: pathlib.Path) -> pathlib.Path
     return made
 
 
+_RETRIEVAL_ALONE = ("ranking=null", "source.impressions=null", "nominators=[index]")
 # The longest list of what one has rated: with it, what is new to a user can be told of all.
 _MOVIELENS_ONCE = "examples.own_length=2000"
 _LEAVE_ONE_OUT = (
@@ -130,7 +138,9 @@ SETS = {
         given="wikispeedia",
     ),
     "groceries": _set("groceries", "2017-01-01", "2017-03-31", 28, _groceries),
-    "simulated": _set("demo", "2026-01-01", "2026-01-10", 3, _simulated),
+    "simulated": _set(
+        "demo", "2026-01-01", "2026-01-10", 3, _simulated, overrides=_RETRIEVAL_ALONE
+    ),
 }
 # The last third of MovieLens: what --quick runs on.
 QUICK = {"movielens": _movielens("1998-02-10")}

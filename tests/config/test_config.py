@@ -140,6 +140,35 @@ def test_a_gate_over_a_baseline_that_is_not_measured_is_refused(refusal, load, e
     assert message.startswith(f"gates.min_over_baseline: '{name}' is not one of the baselines")
 
 
+@pytest.mark.parametrize(
+    ("nominator", "expected"),
+    [
+        ("popula", "nominators[1]: unknown kind 'popula'; did you mean 'popular'"),
+        ({"kind": "popular", "days": []}, "nominators[1] (popular): days: it needs at least one"),
+        (
+            {"kind": "popular", "days": [7, 7]},
+            "nominators[1] (popular): days: each number of days may come once, got [7, 7]",
+        ),
+        (
+            {"kind": "own_items", "popularity_days": [1, 1]},
+            "nominators[1] (own_items): popularity_days: each number of days may come once",
+        ),
+        ("fresh", "nominators[1] (fresh): it needs source.items.columns.published_at"),
+        (
+            "co_visitation",
+            "nominators[1] (co_visitation): it needs a feature of the query of column seed_item_id",
+        ),
+    ],
+)
+def test_a_nominator_that_lacks_what_it_goes_by_is_refused(refusal, nominator, expected):
+    def edit(values):
+        values["nominators"] = ["index", nominator]
+        if nominator == "co_visitation":
+            values["query"]["features"] = [{"name": "device", "kind": "category", "values": ["tv"]}]
+
+    assert refusal(edit).startswith(expected)
+
+
 def test_the_reward_range_must_not_be_empty(refusal):
     reward = {"column": "stars", "low": 5, "high": 5}
     message = refusal(lambda values: values.update(examples={"reward": reward}))

@@ -25,8 +25,8 @@ import tensorflow as tf
 from twotower_tf.evaluation.protocol import Evaluator, evaluate_day
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
 from twotower_tf.models.two_tower import TwoTowerModel
+from twotower_tf.training.day_trainer import make_deterministic
 from twotower_tf.training.sequence import train_days
-from twotower_tf.training.trainer import make_deterministic
 
 DAYS = [datetime.date(2026, 1, day) for day in range(1, 6)]
 ITEMS = [f"i{number:02}" for number in range(12)]

@@ -259,3 +259,33 @@ def test_charts_without_any_value_are_still_drawn():
 )
 def test_compact_numbers(value, text):
     assert compact(value) == text
+
+
+def test_a_second_stage_has_its_loss_against_others_and_its_calibration(workdir):
+    for number in range(3):
+        write_day(workdir, number)
+        write_ranking(workdir, number)
+    page = Page(write_report(workdir, day(2)))
+    assert ["ranking model, after", "0.2500", "0.8000", "0.7500", "-"] in page.rows
+    assert ["mean watch time, before", "0.5000", "0.5000", "0.5000", "-"] in page.rows
+    text = " ".join(page.texts)
+    assert "All predicted over all watched seconds: 1.250." in text
+    labels = re.findall('aria-label="([^"]*)"', page.source)
+    assert labels.count("Weighted per-user loss, after training on the day") == 1
+    assert "Seconds by position on the page" in labels
+
+
+def write_ranking(workdir, number):
+    methods = {
+        "model": {"user_loss": 0.25, "auc": 0.8, "user_auc": 0.75, "ndcg": None},
+        "mean_watch_time": {"user_loss": 0.5, "auc": 0.5, "user_auc": 0.5, "ndcg": None},
+    }
+    groups = [{"impressions": 10, "predicted": 3.0, "watched": 2.5}] * 4
+    calibration = {
+        "ratio": 1.25,
+        "by_decile": groups,
+        "by_position": [{"position": 1.0, **groups[0]}],
+    }
+    measured = {"impressions": 40, "methods": methods, "calibration": calibration}
+    found = {"before": measured if number else None, "after": measured}
+    write_json(workdir.metrics_path("evaluate_ranking", day(number)), found)

@@ -12,7 +12,12 @@ from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.examples.building import build
 from twotower_tf.examples.building.build import build_examples
-from twotower_tf.examples.building.transforms import MakeShards, ReadEvents, WriteRejected
+from twotower_tf.examples.building.transforms import (
+    MakeShards,
+    ReadEvents,
+    ReadImpressions,
+    WriteRejected,
+)
 from twotower_tf.examples.encoding.tfrecord import read_records
 from twotower_tf.examples.outcome import Outcome
 
@@ -194,9 +199,11 @@ def parse(record: bytes) -> dict[str, list]:
     return values
 
 
-def shards_of(workdir: storage.Workdir, day: datetime.date) -> dict[str, list[dict]]:
+def shards_of(
+    workdir: storage.Workdir, day: datetime.date, kind: str = "examples"
+) -> dict[str, list[dict]]:
     """Returns the parsed examples of a day by file."""
-    partition = workdir.partition("examples", day)
+    partition = workdir.partition(kind, day)
     return {
         shard["file"]: [parse(record) for record in read_records(partition.file(shard["file"]))]
         for shard in partition.manifest()["shards"]
@@ -206,21 +213,26 @@ def shards_of(workdir: storage.Workdir, day: datetime.date) -> dict[str, list[di
 def run_steps(plan, beam_args) -> Outcome:
     """Runs the steps of the transforms, their elements in random order."""
     rng = random.Random(len(plan.splits))
-    read, make, reject = ReadEvents(plan), MakeShards(plan), WriteRejected(plan)
+    make, reject = MakeShards(plan), WriteRejected(plan)
     chunks: dict = {shard: [] for shard in range(plan.config.examples.shards)}
     rejected: dict = {}
     reports = []
-    read.setup()
-    for split in rng.sample(plan.splits, len(plan.splits)):
-        for element in read.process(split):
-            # What has no tag is the main output.
-            tag, value = getattr(element, "tag", "chunks"), getattr(element, "value", element)
-            if tag == "chunks":
-                chunks[value[0]].append(value[1])
-            elif tag == "rejected":
-                rejected.setdefault(value[0], []).append(value[1])
-            else:
-                reports.append(value)
+    for read, splits in (
+        (ReadEvents(plan), plan.splits),
+        (ReadImpressions(plan), plan.impression_splits),
+    ):
+        if splits:
+            read.setup()
+        for split in rng.sample(splits, len(splits)):
+            for element in read.process(split):
+                # What has no tag is the main output.
+                tag, value = getattr(element, "tag", "chunks"), getattr(element, "value", element)
+                if tag == "chunks":
+                    chunks[value[0]].append(value[1])
+                elif tag == "rejected":
+                    rejected.setdefault(value[0], []).append(value[1])
+                else:
+                    reports.append(value)
     make.setup()
     for shard, places in chunks.items():
         reports += make.process((shard, rng.sample(places, len(places))))

@@ -72,7 +72,7 @@ class Reader:
         if self._seen.setdefault(name, identity) != identity:
             self._wrong.add(f"a reader of {name} saw it change")
         if manifest.parts[-3] == "examples":
-            for kind in ("rejected", "histories"):
+            for kind in ("rejected", "histories", "ranking"):
                 os.stat(manifest_of(manifest, kind))
         for shard in json.loads(identity[1])["shards"]:
             data = (manifest.parent / shard["file"]).read_bytes()

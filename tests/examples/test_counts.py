@@ -68,6 +68,22 @@ def test_the_training_examples_of_the_window_are_counted(tmp_path):
         assert _rows(reader.items_until(DAY, window)) == sorted(expected.items())
 
 
+def test_the_pairs_of_a_window_are_kept_until_they_are_forgotten(tmp_path, monkeypatch):
+    workdir = Workdir(str(tmp_path))
+    _write_day(workdir, DAY, ["a", "b"], ["s", ""])
+    _write_day(workdir, DAY - datetime.timedelta(days=2), ["a", "a"], ["s", "s"])
+    reader, read, paths = Counts(workdir), counts.read, []
+    monkeypatch.setattr(counts, "read", lambda path: paths.append(path) or read(path))
+    for _ in range(2):
+        assert sorted(_rows(reader.pairs_until(DAY, 3))) == [("s", "a", 1), ("s", "a", 2)]
+        assert _rows(reader.pairs_until(DAY, 2)) == [("s", "a", 1)]
+    assert _rows(reader.pairs(DAY)) == [("s", "a", 1)]
+    assert len(paths) == 2
+    reader.forget(DAY)
+    assert len(reader.pairs_until(DAY, 3)) == 2
+    assert len(paths) == 3
+
+
 def test_without_examples_nothing_is_counted(tmp_path):
     reader = Counts(Workdir(str(tmp_path)))
     assert _rows(reader.items_until(DAY, 7)) == []

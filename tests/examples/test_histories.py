@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twotower_tf.errors import InputError
 from twotower_tf.examples.hashes import text_hash
 from twotower_tf.examples.users import histories
+from twotower_tf.examples.users.history_rows import SCHEMA
 from twotower_tf.storage import Workdir
 
 FIRST = datetime.date(2024, 2, 20)
@@ -36,8 +37,8 @@ def _active(state: dict, users: set[str], day: datetime.date, shard: int) -> pa.
         items, times = state.get(user, ((), ()))
         stamp = day.toordinal() * 86_400
         state[user] = (*items, f"i{day.day}")[-4:], (*times, stamp)[-4:]
-        rows.append(dict(zip(histories.SCHEMA.names, (user, *state[user]), strict=True)))
-    return pa.Table.from_pylist(rows, histories.SCHEMA)
+        rows.append(dict(zip(SCHEMA.names, (user, *state[user]), strict=True)))
+    return pa.Table.from_pylist(rows, SCHEMA)
 
 
 def _build(workdir: Workdir, days, every: int, at_once: int) -> dict[str, tuple]:

@@ -22,14 +22,17 @@ KILLS = 25
 
 @pytest.fixture
 def configuration(deployment, make_event, make_item, days) -> pathlib.Path:
-    """The file of a configuration whose source has three days of all sorts of events."""
+    """The file of a configuration whose source has three days of all sorts of records."""
     rng = random.Random(8)
     deployment.values["source"]["items"]["path"] = "items/{date}.jsonl"
     deployment.values["examples"] |= {"max_rejected_share": 0.5, "full_histories_every_days": 2}
+    deployment.values["source"]["impressions"] = {"path": "shown/{date}.jsonl"}
+    deployment.values["ranking"] = {"shown_length": 9}
     for number, day in enumerate(days[:3]):
         start = number * SECONDS_PER_DAY
         log = [make_event(rng.randrange(9), rng.randrange(7), start + n * 60) for n in range(90)]
         deployment.write_day(day, [*log, log[0], b"{"])
+        deployment.write(f"shown/{day}.jsonl", [*log[:50], b"["])
         if number != 1:
             items = [make_item(n, length=90 + number) for n in range(6)]
             deployment.write(f"items/{day}.jsonl", [*items, b"?"])
@@ -80,7 +83,7 @@ def test_of_two_builds_of_a_day_at_once_one_wins_and_the_other_says_so(
     deployment.values = yaml.safe_load(configuration.read_text())
     deployment.build(days[:1], "expected")
     workdir = deployment.workdir()
-    for kind in ("rejected", "catalogue", "profiles", "histories", "examples"):
+    for kind in ("rejected", "catalogue", "profiles", "histories", "ranking", "examples"):
         expected = deployment.workdir("expected").partition(kind, days[0])
         partition = workdir.partition(kind, days[0])
         assert partition.manifest() == expected.manifest()

@@ -72,8 +72,8 @@ def test_without_examples_and_where_nothing_differs_the_prior_stays():
     assert fit(choices, prior)[2] == pytest.approx(2.0)
     blend = fit_blend([], [OwnItems()])
     assert (blend.slope, blend.examples) == (PRIOR_SLOPE, 0)
-    assert tuple(blend.weights) == OwnItems.features
-    assert tuple(blend.weights.values()) == OwnItems.prior
+    assert tuple(blend.weights) == OwnItems().features
+    assert tuple(blend.weights.values()) == OwnItems().prior
 
 
 def test_a_cosine_never_counts_against_an_item():

@@ -10,7 +10,8 @@ import tensorflow as tf  # isort: skip
 from twotower_tf.config import Config
 from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.examples.value_types.lists import Lists
-from twotower_tf.models.two_tower import TwoTowerModel, blank_features
+from twotower_tf.models.inference import blank_features
+from twotower_tf.models.two_tower import TwoTowerModel
 
 DIM = 4
 VALUES = {

@@ -9,9 +9,10 @@ from twotower_tf.config import Config
 import tensorflow as tf
 
 from twotower_tf.config.registries import LOSSES
+from twotower_tf.models.inference import blank_features
 from twotower_tf.models.losses.in_batch import CorrectedSoftmax, PlainSoftmax
 from twotower_tf.models.losses.query_negatives import QueryNegatives
-from twotower_tf.models.two_tower import TwoTowerModel, blank_features
+from twotower_tf.models.two_tower import TwoTowerModel
 
 _CONFIG = Config.model_validate(
     {

@@ -34,7 +34,12 @@ def _loyal(events: list[dict]) -> list[dict]:
 def loyal(make_site, tmp_path_factory, days, day_events):
     """Three days are done in one call."""
     site = make_site(tmp_path_factory.mktemp("loyal")).write_usual()
-    site.values["nominators"] = ["index", {"kind": "own_items"}]
+    site.values["nominators"] = [
+        "index",
+        {"kind": "own_items", "popularity_days": [1, 3]},
+        {"kind": "popular", "days": [2], "items": 15},
+        {"kind": "co_visitation", "days": 3, "items": 6},
+    ]
     site.values["blend"] = {"days": 2}
     site.values["index"] = {"recall_at": 5, "default_k": 10}
     for day in days:

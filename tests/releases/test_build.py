@@ -17,7 +17,7 @@ from twotower_tf.examples.hashes import text_hash
 from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.items.catalogue_reader import end_of, load_catalogue
 from twotower_tf.examples.schema import HISTORY_DWELL, HISTORY_TYPES
-from twotower_tf.examples.users import histories, profiles
+from twotower_tf.examples.users import histories, history_rows, profiles
 from twotower_tf.releases import releases
 from twotower_tf.storage import Workdir
 
@@ -151,7 +151,7 @@ def _write_users(workdir: Workdir, folder, config: Config) -> None:
                 for user, item_ids in ids.items()
                 if text_hash(user) % 2 == shard
             ]
-            schema = histories.schema_of(traits=(HISTORY_TYPES, HISTORY_DWELL))
+            schema = history_rows.schema_of(traits=(HISTORY_TYPES, HISTORY_DWELL))
             histories.ShardHistories(shard, every=14, schema=schema).write(
                 DAY,
                 os.path.join(staging, histories.file_name(shard, 2)),

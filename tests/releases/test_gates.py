@@ -5,7 +5,7 @@ import math
 import pytest
 
 from twotower_tf.config.index import Gates
-from twotower_tf.releases.gates import Measured, check_gates
+from twotower_tf.releases.gates import Measured, MeasuredRanking, check_gates
 
 GATES = Gates(min_examples=1000, min_recall_ratio=0.5, min_index_recall=0.9, min_coverage=0.8)
 GOOD = {
@@ -128,3 +128,28 @@ def test_what_was_not_measured_of_a_baseline_passes_and_says_so():
             assert "was not measured" in one.message
     (of_nan, _) = _over(0.1, recalls={"10": math.nan, "50": 0.5})
     assert not of_nan.passed
+
+
+@pytest.mark.parametrize(
+    ("ranking", "ratio", "passed", "message"),
+    [
+        ((1.0, 0.3, 0.2), 1.5, True, "0.3 is at most the allowed 0.3"),
+        ((1.0, 0.31, 0.2), 1.5, False, "ranking_user_loss: 0.31 is more than the allowed 0.3 "),
+        ((1.0, 0.31, 0.2), 0, True, "gates.max_ranking_loss_ratio is 0"),
+        ((1.0, 0.31, None), 1.5, True, "no last release to compare with"),
+        ((None, None, 0.2), 1.5, True, "there are no held-out impressions"),
+        ((1.0, math.nan, 0.2), 1.5, False, "nan is more than"),
+    ],
+)
+def test_a_ranking_model_must_not_be_much_worse_than_the_last_one(ranking, ratio, passed, message):
+    gates = Gates(max_ranking_loss_ratio=ratio)
+    measured = Measured(**GOOD, ranking=MeasuredRanking(*ranking))
+    result = {one.name: one for one in check_gates(gates, measured)}["ranking_user_loss"]
+    assert result.passed is passed
+    assert message in result.message
+
+
+def test_the_loss_of_a_ranking_model_must_be_finite():
+    measured = Measured(**GOOD, ranking=MeasuredRanking(math.inf))
+    result = {one.name: one for one in check_gates(GATES, measured)}["ranking_loss"]
+    assert not result.passed

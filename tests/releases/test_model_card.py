@@ -42,3 +42,11 @@ def test_it_says_what_is_held_out():
     events = {**VALUES["source"]["events"], "columns": {"held_out": "test"}}
     config = Config.model_validate({**VALUES, "source": {**VALUES["source"], "events": events}})
     assert "held out of which the log's column 'test' says so." in model_card(config, METADATA)
+
+
+def test_it_says_how_well_a_second_stage_ranks():
+    ranking = {"user_loss": 0.25, "loss": 3.5, "last_user_loss": None}
+    metadata = {**METADATA, "metrics": {**METADATA["metrics"], "ranking": ranking}}
+    card = model_card(small_config(), metadata)
+    assert "weighted per-user loss of the day's held-out impressions: 0.2500\n" in card
+    assert "ranking" not in model_card(small_config(), METADATA)

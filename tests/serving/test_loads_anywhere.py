@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from tests.serving.ranked_release import RankedWorld
 from tests.shop import items_of_shop
 from twotower_tf.storage import Workdir
 
@@ -120,6 +121,22 @@ def test_a_c_program_gets_the_same_items_as_python(program, release):
         decoded = [[item_id.decode() for item_id in row] for row in want["item_ids"].numpy()]
         assert ids.tolist() == decoded
         np.testing.assert_allclose(scores, want["scores"], atol=1e-6)
+
+
+def test_a_c_program_gets_the_same_recommendations_as_python(program, tmp_path):
+    release = RankedWorld(tmp_path).release()
+    loaded = release.load_saved_model()
+    past = {"history": [["item-1", "item-5"]], "shown_item_ids": [["item-2", ""]]}
+    query = {name: np.array(values, object) for name, values in past.items()}
+    for name in ("history_days", "history_dwell", "shown_days", "shown_clicked"):
+        query[name] = np.array([[2.0, 0.0]], np.float32)
+    outputs = ("item_ids", "expected_watch_seconds", "sources")
+    inputs = {"k": np.int32(4), **query}
+    ids, seconds, sources = _ask(program, release.path, "recommend", inputs, outputs)
+    want = loaded.recommend(k=4, **query)
+    assert ids.tolist() == [[one.decode() for one in row] for row in want["item_ids"].numpy()]
+    np.testing.assert_allclose(seconds, want["expected_watch_seconds"], rtol=1e-5)
+    assert sources.tolist() == [["index"] * 4]
 
 
 def test_a_c_program_may_leave_inputs_out(program, release):

@@ -1,4 +1,4 @@
-"""The simulator's files, events and settings; its truth is tested in test_simulator_day."""
+"""The simulator's files, events and settings; its truth is tested in test_day."""
 
 import csv
 import dataclasses
@@ -228,6 +228,7 @@ def test_a_write_that_fails_leaves_no_half_written_file(tmp_path):
         ("channels", 4, "at least topics (5)"),
         ("events_per_day", 400_001, "at most 10000 * users (400000)"),
         ("videos", 59, "at least 3 * channels (60)"),
+        ("pages_per_day", 401, "at most 10 * users (400)"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(field, value, allowed):

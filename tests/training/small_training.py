@@ -42,9 +42,9 @@ def weights_of(workdir: Workdir, day: datetime.date) -> list[str]:
 
 def kill_in_pass(monkeypatch, killed_in: int) -> None:
     """Lets the next training be killed as it begins a pass, once."""
-    from twotower_tf.training.trainer import Trainer
+    from twotower_tf.training.day_trainer import DayTrainer
 
-    real, killed = Trainer._pass_over, []
+    real, killed = DayTrainer._pass_over, []
 
     def pass_over(self, partitions, number, settings):
         if number == killed_in and not killed:
@@ -52,4 +52,4 @@ def kill_in_pass(monkeypatch, killed_in: int) -> None:
             raise KeyboardInterrupt
         return real(self, partitions, number, settings)
 
-    monkeypatch.setattr(Trainer, "_pass_over", pass_over)
+    monkeypatch.setattr(DayTrainer, "_pass_over", pass_over)

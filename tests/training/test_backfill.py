@@ -84,7 +84,7 @@ def test_a_backfill_killed_between_passes_ends_with_the_same_bits(
 
     def train(place: Workdir) -> None:
         trainer = Trainer(config, place)
-        for together in sequence.trainings(config, place, trainer, DAYS[:4]):
+        for together in sequence.trainings(trainer, DAYS[:4]):
             sequence.train_together(trainer, together)
 
     train(workdir)
@@ -132,7 +132,7 @@ def test_days_after_the_backfill_are_trained_at_a_share_of_the_learning_rate(
     config = _config(days=1, passes=1, learning_rate_after=0.25)
     trainer = Trainer(config, workdir)
     full = float(trainer.model.optimizer.learning_rate)
-    for together in sequence.trainings(config, workdir, trainer, DAYS[:2]):
+    for together in sequence.trainings(trainer, DAYS[:2]):
         sequence.train_together(trainer, together)
     assert float(trainer.model.optimizer.learning_rate) == pytest.approx(full * 0.25)
 

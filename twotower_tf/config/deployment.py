@@ -12,6 +12,7 @@ from twotower_tf.config.features import TableSection
 from twotower_tf.config.index import Gates
 from twotower_tf.config.negatives import Negatives, check_negatives
 from twotower_tf.config.nominators import Blend, Nominator, check_nominators
+from twotower_tf.config.ranking import Ranking, check_ranking
 from twotower_tf.config.registries import (
     ESTIMATORS,
     FEATURE_KINDS,
@@ -112,6 +113,8 @@ class Config(Section):
     """
     blend: Blend = Blend()
     """How what several nominators propose comes on one scale."""
+    ranking: Ranking | None = None
+    """The second stage; without it there is none."""
     gates: Gates = Gates()
     """What a release must reach."""
 
@@ -147,6 +150,7 @@ class Config(Section):
         check_negatives(self)
         check_selection(self)
         check_self_supervised(self)
+        check_ranking(self)
         inputs = (raw for one in self.query.features for raw in _raw_features(one, "query", self))
         check_nominators(self, self.nominators, {raw.name for raw in inputs})
         return self

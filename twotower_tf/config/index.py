@@ -69,3 +69,6 @@ class Gates(Section):
     """The share of the training examples of the last ``selection.coverage_days`` days whose item
     is in the index. It catches rules that are too strict, and catalogue files that are cut
     short."""
+    max_ranking_loss_ratio: NotNegative = 1.5
+    """With [ranking](#ranking): the weighted per-user loss of the day's held-out impressions over
+    that of the last release on those of its own day. 0 switches it off."""

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Sequence
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from twotower_tf.config.registries import NOMINATORS
 from twotower_tf.config.registry import named
 from twotower_tf.config.section import Positive, Section
 
 INDEX = "index"
+_USUAL_SHARE = 1.0
 
 
 class NominatorSection(Section):
@@ -17,9 +18,17 @@ class NominatorSection(Section):
 
     Attributes:
         inputs: What a request brings for it, beside the features of the query.
+        window_days: It goes by the training examples of the last so many days.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
+    share: Annotated[float, Field(gt=0.0)] = _USUAL_SHARE
+    """With ``ranking``: its part of ``ranking.candidates``, as a weight beside the other
+    nominators' (3 beside 1: three quarters). What it does not use goes to the index."""
+
+    @property
+    def window_days(self) -> int:
+        return 0
 
     def check(self, config) -> None:
         """Checks that a deployment has what this nominator needs; ValueError if it has not."""
@@ -52,6 +61,12 @@ def check_nominators(
     for number, section in enumerate(nominators):
         if section.kind in kinds[:number]:
             raise ValueError(f"nominators[{number}]: '{section.kind}' is there already")
+        # By its value, not by whether it was given: a configuration that travels names all keys.
+        if config.ranking is None and section.share != _USUAL_SHARE:
+            raise ValueError(
+                f"nominators[{number}] ({section.kind}): share says how many of its items are "
+                "ranked, and nothing is without ranking; leave it out"
+            )
         for name in section.inputs:
             if name in taken:
                 raise ValueError(

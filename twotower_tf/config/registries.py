@@ -25,3 +25,4 @@ HISTORY_ENCODERS = Registry(
 AUGMENTATIONS = Registry(
     "augmentation", "twotower_tf.models.self_supervised.sections", default="correlated"
 )
+BOTTOMS = Registry("bottom", "twotower_tf.models.ranking.sections", default="shared")

@@ -3,10 +3,10 @@
 import zoneinfo
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from twotower_tf.config import dated_paths
-from twotower_tf.config.section import Column, Section, Separator, nearest
+from twotower_tf.config.section import Column, Positive, Section, Separator, nearest
 
 
 class EventColumnsSection(Section):
@@ -63,12 +63,56 @@ class SearchColumnsSection(Section):
     """When."""
 
 
+class ImpressionColumnsSection(Section):
+    """Which column of the impression log holds what."""
+
+    user_id: Column = "user_id"
+    """Who was shown it, as events name them."""
+    item_id: Column = "item_id"
+    """What was shown."""
+    timestamp: Column = "timestamp"
+    """When."""
+    seed_item_id: Column | None = None
+    """The item on screen when it was shown; may be empty in some. Other features of the query that
+    are columns of the event are read from the same columns of this log, and have their default
+    where it lacks them."""
+    position: Column | None = None
+    """Where on the page, from 0. It is trained with, and the same for all at serving."""
+    page_id: Column | None = None
+    """The page, or the request, that it was part of. Without it what a user was shown in one second
+    is a page."""
+    source: Column | None = None
+    """What nominated it, such as ``index``; at serving the nominator's name."""
+    score: Column | None = None
+    """The score that it was nominated with."""
+    surface: Column | None = None
+    """Where it was shown, such as ``home``; may be empty in some."""
+    clicked: Column | None = None
+    """Whether the user acted on it: a number, not 0 if so. With it give ``watched_seconds``."""
+    watched_seconds: Column | None = None
+    """How long the user watched it, 0 where nothing came of it. Without it the outcome is joined
+    from the events (``join_minutes``)."""
+
+
 Format = Literal[
     "auto", "csv", "tsv", "jsonl", "parquet", "wikispeedia_paths", "wikispeedia_articles"
 ]
 TimeUnit = Literal["seconds", "milliseconds", "iso8601"]
 
 
+def _check_time_zone(name: str) -> str:
+    # Not all that a name can be wrong in is a ZoneInfoNotFoundError: "..", "Europe", "a\0".
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        hint = nearest(name, sorted(zoneinfo.available_timezones()))
+        raise ValueError(
+            f"there is no time zone {name!r}{hint}; give an IANA name such as Europe/Zurich"
+        ) from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_check_time_zone), Field(title="IANA name")]
 Encoding = Annotated[str, Field(title="encoding, as Python names it")]
 
 
@@ -102,7 +146,7 @@ class Files(Section):
     timestamp_unit: TimeUnit = "seconds"
     """Of every time in these files: Unix time, or text such as ``2026-01-31T12:00:00Z``.
     Parquet's own times need no unit."""
-    time_zone: Annotated[str, Field(title="IANA name")] = "UTC"
+    time_zone: TimeZone = "UTC"
     """Of the times in these files that don't say their zone: text without one, Parquet's times
     without one, dates (their midnight). Text with ``Z`` or ``+02:00`` keeps its own; Unix times
     have none. A *day* is a UTC date all the same."""
@@ -141,19 +185,6 @@ class Files(Section):
             raise ValueError(f"header names the column '{twice[0]}' more than once")
         return self
 
-    @field_validator("time_zone")
-    @classmethod
-    def _check_time_zone(cls, name):
-        # Not all that a name can be wrong in is a ZoneInfoNotFoundError: "..", "Europe", "a\0".
-        try:
-            zoneinfo.ZoneInfo(name)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            hint = nearest(name, sorted(zoneinfo.available_timezones()))
-            raise ValueError(
-                f"there is no time zone {name!r}{hint}; give an IANA name such as Europe/Zurich"
-            ) from None
-        return name
-
 
 class EventFiles(Files):
     """The event log."""
@@ -183,8 +214,33 @@ class SearchFiles(Files):
     """Which column is what."""
 
 
+class ImpressionFiles(Files):
+    """The impression log: what users were shown, whether they acted on it or not."""
+
+    columns: ImpressionColumnsSection = ImpressionColumnsSection()
+    """Which column is what."""
+    join_minutes: Positive = 60
+    """Where the log doesn't tell the outcome: an event of the user on the item, on the same day and
+    at most so long after it was shown, is a click of it. What was watched of it is then
+    ``source.events.columns.dwell``, in seconds."""
+
+    @property
+    def tells_outcome(self) -> bool:
+        """Whether the log itself says what came of each."""
+        return self.columns.watched_seconds is not None
+
+    @model_validator(mode="after")
+    def _check_outcome(self):
+        if self.columns.clicked is not None and not self.tells_outcome:
+            raise ValueError(
+                "columns.clicked needs columns.watched_seconds beside it; or leave both out, and "
+                "clicks are joined from the events"
+            )
+        return self
+
+
 class Source(Section):
-    """Where events, items, user profiles and searches are, and where to get them."""
+    """Where events, items, user profiles, searches and impressions are, and where to get them."""
 
     events: EventFiles
     """The event log."""
@@ -194,5 +250,7 @@ class Source(Section):
     """The user profiles, if there are any."""
     searches: SearchFiles | None = None
     """The search log, if there is one: past searches become a feature."""
+    impressions: ImpressionFiles | None = None
+    """The impression log, if there is one: what ``ranking`` learns from."""
     homepage: str | None = None
     """Where to get the data set; shown when files are missing."""

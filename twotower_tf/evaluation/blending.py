@@ -22,9 +22,11 @@ from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.evaluation.held_out import HeldOut, HeldOutReader
+from twotower_tf.examples.counts import Counts
 from twotower_tf.graph.hashing import fingerprint
 from twotower_tf.indexing.nominators.blend import Blend, Choices, fit_blend
 from twotower_tf.indexing.nominators.item_finder import ItemFinder
+from twotower_tf.indexing.nominators.known import Known
 from twotower_tf.indexing.nominators.nominator import (
     beside_the_index,
     features_of,
@@ -75,15 +77,22 @@ class Blender:
         workdir: Has the examples; gets the weights.
         model: As it is after the last day it was trained on.
         embed_queries: Its query tower.
+        counts: Of the training examples, for what nominators learn of days.
     """
 
     def __init__(
-        self, config: Config, workdir: Workdir, model: TwoTowerModel, embed_queries: TowerInference
+        self,
+        config: Config,
+        workdir: Workdir,
+        model: TwoTowerModel,
+        embed_queries: TowerInference,
+        counts: Counts,
     ):
         self._config = config
         self._workdir = workdir
         self._model = model
         self._embed_queries = embed_queries
+        self._counts = counts
         self._reader = HeldOutReader(config, workdir)
         self.nominators = beside_the_index(config)
 
@@ -116,12 +125,22 @@ class Blender:
         )
         return blend
 
-    def bonuses(self, held_out: HeldOut, items: Items, blend: Blend) -> Bonuses:
-        """Returns what a blend adds to the scores of held-out queries."""
+    def bonuses(
+        self, held_out: HeldOut, items: Items, blend: Blend, known_to: datetime.date
+    ) -> Bonuses:
+        """Returns what a blend adds to the scores of held-out queries.
+
+        Args:
+            held_out: The queries.
+            items: What is ranked.
+            blend: The weights.
+            known_to: The last day that nominators may know.
+        """
+        self._learn(known_to, items)
         amounts = blend.bonuses(features_of(self.nominators))
         queries, positions, added = [np.zeros(0, np.int64)], [], []
         first = 0
-        for batch in held_out.own:
+        for batch in _requests(held_out):
             place, features = self._nominated(batch, items)
             rows, columns = np.nonzero(place >= 0)
             queries.append(first + rows)
@@ -144,6 +163,11 @@ class Blender:
             "step": int(self._model.optimizer.iterations),
         }
 
+    def _learn(self, day: datetime.date, items: Items) -> None:
+        known = Known(self._workdir, self._counts, day, items.item_ids)
+        for nominator in self.nominators:
+            nominator.learn(known)
+
     def _nominated(self, batch: dict, items: Items) -> tuple[np.ndarray, np.ndarray]:
         nominated = nominated_by(self.nominators, batch, items.find)
         return nominated.positions.numpy().astype(np.int64), nominated.features.numpy()
@@ -157,6 +181,8 @@ class Blender:
         for one in reversed(self._workdir.days("examples")):
             if first <= one < day and left > 0:
                 held_out = self._reader.read(one, left)
+                # What a release of the day before knows.
+                self._learn(one - datetime.timedelta(days=1), items)
                 days.append(one)
                 parts += self._choices(held_out, items)
                 left -= len(held_out)
@@ -165,12 +191,13 @@ class Blender:
     def _choices(self, held_out: HeldOut, items: Items) -> Iterator[Choices]:
         """Yields what users chose of the candidates, of each batch of examples."""
         positives, first = items.positives(held_out), 0
-        for batch, own in zip(held_out.batches, held_out.own, strict=True):
+        requests = _requests(held_out)
+        for batch, request in zip(held_out.batches, requests, strict=True):
             queries = self._embed_queries(batch)
             taken = positives[first : first + len(queries)]
             first += len(queries)
             if len(queries):
-                yield self._of_batch(queries, taken, *self._nominated(own, items), items)
+                yield self._of_batch(queries, taken, *self._nominated(request, items), items)
 
     def _of_batch(
         self,
@@ -182,7 +209,8 @@ class Blender:
     ) -> Choices:
         """Returns the choices of B queries, [B, ...], as ``Choices`` has them."""
         best = rank_exactly(queries, items.embeddings, taken, _FROM_INDEX, len(queries)).top
-        again = (best[:, :, None] == nominated[:, None, :]).any(axis=2)
+        nominated, features = _each_once(nominated, features)
+        again = _are_among(nominated, best)
         places = np.concatenate([nominated, np.where(again, -1, best)], axis=1)
         there = places >= 0
         vectors = items.embeddings[np.maximum(places, 0)]
@@ -200,3 +228,40 @@ class Blender:
             np.cumsum(sizes) - sizes,
             np.flatnonzero(chosen[there]),
         )
+
+
+def _requests(held_out: HeldOut) -> Iterator[dict]:
+    """Yields what nominators are asked with, of each batch."""
+    for query, own in zip(held_out.batches, held_out.own, strict=True):
+        yield {**query, **own}
+
+
+def _each_once(places: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Adds up the features of what comes several times in a row.
+
+    Args:
+        places: int64 [B, L]; -1: nothing.
+        features: float32 [B, L, F].
+
+    Returns:
+        The same, -1 in all places of an item in a row but its first, which has the sum.
+    """
+    rows, columns = np.nonzero(places >= 0)
+    keys = rows * (1 + places.max(initial=0)) + places[rows, columns]
+    _, first, item = np.unique(keys, return_index=True, return_inverse=True)
+    if len(first) == len(rows):
+        return places, features
+    total = np.zeros((len(first), features.shape[2]), features.dtype)
+    np.add.at(total, item, features[rows, columns])
+    kept, added = np.full_like(places, -1), np.zeros_like(features)
+    rows, columns = rows[first], columns[first]
+    kept[rows, columns] = places[rows, columns]
+    added[rows, columns] = total
+    return kept, added
+
+
+def _are_among(places: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Says of places, [B, K], whether they are among those of their row, [B, L]: bool [B, K]."""
+    width = 1 + max(places.max(initial=0), wanted.max(initial=0))
+    rows = np.arange(len(places))[:, None] * width
+    return np.isin(rows + wanted, (rows + places)[places >= 0])

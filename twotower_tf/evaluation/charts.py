@@ -85,21 +85,43 @@ def by_decile(
 
     ``after`` names the groups that come after the deciles.
     """
+    deciles = [str(decile + 1) for decile in range(len(counts) - len(after))]
+    below = "popularity decile (1: most popular), and its held-out examples"
+    return bars([*deciles, *after], counts, series, label, below, highest)
+
+
+def bars(
+    names: Sequence[str],
+    counts: Sequence[int],
+    series: Sequence[Series],
+    label: str,
+    below: str,
+    highest: float,
+) -> str:
+    """Draws bars for groups.
+
+    Args:
+        names: Of the groups.
+        counts: How many each group is of, below its name.
+        series: A value a group each.
+        label: What the chart shows, for those who can't see it.
+        below: What the groups are.
+        highest: The highest value of the charts to compare with, for a common y axis.
+
+    Returns:
+        An ``<svg>`` element.
+    """
 
     def draw(axes) -> None:
         width = 0.8 / max(1, len(series))
         for place, each in enumerate(series):
-            left = [decile - 0.4 + (place + 0.5) * width for decile in range(len(counts))]
+            left = [group - 0.4 + (place + 0.5) * width for group in range(len(counts))]
             heights = [value or 0.0 for value in each.values]
             axes.bar(left, heights, width=width * 0.88, color=_SERIES[each.colour], linewidth=0)
-        deciles = [str(decile + 1) for decile in range(len(counts) - len(after))]
-        ticks = [
-            f"{name}\n{compact(count)}"
-            for name, count in zip([*deciles, *after], counts, strict=True)
-        ]
+        ticks = [f"{name}\n{compact(count)}" for name, count in zip(names, counts, strict=True)]
         axes.set_xticks(range(len(counts)), ticks)
         axes.tick_params(axis="x", length=0)
-        axes.set_xlabel("popularity decile (1: most popular), and its held-out examples")
+        axes.set_xlabel(below)
         _start_at_zero(axes, highest)
 
     return _svg(draw, label, below=0.62)

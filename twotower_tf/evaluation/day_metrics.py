@@ -10,7 +10,15 @@ from collections.abc import Iterable
 from twotower_tf.errors import InputError
 from twotower_tf.storage import Workdir, names, read_json
 
-JOBS = ("build_examples", "train", "evaluate", "build_index", "run_daily")
+JOBS = (
+    "build_examples",
+    "train",
+    "train_ranking",
+    "evaluate",
+    "evaluate_ranking",
+    "build_index",
+    "run_daily",
+)
 METHODS = {
     "model": "model",
     "index_only": "index only",

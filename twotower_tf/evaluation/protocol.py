@@ -58,8 +58,9 @@ class Evaluator:
         self.held_out = functools.lru_cache(maxsize=1)(self._reader.read)
         self._embedder = embedder or CatalogueEmbedder(config, workdir, model)
         self.embed_queries = TowerInference(model.query_tower, config, "query")
-        self._blender = Blender(config, workdir, model, self.embed_queries)
-        self._baselines = Baselines(config, workdir, counts or Counts(workdir))
+        counts = counts or Counts(workdir)
+        self._blender = Blender(config, workdir, model, self.embed_queries, counts)
+        self._baselines = Baselines(config, workdir, counts)
 
     def evaluate(self, day: datetime.date, counted_to: datetime.date) -> dict:
         """Returns recall and friends of a day's held-out examples, per method.
@@ -137,7 +138,8 @@ class Evaluator:
         if not self._blender.nominators:
             ranked = self._ranked_by_model(day, held_out, items, positives)
             return {"model": ranked(removed=removed)}
-        bonuses = self._blender.bonuses(held_out, items, self._blender.blend(trained_to, items))
+        blend = self._blender.blend(trained_to, items)
+        bonuses = self._blender.bonuses(held_out, items, blend, trained_to)
         ranked = self._ranked_by_model(day, held_out, items, positives)
         return {"model": ranked(bonuses, removed), "index_only": ranked(removed=removed)}
 

@@ -15,6 +15,7 @@ from twotower_tf.evaluation.day_metrics import (
     read_days,
     whole,
 )
+from twotower_tf.evaluation.ranking_sections import DETAILS, ranking_sections
 from twotower_tf.evaluation.recall_sections import averaged, middle, over_days, recall_sections
 from twotower_tf.storage import Workdir, write_text
 
@@ -35,6 +36,7 @@ _DETAILS = {
     "seconds to build the examples": ("build_examples", "seconds"),
     "seconds to train": ("train", "seconds"),
     "seconds to build the index": ("build_index", "seconds"),
+    **DETAILS,
 }
 
 
@@ -71,6 +73,7 @@ def _render(days: list[DayMetrics]) -> str:
         _gates(today),
         _selection(today),
         *recall_sections(days, at),
+        *ranking_sections(days),
         _training(days),
         _data(days),
         _frequencies(today),

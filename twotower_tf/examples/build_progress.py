@@ -14,7 +14,7 @@ _advanced: Counter[str] = Counter()
 
 
 def advance(phase: str, events: int = 1) -> None:
-    """Counts ``events`` (or ``searches``) read, or events ``made`` into examples."""
+    """Counts records read, by their log, or events ``made`` into examples."""
     _advanced[phase] += events
 
 

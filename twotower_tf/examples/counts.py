@@ -127,6 +127,7 @@ class Counts:
     def __init__(self, workdir: Workdir):
         self._workdir = workdir
         self._items: dict[datetime.date, pa.Table] = {}
+        self._pairs: dict[datetime.date, pa.Table] = {}
 
     def items(self, day: datetime.date) -> pa.Table:
         """Returns ``item_id`` (a dictionary of text) and ``examples`` of a day.
@@ -144,6 +145,8 @@ class Counts:
         Raises:
             InputError: If the day has examples and no counts.
         """
+        if day in self._pairs:
+            return self._pairs[day]
         return self._read(day, PAIRS_FILE, _PAIRS)
 
     def items_until(self, day: datetime.date, days: int) -> pa.Table:
@@ -162,9 +165,25 @@ class Counts:
         summed = together.group_by("item_id").aggregate([("examples", "sum")])
         return summed.rename_columns({"examples_sum": "examples"}).sort_by("item_id")
 
+    def pairs_until(self, day: datetime.date, days: int) -> pa.Table:
+        """Returns the pairs of a window of days, one day's after the other's, and keeps them.
+
+        Args:
+            day: The last day of the window.
+            days: Its length; days of it without examples have no pairs.
+
+        Returns:
+            As ``pairs``; a pair comes once for each day that has it.
+        """
+        window = list(day_range(day - datetime.timedelta(days=days - 1), day))
+        self._pairs |= {one: self.pairs(one) for one in window}
+        return pa.concat_tables(self._pairs[one] for one in window)
+
     def forget(self, before: datetime.date) -> None:
         """Lets go of the days before a day, which nobody asks for any more."""
-        self._items = {day: table for day, table in self._items.items() if day >= before}
+        for kept in (self._items, self._pairs):
+            for day in [day for day in kept if day < before]:
+                del kept[day]
 
     def _read(self, day: datetime.date, file: str, schema: pa.Schema) -> pa.Table:
         if not self._workdir.partition(EXAMPLES, day).exists():

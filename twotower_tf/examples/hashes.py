@@ -15,7 +15,8 @@ import pyarrow as pa
 class Purpose(enum.IntEnum):
     """What a share of a hash decides; shares of different purposes are independent.
 
-    The first two are shares of an event's hash, the last of a user's.
+    ``PLACE`` is a share of a user's hash, the others are of an event's or an impression's; of
+    impressions ``HOLD_OUT`` is a share of their page's.
     """
 
     # Below ``examples.holdout_share``: held out.
@@ -24,6 +25,8 @@ class Purpose(enum.IntEnum):
     CAP = 1
     # Where a user's examples stand between those of others.
     PLACE = 2
+    # The smallest of the impressions without a click are kept (``ranking.negatives_per_positive``).
+    SAMPLE = 3
 
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

@@ -2,8 +2,10 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from twotower_tf import storage
 from twotower_tf.datasets.files import SourceFile
@@ -15,6 +17,14 @@ Report = tuple[Any, ...]
 def count(day: int, name: str, number: int) -> Report:
     """Reports a part of a day's count."""
     return ("count", day, name, int(number))
+
+
+def count_days(name: str, days: np.ndarray, fewer: np.ndarray) -> Iterator[Report]:
+    """Counts by how much each day is more often among ``days`` than among ``fewer``."""
+    distinct, counts = np.unique(days, return_counts=True)
+    counts -= np.bincount(np.searchsorted(distinct, fewer), minlength=len(distinct))
+    for day, number in zip(distinct.tolist(), counts.tolist(), strict=True):
+        yield count(day, name, number)
 
 
 def written(path: str, records: int, checksum: str) -> Report:

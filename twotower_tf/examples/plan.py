@@ -83,6 +83,8 @@ class Plan:
         chains: Where the histories to go on from are: every shard's chain, none on the first day.
         searches: The search files to read.
         search_splits: The parts of them, as of the events.
+        impressions: The impression files to read.
+        impression_splits: The parts of them, likewise.
     """
 
     config_json: str
@@ -96,6 +98,8 @@ class Plan:
     chains: tuple[tuple[Link, ...], ...]
     searches: tuple[SourceFile, ...] = ()
     search_splits: tuple[tuple[int, SourceSplit], ...] = ()
+    impressions: tuple[SourceFile, ...] = ()
+    impression_splits: tuple[tuple[int, SourceSplit], ...] = ()
 
     @functools.cached_property
     def config(self) -> Config:
@@ -135,8 +139,8 @@ class Plan:
         return self.chains[shard] if self.chains else ()
 
     def inputs_of(self, day: int) -> list[SourceFile]:
-        """Returns the files that may hold events or searches of a day."""
-        files = (*self.events, *self.searches)
+        """Returns the files of logs that may hold records of a day."""
+        files = (*self.events, *self.searches, *self.impressions)
         return [file for file in files if file.day is None or file.day.toordinal() == day]
 
 

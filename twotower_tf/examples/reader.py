@@ -7,8 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from twotower_tf.config import Config
-from twotower_tf.examples.schema import has_own_items, own_features, raw_features
-from twotower_tf.storage import Partition, for_tensorflow
+from twotower_tf.examples.schema import (
+    has_own_items,
+    impression_features,
+    own_features,
+    raw_features,
+)
+from twotower_tf.storage import EXAMPLES, RANKING, Partition, for_tensorflow
 
 # So many files are read in turn where days are shuffled, and so many records wait for their turn.
 _FILES_AT_ONCE = 16
@@ -22,11 +27,12 @@ class ExampleReader:
 
     Args:
         config: Says which features there are.
+        kind: Of the partitions: ``examples``, or ``ranking``.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, kind: str = EXAMPLES):
         # Held-out examples have more than those that are trained on.
-        self._parse = {split: _Parser(config, split) for split in ("train", "eval")}
+        self._parse = {split: _Parser(_SPECS[kind](config, split)) for split in ("train", "eval")}
         number, texts = tf.TensorSpec([], tf.int64), tf.TensorSpec([None], tf.string)
         trace = tf.autograph.experimental.do_not_convert(self._trace_dataset)
         self._make_dataset = {
@@ -57,7 +63,7 @@ class ExampleReader:
         order that is the same for the same seed, and as good as any for days that fit into it.
 
         Args:
-            partitions: Of kind ``examples``; every example of theirs comes once.
+            partitions: Of the reader's kind; every example of theirs comes once.
             batch_size: Examples per batch.
             seed: Numbers >= 0; other ones, another order.
             others: Partitions of which some examples come too.
@@ -83,14 +89,16 @@ class ExampleReader:
         is known from the manifest; shards that hold another number of records fail the reading.
 
         Args:
-            partition: Of kind ``examples``.
+            partition: Of the reader's kind.
             split: ``train`` or ``eval``.
             batch_size: Examples per batch.
 
         Returns:
             Batches as ``models.two_tower.TwoTowerModel`` takes them, with ``user_id`` and
             ``seed_item_id`` (string) and ``timestamp`` (int64) beside; of held-out examples, where
-            own items are counted, also those of ``schema.own_features``, ragged.
+            own items are counted, also those of ``schema.own_features``, ragged. Of ranking
+            examples ``query``, ``candidate``, ``impression``, and beside these what ``schema``
+            says a ranking example has.
 
         Raises:
             InputError: If the partition was not published.
@@ -155,30 +163,53 @@ def _training_files(
     return [files[place][0] for place in rng.permutation(len(files))], sum(n for _, n in files)
 
 
+def _common_spec(config: Config) -> dict:
+    """Returns what examples of events and of impressions share."""
+    spec = {
+        "user_id": tf.io.FixedLenFeature([], tf.string),
+        "item_id": tf.io.FixedLenFeature([], tf.string),
+        "seed_item_id": tf.io.FixedLenFeature([], tf.string),
+        "timestamp": tf.io.FixedLenFeature([], tf.int64),
+    }
+    for tower in ("query", "candidate"):
+        for raw in raw_features(config, tower):
+            spec[raw.key] = raw.type.parsing_spec
+    return spec
+
+
+def _example_spec(config: Config, split: str) -> dict:
+    spec = {**_common_spec(config), "reward": tf.io.FixedLenFeature([], tf.float32)}
+    if split == "eval" and has_own_items(config):
+        for raw in own_features():
+            spec[raw.name] = raw.type.parsing_spec
+    return spec
+
+
+def _ranking_spec(config: Config, split: str) -> dict:
+    spec = {**_common_spec(config), "page": tf.io.FixedLenFeature([], tf.int64)}
+    for name in ("clicked", "watched_seconds", "weight"):
+        spec[name] = tf.io.FixedLenFeature([], tf.float32)
+    for raw in impression_features(config):
+        spec[raw.key] = raw.type.parsing_spec
+    return spec
+
+
+# What to parse of an example of a split, by the kind of its partition.
+_SPECS = {EXAMPLES: _example_spec, RANKING: _ranking_spec}
+
+
 class _Parser:
     """Parses a batch of serialised examples into the nested dictionary the model takes."""
 
-    def __init__(self, config: Config, split: str):
-        self._spec = {
-            "user_id": tf.io.FixedLenFeature([], tf.string),
-            "item_id": tf.io.FixedLenFeature([], tf.string),
-            "seed_item_id": tf.io.FixedLenFeature([], tf.string),
-            "timestamp": tf.io.FixedLenFeature([], tf.int64),
-            "reward": tf.io.FixedLenFeature([], tf.float32),
-        }
-        for tower in ("query", "candidate"):
-            for raw in raw_features(config, tower):
-                self._spec[raw.key] = raw.type.parsing_spec
-        if split == "eval" and has_own_items(config):
-            for raw in own_features():
-                self._spec[raw.name] = raw.type.parsing_spec
+    def __init__(self, spec: dict):
+        self._spec = spec
 
     def __call__(self, serialised: tf.Tensor) -> dict:
         batch: dict = {"query": {}, "candidate": {}}
         for key, value in tf.io.parse_example(serialised, self._spec).items():
-            tower, slash, name = key.partition("/")
+            group, slash, name = key.partition("/")
             if slash:
-                batch[tower][name] = value
+                batch.setdefault(group, {})[name] = value
             else:
                 batch[key] = value
         return batch

@@ -13,7 +13,7 @@ from typing import Any
 
 from twotower_tf.config import Config
 from twotower_tf.config.section import nearest
-from twotower_tf.config.source import EventFiles, Files, SearchFiles
+from twotower_tf.config.source import EventFiles, Files, ImpressionFiles, SearchFiles
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import column_names
 from twotower_tf.datasets.lines import Unreadable
@@ -105,7 +105,7 @@ class LogParser(ABC):
         time_column: Where those are.
     """
 
-    def __init__(self, log: EventFiles | SearchFiles, longest_id: int):
+    def __init__(self, log: EventFiles | SearchFiles | ImpressionFiles, longest_id: int):
         zone = zoneinfo.ZoneInfo(log.time_zone)
         self.time_column = log.columns.timestamp
         self.time = Time(self.time_column, log.timestamp_unit, EARLIEST, zone)
@@ -121,7 +121,7 @@ class LogParser(ABC):
         return self.time(record.get(self.time_column))
 
     @abstractmethod
-    def parse(self, record: Mapping[str, Any]) -> "Event | Search":
+    def parse(self, record: Mapping[str, Any]) -> Any:
         """Returns what a raw record is.
 
         Raises:
@@ -140,7 +140,7 @@ class EventParser(LogParser):
         columns = config.source.events.columns
         longest = config.examples.max_id_bytes
         super().__init__(config.source.events, longest)
-        self._features = _Features(event_features(config), config.source.events)
+        self._features = RecordFeatures(event_features(config), config.source.events)
         self._columns = columns
         self._item_id = partial(id_value, column=columns.item_id, longest=longest)
         seed_id = partial(id_value, column=columns.seed_item_id, longest=longest)
@@ -233,7 +233,7 @@ class ItemParser:
         self._title = partial(
             optional_value, convert=partial(text_value, column=columns.title), default=""
         )
-        self._features = _Features(_features_of(config, "item"), config.source.items)
+        self._features = RecordFeatures(_features_of(config, "item"), config.source.items)
         self._divided_by = config.examples.reward and config.examples.reward.divided_by
 
     def parse(self, record: Mapping[str, Any]) -> Item:
@@ -270,7 +270,7 @@ class UserParser:
         users = config.source.users
         self._column = users.columns.user_id
         self._user_id = partial(id_value, column=self._column, longest=config.examples.max_id_bytes)
-        self._features = _Features(_features_of(config, "user"), users)
+        self._features = RecordFeatures(_features_of(config, "user"), users)
 
     def parse(self, record: Mapping[str, Any]) -> User:
         """Returns the profile of a raw record.
@@ -293,9 +293,9 @@ def required_columns(config: Config, what: str) -> dict[str, str]:
     """Returns the columns that a part of the source must have, and the key that names each.
 
     Args:
-        what: ``events``, ``items``, ``users`` or ``searches``. The column
+        what: ``events``, ``items``, ``users``, ``searches`` or ``impressions``. The column
             ``examples.reward.divided_by`` is not among them, since it may be the event's or the
-            item's.
+            item's; nor are the query's features of impressions, which have their defaults.
     """
     columns = getattr(config.source, what).columns
     needed = {
@@ -303,7 +303,7 @@ def required_columns(config: Config, what: str) -> dict[str, str]:
     }
     if what == "events" and config.examples.reward is not None:
         needed.setdefault(config.examples.reward.column, "examples.reward.column")
-    if what == "searches":
+    if what in ("searches", "impressions"):
         return needed
     owned = event_features(config) if what == "events" else _features_of(config, what[:-1])
     tower = "candidate" if what == "items" else "query"
@@ -316,7 +316,7 @@ def check_columns(file: SourceFile, config: Config, what: str) -> None:
     """Checks that a file has the columns the configuration names, as far as its header says.
 
     Args:
-        what: ``events``, ``items``, ``users`` or ``searches``.
+        what: ``events``, ``items``, ``users``, ``searches`` or ``impressions``.
 
     Raises:
         InputError: Names the file, the column and its key, and the columns that are there.
@@ -343,8 +343,13 @@ def _features_of(config: Config, owner: str) -> list[RawFeature]:
     return [raw for raw in raw_features(config, tower) if raw.of == owner]
 
 
-class _Features:
-    """Reads the values of raw features from a record."""
+class RecordFeatures:
+    """Reads the values of raw features from a record.
+
+    Args:
+        features: Which.
+        files: The part of the source that the record is of.
+    """
 
     def __init__(self, features: list[RawFeature], files: Files):
         self._readers = [(raw.name, raw.source_column, raw.reader(files)) for raw in features]
@@ -352,6 +357,7 @@ class _Features:
         self._cuts = [(raw.name, raw.type.cut) for raw in features if raw.type.is_list]
 
     def values(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the values by name; raises RejectedRecord for one that is wrong."""
         get = record.get
         values = {name: read(get(column)) for name, column, read in self._readers}
         # Before lists are cut, for then a lacking weight would go unseen.

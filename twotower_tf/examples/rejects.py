@@ -15,7 +15,7 @@ _PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
 
 
 def file_name(log: str) -> str:
-    """Returns the file that the rejected records of ``events`` or ``searches`` are in."""
+    """Returns the file that the rejected records of a log, such as ``events``, are in."""
     return f"{log}.jsonl"
 
 

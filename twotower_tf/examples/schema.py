@@ -7,6 +7,12 @@ seconds) and ``reward`` (float). Where own items are counted (``examples.own_len
 examples also have the lists ``own_item_ids`` (bytes), ``own_counts`` and ``own_days`` (float): the
 user's items of all the past, those acted on most first, how often each was, and how many days
 before the event last.
+
+A *ranking example* is of an impression. It has the same query and candidate features, ``user_id``,
+``item_id``, ``seed_item_id`` and ``timestamp``; in place of the reward it has ``clicked`` (float, 0
+or 1), ``watched_seconds`` (float), ``weight`` (float: for how many impressions it stands) and
+``page`` (int64, a hash: impressions of one page are held out together); and the values of
+``impression_features`` as ``impression/<name>``.
 """
 
 from __future__ import annotations
@@ -43,8 +49,18 @@ _FILLED_IN = (
     HISTORY_DWELL,
     BASKET,
 )
+# What the user was shown before an impression, oldest first: the items, how many days before it,
+# and whether a click of each was known by then.
+SHOWN = ("shown_item_ids", "shown_days", "shown_clicked")
+# What an impression has itself: as the log tells it, and what is made of its time.
+POSITION, NOMINATION_SCORE = "position", "nomination_score"
+NOMINATION_SOURCE, SURFACE = "nomination_source", "surface"
+_LOGGED = (POSITION, NOMINATION_SCORE, NOMINATION_SOURCE, SURFACE)
+HOUR, WEEKDAY = "hour", "weekday"
 # The keys of a user's own items: ids, counts, days since.
 OWN = ("own_item_ids", "own_counts", "own_days")
+# Under which an example has a raw feature, by whose it is; the others are the query's.
+_GROUPS = {"item": "candidate", "impression": "impression"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,24 +70,24 @@ class RawFeature:
     Attributes:
         name: Its key (``<name>``, and ``<name>_weights`` for weights).
         column: The source's column the value is read from.
-        of: Whose column that is: the event's, the user profile's, or the item's.
+        of: Whose column that is: the event's, the user profile's, the item's, or the impression's.
         type: What its values are, in records, tables, examples and requests.
     """
 
     name: str
     column: str
-    of: Literal["event", "user", "item"]
+    of: Literal["event", "user", "item", "impression"]
     type: ValueType
 
     @property
     def key(self) -> str:
         """Its key in an example, and its column in a catalogue and in profiles."""
-        return f"{'candidate' if self.of == 'item' else 'query'}/{self.name}"
+        return f"{_GROUPS.get(self.of, 'query')}/{self.name}"
 
     @property
     def event_column(self) -> str:
-        """The column of the event table that holds it, if it is the event's own."""
-        return f"event/{self.name}"
+        """The column of the table of events, or impressions, that holds it, if it is their own."""
+        return f"{self.of}/{self.name}"
 
     @property
     def source_column(self) -> str:
@@ -148,6 +164,8 @@ def history_traits(config: Config) -> dict[str, RawFeature]:
         HISTORY_DWELL: RawFeature("history/dwell", columns.dwell, "event", value_types.Number()),
     }
     asked = {raw.filled_in for raw in raw_features(config, "query")}
+    if config.ranking is not None and columns.dwell is not None:
+        asked.add(HISTORY_DWELL)
     return {column: raw for column, raw in known.items() if column in asked}
 
 
@@ -168,3 +186,54 @@ def own_features() -> list[RawFeature]:
         RawFeature(ids, ids, "event", value_types.TextList()),
         *(RawFeature(name, name, "event", weights) for name in numbers),
     ]
+
+
+def history_feature(config: Config) -> RawFeature:
+    """Returns the query's list of what the user acted on, which ``ranking`` needs."""
+    lists = (raw for raw in raw_features(config, "query") if raw.type.is_list)
+    return next(raw for raw in lists if raw.filled_in == HISTORY)
+
+
+def impression_features(config: Config) -> list[RawFeature]:
+    """Returns the raw values of an impression, which a ranking example has beside the towers'.
+
+    - ``history_days`` and, if the log says so, ``history_dwell`` (after the name of the query's
+      history): how many days before each item of it was watched, and for how long
+    - ``SHOWN``
+    - ``position``, ``nomination_score`` (numbers), ``nomination_source``, ``surface`` (texts,
+      ``""``: none), as far as the log has them
+    - with ``ranking.time_zone`` ``hour`` (``"0"`` to ``"23"``) and ``weekday`` (``"0"``, a Monday,
+      to ``"6"``); ``""``: not known
+    """
+    section, columns = config.ranking, config.source.impressions.columns
+    past = history_feature(config)
+    of_past = value_types.Weights(max_length=past.type.max_length, weighs=past.name)
+    made = [RawFeature(f"{past.name}_days", HISTORY_DAYS, "impression", of_past)]
+    if config.source.events.columns.dwell is not None:
+        made.append(RawFeature(f"{past.name}_dwell", HISTORY_DWELL, "impression", of_past))
+    ids, *numbers = SHOWN
+    of_shown = value_types.Weights(max_length=section.shown_length, weighs=ids)
+    shown = value_types.TextList(max_length=section.shown_length)
+    made.append(RawFeature(ids, ids, "impression", shown))
+    made += [RawFeature(name, name, "impression", of_shown) for name in numbers]
+    logged = {
+        POSITION: (columns.position, value_types.Number()),
+        NOMINATION_SCORE: (columns.score, value_types.Number()),
+        NOMINATION_SOURCE: (columns.source, value_types.Text()),
+        SURFACE: (columns.surface, value_types.Text()),
+    }
+    made += [
+        RawFeature(name, column, "impression", of_type)
+        for name, (column, of_type) in logged.items()
+        if column is not None
+    ]
+    if section.time_zone is not None:
+        made += [
+            RawFeature(name, name, "impression", value_types.Text()) for name in (HOUR, WEEKDAY)
+        ]
+    return made
+
+
+def logged_features(config: Config) -> list[RawFeature]:
+    """Returns those of ``impression_features`` that the impression log has columns of."""
+    return [raw for raw in impression_features(config) if raw.name in _LOGGED]

@@ -14,6 +14,8 @@ _TABLE_HASH_SEED = 0x7AB1E
 _NOT_AN_ID = np.int64(2**63 - 1)
 # The row of an id that has none: its embedding is zero, and stays so.
 _NO_ROW = np.int64(-1)
+# The axis of ``UniqueV2`` that makes it what ``tf.unique`` is.
+_ALL = np.zeros(0, np.int32)
 
 
 def row_of(ids: tf.Tensor, buckets: int) -> tf.Tensor:
@@ -170,7 +172,9 @@ class EmbeddingTable(tf.keras.layers.Layer):
 
     def _distinct(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # Each row is fetched, and gets a gradient, once: popular ids fill most of a batch.
-        distinct, positions = tf.unique(tf.reshape(rows, [-1]))
+        # Not ``tf.unique``: of that, a gather and a segment mean Grappler makes a mean over the
+        # whole table, which each request would copy for it.
+        distinct, positions = tf.raw_ops.UniqueV2(x=tf.reshape(rows, [-1]), axis=_ALL)
         positions = tf.reshape(positions, tf.shape(rows))
         if self.buckets:
             return tf.gather(self.embeddings, distinct), positions

@@ -173,3 +173,8 @@ def _tensor(values: np.ndarray | Lists) -> tf.Tensor | tf.RaggedTensor:
     if isinstance(values, Lists):
         return tf.RaggedTensor.from_row_splits(_tensor(values.values), values.row_splits)
     return tf.constant(values, tf.float32 if values.dtype == np.float32 else tf.string)
+
+
+def blank_features(config: Config, tower: str) -> dict[str, tf.Tensor]:
+    """Returns one row of raw features at their defaults, lists empty: what a missing query is."""
+    return {raw.name: raw.type.blank for raw in raw_features(config, tower)}

@@ -80,19 +80,25 @@ class Tower(tf.keras.layers.Layer):
 
     def call(self, raw: RawFeatures, training: bool = False) -> tf.Tensor:
         """Returns float32 [batch, d] with rows of length 1."""
+        return tf.math.l2_normalize(self.combine(self.vectors(raw, training), training), axis=-1)
+
+    def vectors(self, raw: RawFeatures, training: bool = False) -> dict[str, tf.Tensor]:
+        """Returns each feature's vector by its name, float32 [batch, ...]."""
         sequences = self._sequences(raw, training)
-        vectors = {
+        return {
             encoder.name: encoder(sequences[encoder.name], training=training)
             if encoder.name in sequences
             else encoder(raw)
             for encoder in self._encoders
         }
-        return tf.math.l2_normalize(self.combine(vectors, training), axis=-1)
 
     def of_rows(self, rows: Mapping, training: bool = False) -> tf.Tensor:
         """Returns float32 [batch, d], not normalised, of what the encoders' ``rows`` returned."""
-        vectors = {encoder.name: encoder.embed(rows[encoder.name]) for encoder in self._encoders}
-        return self.combine(vectors, training)
+        return self.combine(self.vectors_of_rows(rows), training)
+
+    def vectors_of_rows(self, rows: Mapping) -> dict[str, tf.Tensor]:
+        """Returns ``vectors`` of what the encoders' ``rows`` returned."""
+        return {encoder.name: encoder.embed(rows[encoder.name]) for encoder in self._encoders}
 
     @property
     def item_features(self) -> ItemFeatures | None:
@@ -157,14 +163,20 @@ class ItemEncoder:
         return self._tower.of_rows(self.features(prints), training)
 
 
-def build_tables(config: Config) -> dict[str, EmbeddingTable]:
-    """Returns the shared embedding tables of a configuration by name."""
+def build_tables(config: Config, seed: int | None = None) -> dict[str, EmbeddingTable]:
+    """Returns the shared embedding tables of a configuration by name.
+
+    Args:
+        config: The configuration.
+        seed: Of their initial values; None: the configuration's.
+    """
+    seed = config.seed if seed is None else seed
     return {
         name: EmbeddingTable(
             table.buckets,
             table.dim,
             vocabulary=_vocabulary(table.vocabulary),
-            seed=config.seed + 1000 + number,
+            seed=seed + 1000 + number,
             name=f"table_{name}",
         )
         for number, (name, table) in enumerate(sorted(config.tables.items()))

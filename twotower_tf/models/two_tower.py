@@ -5,13 +5,10 @@ import inspect
 from collections.abc import Mapping
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from twotower_tf.config import Config
 from twotower_tf.config.registries import ESTIMATORS, LOSSES, OPTIMIZERS
-from twotower_tf.examples.schema import raw_features
 from twotower_tf.frequency.base import FrequencyEstimator
-from twotower_tf.graph.dropout import Dropout
 from twotower_tf.graph.replicas import sum_over_replicas
 from twotower_tf.graph.untracked import Untracked
 from twotower_tf.models.candidates import (
@@ -20,7 +17,9 @@ from twotower_tf.models.candidates import (
     of_all_replicas,
     raw_candidates,
 )
+from twotower_tf.models.compiled_model import CompiledModel
 from twotower_tf.models.embeddings import EmbeddingTable
+from twotower_tf.models.inference import blank_features
 from twotower_tf.models.item_features import ItemFeatures
 from twotower_tf.models.losses.batch_loss import BatchLoss
 from twotower_tf.models.losses.in_batch import probability_by_either_route
@@ -30,7 +29,7 @@ from twotower_tf.models.towers import ItemEncoder, Tower, build_tables, build_to
 from twotower_tf.storage import Workdir
 
 
-class TwoTowerModel(tfrs.Model):
+class TwoTowerModel(CompiledModel):
     """Two encoders trained on in-batch negatives, corrected by each item's frequency.
 
     A batch is a dictionary: ``query`` and ``candidate`` (raw features by name, first dimension
@@ -107,17 +106,9 @@ class TwoTowerModel(tfrs.Model):
         model.query_tower(blank_features(config, "query"))
         model.tables = tables
         model._item_features = Untracked(items and items.features)
-        model.compile(optimizer=OPTIMIZERS.make(config.optimizer))
-        for layer in model.submodules:
-            if isinstance(layer, Dropout):
-                layer.follow(model.optimizer.iterations)
+        model.make_ready(OPTIMIZERS.make(config.optimizer))
         if model.contrast is not None:
             model.contrast.follow(model.optimizer.iterations)
-        # Nor does Keras' own loop around the step need AutoGraph, as long as it is of one step.
-        loop = model.make_train_function().python_function
-        model.train_tf_function = tf.function(loop, reduce_retracing=True, autograph=False)
-        model.train_function = model.train_tf_function
-        model.optimizer.build(model.trainable_variables)
         return model
 
     @property
@@ -182,20 +173,6 @@ class TwoTowerModel(tfrs.Model):
             loss += self._contrast_loss(batch["contrasted_items"])
         return loss
 
-    @tf.autograph.experimental.do_not_convert
-    def train_step(self, batch: Mapping) -> dict[str, tf.Tensor]:
-        """Trains on a batch, see Keras; returns its metrics.
-
-        AutoGraph leaves alone what it calls: no loss, layer or optimiser needs its Python code
-        rewritten, which takes longer than a small day's training.
-        """
-        return super().train_step(batch)
-
-    @tf.autograph.experimental.do_not_convert
-    def test_step(self, batch: Mapping) -> dict[str, tf.Tensor]:
-        """Evaluates the loss of a batch, see Keras; as ``train_step`` without AutoGraph."""
-        return super().test_step(batch)
-
     def _probabilities(self, raw: RawCandidates, training: bool) -> tf.Tensor | None:
         if self.estimator is None:
             return None
@@ -257,13 +234,5 @@ def _item_encoder(config: Config, candidate: Tower) -> ItemEncoder | None:
     """Returns what encodes the items that queries name, if features of theirs do."""
     if not any(getattr(feature, "is_item", False) for feature in config.query.features):
         return None
-    item_id = config.source.items.columns.item_id
-    of_id = {one.name for one in config.candidate.features if one.column == item_id}
-    ids = [one.name for one in candidate.encoders if one.name in of_id and hasattr(one, "rows_of")]
-    features = ItemFeatures(candidate.encoders, blank_features(config, "candidate"), ids)
+    features = ItemFeatures.from_config(config, candidate.encoders)
     return ItemEncoder(candidate, features, config.candidate.dimension)
-
-
-def blank_features(config: Config, tower: str) -> dict[str, tf.Tensor]:
-    """Returns one row of raw features at their defaults, lists empty: what a missing query is."""
-    return {raw.name: raw.type.blank for raw in raw_features(config, tower)}

@@ -25,9 +25,13 @@ from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.indexing.kinds.indexes import Index, chosen_section
 from twotower_tf.indexing.nominators.blend import Blend, fit_blend
+from twotower_tf.indexing.nominators.known import Known
 from twotower_tf.indexing.nominators.nominator import beside_the_index
+from twotower_tf.models.ranking.ranking_model import RankingModel
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.serving.blending import Blending
+from twotower_tf.serving.candidates import CandidateStage
+from twotower_tf.serving.ranking_stage import RankingStage, request_features
 from twotower_tf.serving.stitching import StitchedModel
 from twotower_tf.storage import Workdir, scratch
 
@@ -67,6 +71,7 @@ def build_index(
     counts: Counts | None = None,
     embedder: CatalogueEmbedder | None = None,
     blend: Blend | None = None,
+    ranking: RankingModel | None = None,
 ) -> BuiltIndex:
     """Builds a release candidate of the day's catalogue, and the partition ``embeddings`` with it.
 
@@ -82,6 +87,7 @@ def build_index(
         counts: Of the training examples of the work directory's days; None: its own reader.
         embedder: Of the model, which may have embedded the catalogue before; None: one of its own.
         blend: Of what the nominators propose; None: the one that nothing was fitted to.
+        ranking: What ranks it, with ``ranking`` configured; None: the release only retrieves.
 
     Raises:
         InputError: If there is no catalogue of the day or before, or a list of ids can't be read.
@@ -98,9 +104,10 @@ def build_index(
     index_start = time.monotonic()
     section = chosen_section(config.index, len(items.embeddings))
     index, measured = _index(section, items.embeddings, query_embeddings)
-    nominators = beside_the_index(config)
-    if nominators and blend is None:
-        blend = fit_blend([], nominators)
+    known = Known(workdir, counts, day, items.item_ids)
+    blending, blend = _blending(config, known, index, items.embeddings, blend)
+    if ranking is not None:
+        ranking.set_day(workdir, config, day)
     stitched = StitchedModel(
         model.query_tower,
         model.candidate_tower,
@@ -110,9 +117,8 @@ def build_index(
         raw_features(config, "candidate"),
         config.index.default_k,
         items.embeddings.shape[1],
-        Blending(nominators, blend, index, items.item_ids, items.embeddings)
-        if nominators
-        else None,
+        blending,
+        _ranking_stage(config, ranking, index, blending),
     )
     end = time.monotonic()
     metrics = {
@@ -120,13 +126,35 @@ def build_index(
         "broken": partition.manifest()["broken"],
         "coverage": _coverage(config, counts, day, items.item_ids),
         **measured,
-        "blend": dataclasses.asdict(blend) if nominators else None,
+        "blend": dataclasses.asdict(blend) if blending is not None else None,
         "selection_seconds": embedding_start - start,
         "embedding_seconds": index_start - embedding_start,
         "index_seconds": end - index_start,
         "seconds": end - start,
     }
     return BuiltIndex(stitched, section, config.extensions, metrics)
+
+
+def _ranking_stage(
+    config: Config, model: RankingModel | None, index: Index, blending: Blending | None
+) -> RankingStage | None:
+    if model is None:
+        return None
+    candidates = CandidateStage(config.nominators, config.ranking.candidates, index, blending)
+    return RankingStage(model, candidates, request_features(config))
+
+
+def _blending(
+    config: Config, known: Known, index: Index, embeddings: np.ndarray, blend: Blend | None
+) -> tuple[Blending | None, Blend | None]:
+    """Returns what is asked beside the index, if anything is, and its blend."""
+    nominators = beside_the_index(config)
+    if not nominators:
+        return None, None
+    for nominator in nominators:
+        nominator.learn(known)
+    blend = blend or fit_blend([], nominators)
+    return Blending(nominators, blend, index, known.item_ids, embeddings), blend
 
 
 def _index(

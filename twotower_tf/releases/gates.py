@@ -8,6 +8,21 @@ from twotower_tf.config.index import Gates
 
 
 @dataclasses.dataclass(frozen=True)
+class MeasuredRanking:
+    """What the gates look at of a ranking model; None: not measured.
+
+    Attributes:
+        loss: Mean loss of the day.
+        user_loss: The weighted per-user loss of the day's held-out impressions.
+        last_user_loss: The last release's, on those of its own day.
+    """
+
+    loss: float | None = None
+    user_loss: float | None = None
+    last_user_loss: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Measured:
     """What the gates look at; None: not measured.
 
@@ -22,6 +37,7 @@ class Measured:
         baseline_recalls: The same of each baseline, by its name.
         index_recall: The index's recall against exact search.
         coverage: The share of recent training examples whose item is in the index.
+        ranking: Of the second stage; None: there is none.
     """
 
     examples: int
@@ -36,6 +52,7 @@ class Measured:
     )
     index_recall: float | None = None
     coverage: float | None = None
+    ranking: MeasuredRanking | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +77,13 @@ class GateResult:
 def check_gates(gates: Gates, measured: Measured) -> list[GateResult]:
     """Checks every gate, also after one has failed.
 
-    These are examples, loss, recall, recall over that of baselines, index recall, coverage.
+    These are examples, loss, recall, recall over that of baselines, index recall, coverage, and of
+    the second stage, if there is one, loss and weighted per-user loss.
     A gate whose number was not measured passes and says so; a number that is NaN never passes.
     """
     return [
         _at_least("examples", measured.examples, gates.min_examples, "gates.min_examples"),
-        _finite_loss(measured.loss),
+        _finite_loss("loss", measured.loss),
         _recall(gates, measured),
         *_over_baselines(gates, measured),
         _at_least(
@@ -81,6 +99,7 @@ def check_gates(gates: Gates, measured: Measured) -> list[GateResult]:
             "gates.min_coverage",
             of="recent training examples",
         ),
+        *_ranking(gates, measured.ranking),
     ]
 
 
@@ -95,12 +114,36 @@ def _at_least(
     return GateResult(name, passed, value, required, message)
 
 
-def _finite_loss(loss: float | None) -> GateResult:
+def _finite_loss(name: str, loss: float | None) -> GateResult:
     if loss is None:
-        return _not_applied("loss", "it was not measured: nothing was trained")
+        return _not_applied(name, "it was not measured: nothing was trained")
     passed = math.isfinite(loss)
     required = "a finite number is required"
-    return GateResult("loss", passed, loss, None, f"loss: {_shown(loss)}, {required}")
+    return GateResult(name, passed, loss, None, f"{name}: {_shown(loss)}, {required}")
+
+
+def _ranking(gates: Gates, measured: MeasuredRanking | None) -> list[GateResult]:
+    if measured is None:
+        return []
+    return [_finite_loss("ranking_loss", measured.loss), _user_loss(gates, measured)]
+
+
+def _user_loss(gates: Gates, measured: MeasuredRanking) -> GateResult:
+    name, value, last = "ranking_user_loss", measured.user_loss, measured.last_user_loss
+    ratio = gates.max_ranking_loss_ratio
+    if value is None:
+        return _not_applied(name, "it was not measured: there are no held-out impressions")
+    if last is None or not ratio:
+        why = "no last release to compare with" if ratio else "gates.max_ranking_loss_ratio is 0"
+        applied = _not_applied(name, f"{_shown(value)}, and {why}")
+        return dataclasses.replace(applied, measured=value)
+    most = ratio * last
+    words = "is at most" if value <= most else "is more than"
+    message = (
+        f"{name}: {_shown(value)} {words} the allowed {_shown(most)} "
+        f"(gates.max_ranking_loss_ratio {ratio:g} times the last release's {_shown(last)})"
+    )
+    return GateResult(name, value <= most, value, most, message)
 
 
 def _recall(gates: Gates, measured: Measured) -> GateResult:

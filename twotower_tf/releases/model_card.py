@@ -107,6 +107,18 @@ def _measured(metrics: dict) -> list[str]:
             f"- recall@{index['index_recall_at']} of the index against exact search: "
             f"{index['index_recall']:.4f}"
         )
+    return lines + _measured_ranking(metrics.get("ranking") or {})
+
+
+def _measured_ranking(metrics: dict) -> list[str]:
+    lines = []
+    if metrics.get("user_loss") is not None:
+        lines.append(
+            "- ranking: weighted per-user loss of the day's held-out impressions: "
+            f"{metrics['user_loss']:.4f}"
+        )
+    if metrics.get("loss") is not None:
+        lines.append(f"- ranking: mean loss of the day: {metrics['loss']:.4f}")
     return lines
 
 

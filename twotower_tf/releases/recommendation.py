@@ -3,13 +3,14 @@
 import datetime
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from twotower_tf.config import Config
 from twotower_tf.config.section import nearest
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.items import catalogue
-from twotower_tf.examples.items.catalogue_reader import end_of, find_titles
+from twotower_tf.examples.items.catalogue_reader import end_of, find_texts, find_titles
 from twotower_tf.examples.schema import (
     BASKET,
     HISTORY,
@@ -17,14 +18,31 @@ from twotower_tf.examples.schema import (
     OWN,
     SEARCHES,
     SEED_ITEM_ID,
+    SHOWN,
     RawFeature,
+    history_feature,
 )
-from twotower_tf.examples.users import histories, profiles
+from twotower_tf.examples.users import histories, history_rows, profiles
 from twotower_tf.examples.values import SECONDS_PER_DAY
+from twotower_tf.releases.reasons import reasons
 from twotower_tf.releases.releases import read_current, require_current
-from twotower_tf.serving.asking import ask
-from twotower_tf.serving.serving_description import asked_features, features_of
+from twotower_tf.serving.asking import Recommended, ask, ask_ranked
+from twotower_tf.serving.serving_description import asked_features, features_of, ranked_features
 from twotower_tf.storage import Partition, Workdir
+
+
+class Explained(NamedTuple):
+    """A recommended item, and why.
+
+    Attributes:
+        recommended: What the release says of it.
+        title: ``""``: none.
+        why: A few words each.
+    """
+
+    recommended: Recommended
+    title: str
+    why: list[str]
 
 
 class Recommender:
@@ -68,27 +86,74 @@ class Recommender:
             InputError: If k is less than 1, or the query does not fit the release.
             JobError: If no item is left: all are excluded.
         """
+        answer = self._asked(ask, asked_features(self._serving), query, k, exclude_ids)
+        titles = self.titles([item_id for item_id, _ in answer])
+        return [(item_id, score, titles.get(item_id, "")) for item_id, score in answer]
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the release has a second stage, and ``recommend_ranked`` can be asked."""
+        return bool(features_of(self._serving, "ranking"))
+
+    def recommend_ranked(
+        self,
+        query: Mapping[str, object],
+        k: int | None = None,
+        exclude_ids: Sequence[str] = (),
+    ) -> list["Explained"]:
+        """Returns the items that are likely to be watched longest, and why; see ``recommend``.
+
+        Args:
+            query: Also what the release knows of a user's impressions, and of the request.
+            k: See ``recommend``; no more than ``ranking.candidates`` come.
+            exclude_ids: See ``recommend``.
+        """
+        features = ranked_features(self._serving)
+        answer = self._asked(ask_ranked, features, query, k, exclude_ids)
+        ids = [one.item_id for one in answer]
+        titles, history = self.titles(ids), history_feature(self._config).name
+        query = checked_query(query, features)
+        likes = self._likes([*ids, *query.get(history, []), *query.get(SHOWN[0], [])])
+        return [
+            Explained(
+                one,
+                titles.get(one.item_id, ""),
+                reasons(one.item_id, one.source, query, history, likes),
+            )
+            for one in answer
+        ]
+
+    def _asked(self, ask_for: Callable, features, query, k: int | None, exclude_ids) -> list:
+        """Asks the release one question; returns its answer, which is never empty."""
         k = self._serving["default_k"] if k is None else k
         if k < 1:
             raise InputError(f"k must be at least 1, got {k}")
-        features = asked_features(self._serving)
         query = checked_query(query, features)
         model = self._model
         # Of more than there are it is as good to ask for all.
         most = max(1, self._serving["items"])
-        (answer,) = ask(model, features, [query], min(k, most), [exclude_ids])
+        (answer,) = ask_for(model, features, [query], min(k, most), [exclude_ids])
         if not answer:
             raise JobError(
                 f"there is nothing to recommend: all of the {most:,} items of release "
                 f"{self.release.version} are excluded"
             )
-        titles = self.titles([item_id for item_id, _ in answer])
-        return [(item_id, score, titles.get(item_id, "")) for item_id, score in answer]
+        return answer
+
+    def _likes(self, item_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Returns what items have in common: by feature its value by item id."""
+        partition = self._workdir.latest(catalogue.KIND, self.release.day)
+        if partition is None:
+            return {}
+        keys = {raw.name: raw.key for raw in features_of(self._serving, "candidate")}
+        likes = self._config.ranking.likes
+        return {name: find_texts(partition, keys[name], item_ids) for name in likes}
 
     def query_for_user(self, user_id: str) -> dict:
         """Returns a user's query: history, its last item as the seed, past searches, profile.
 
-        With ``own_items`` among the release's nominators also the user's own items.
+        With ``own_items`` among the release's nominators also the user's own items, and with
+        ranking the past impressions.
 
         Features of the event, which hasn't happened yet, are left to their defaults.
 
@@ -99,8 +164,8 @@ class Recommender:
         item_ids, times = (
             histories.find_history(self._workdir, partition, user_id) if partition else ([], [])
         )
-        searches = self._searches(user_id, partition)
-        if not item_ids and not searches:
+        searches, shown = self._searches(user_id, partition), self._shown(user_id, partition)
+        if not item_ids and not searches and not any(shown.values()):
             until = f" up to {partition.day}" if partition else ""
             raise InputError(
                 f"user '{user_id}' has no history{until} in {self._workdir.root}: "
@@ -109,8 +174,9 @@ class Recommender:
         profile = self._profile(user_id, partition.day)
         days = [(end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
         features = features_of(self._serving, "query")
-        asked = {raw.filled_in for raw in features}
-        traits = [name for name in histories.TRAITS if name in asked]
+        beside = [raw for raw in features_of(self._serving, "ranking") if raw.type.is_list]
+        asked = {raw.filled_in for raw in features} | {raw.column for raw in beside}
+        traits = [name for name in history_rows.TRAITS if name in asked]
         past = {
             # Nobody says what a known user has in the basket now.
             BASKET: [],
@@ -118,6 +184,7 @@ class Recommender:
             HISTORY_DAYS: days,
             SEED_ITEM_ID: item_ids[-1:],
             SEARCHES: searches,
+            **shown,
             **histories.find_traits(self._workdir, partition, user_id, traits),
         }
         query = {}
@@ -127,6 +194,7 @@ class Recommender:
                 query[raw.name] = profile[raw.name]
             elif raw.filled_in is not None:
                 query[raw.name] = raw.type.of_past(past[raw.filled_in])
+        query |= {raw.name: raw.type.of_past(past[raw.column]) for raw in beside}
         return query | self._own_items(user_id, partition)
 
     def _own_items(self, user_id: str, partition: Partition) -> dict:
@@ -138,6 +206,14 @@ class Recommender:
         days = [(end - item.last) / SECONDS_PER_DAY for item in items]
         values = [item.item_id for item in items], [item.count for item in items], days
         return dict(zip(OWN, values, strict=True))
+
+    def _shown(self, user_id: str, partition: Partition | None) -> dict:
+        """Returns a user's past impressions at the end of a day, if the release asks for them."""
+        if partition is None or not self.ranks:
+            return {}
+        ids, times, answered = histories.find_shown(self._workdir, partition, user_id)
+        days = [(end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
+        return dict(zip(SHOWN, (ids, days, [float(one > 0) for one in answered]), strict=True))
 
     def _searches(self, user_id: str, partition: Partition | None) -> list[str]:
         """Returns a user's past searches, none where the source has no log of them."""

@@ -8,7 +8,8 @@ time, so that a refresh of a refreshed release is the same as one of the release
 
 import dataclasses
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ from twotower_tf.examples.schema import raw_features
 from twotower_tf.indexing.candidates import item_hashes
 from twotower_tf.indexing.candidates.item_hashes import FRESH_FILE, INDEXED_FILE, ItemHashes
 from twotower_tf.models.inference import as_tensors, check_finite
+from twotower_tf.models.item_features import table_of
 from twotower_tf.releases.releases import (
     RELEASE_FILE,
     Release,
@@ -31,6 +33,7 @@ from twotower_tf.releases.releases import (
     require_current,
 )
 from twotower_tf.serving import self_test, variable_files
+from twotower_tf.serving.asking import feature_rows
 from twotower_tf.serving.fresh_items import fresh_values
 from twotower_tf.serving.serving_description import (
     SERVING_FILE,
@@ -71,12 +74,14 @@ class _Fresh:
         embeddings: float32 [F, d].
         removed: bool [N].
         withdrawn: Ids, ascending.
+        rows: The items' features for ranking, see ``FreshItems.rows``; none without.
     """
 
     items: ItemHashes
     embeddings: np.ndarray
     removed: np.ndarray
     withdrawn: list[str]
+    rows: Sequence[np.ndarray] = ()
 
     @classmethod
     def of(cls, folder: str) -> "_Fresh":
@@ -145,10 +150,15 @@ def _refresh(
     _check_share(config, len(removed), len(fresh), int(removed.sum()))
     ids = pa.array(fresh.item_ids, pa.string())
     hashed = ItemHashes(ids, item_hashes.item_hashes(fresh))
-    embeddings = _embed(release, fresh, hashed, before, config.evaluation.batch_size)
+    batch_size = config.evaluation.batch_size
+    loaded = release.load_saved_model()
+    embeddings = _embed(loaded, fresh, hashed, before, batch_size)
     after = _Fresh(hashed, embeddings, removed, withdrawn)
     if after.equals(before):
         return Refreshed(None, 0, 0, 0)
+    serving = release.read_serving()
+    if features_of(serving, "ranking"):
+        after = dataclasses.replace(after, rows=_rows(loaded, serving, fresh, batch_size))
     counts = _difference(built, before, after)
     metadata = {
         **{key: said for key, said in release.metadata.items() if key != "republished_from"},
@@ -211,7 +221,7 @@ def _check_share(config: Config, items: int, fresh: int, removed: int) -> None:
 
 
 def _embed(
-    release: Release, items: Catalogue, hashed: ItemHashes, before: _Fresh, batch_size: int
+    loaded, items: Catalogue, hashed: ItemHashes, before: _Fresh, batch_size: int
 ) -> np.ndarray:
     """Returns the vectors of the fresh items; those that the release has are not made again."""
     old = pc.index_in(hashed.item_ids, value_set=before.items.item_ids)
@@ -220,18 +230,32 @@ def _embed(
     kept[kept] = before.items.hashes[old[kept]] == hashed.hashes[kept]
     embeddings = np.empty((len(items), before.embeddings.shape[1]), np.float32)
     embeddings[kept] = before.embeddings[old[kept]]
-    loaded = release.load_saved_model()
     new = np.flatnonzero(~kept)
     for start in range(0, len(new), batch_size):
         rows = new[start : start + batch_size]
-        part = items.take(rows)
-        tensors = {
-            name: values.to_tensor() if isinstance(values, tf.RaggedTensor) else values
-            for name, values in as_tensors(part).items()
-        }
-        embeddings[rows] = loaded.embed_item(**tensors)["embedding"].numpy()
+        made = loaded.embed_item(**_asked_with(items.take(rows)))
+        embeddings[rows] = made["embedding"].numpy()
     check_finite(embeddings, items.item_ids)
     return embeddings
+
+
+def _rows(loaded, serving: dict, items: Catalogue, batch_size: int) -> list[np.ndarray]:
+    """Returns what ranking keeps of the fresh items, made by the release itself."""
+    parts = [
+        loaded.rows_of_items(**_asked_with(items.take(np.arange(start, end))))
+        for start, end in pairwise([*range(0, len(items), batch_size), len(items)])
+    ]
+    empty = feature_rows([{}], features_of(serving, "candidate"))
+    parts.append(loaded.rows_of_items(**empty))
+    return [values.numpy() for values in table_of(items.item_ids, parts)]
+
+
+def _asked_with(items: Catalogue) -> dict[str, tf.Tensor]:
+    """Returns the features of items as a release takes them."""
+    return {
+        name: values.to_tensor() if isinstance(values, tf.RaggedTensor) else values
+        for name, values in as_tensors(items).items()
+    }
 
 
 def _difference(built: ItemHashes, before: _Fresh, after: _Fresh) -> dict[str, int]:
@@ -259,7 +283,7 @@ def _write(release: Release, folder: str, fresh: _Fresh) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         link_file(os.path.join(release.path, path), target)
     item_ids = fresh.items.item_ids.to_numpy(zero_copy_only=False)
-    values = fresh_values(item_ids, fresh.embeddings, fresh.removed)
+    values = fresh_values(item_ids, fresh.embeddings, fresh.removed, fresh.rows)
     variable_files.replace(release.path, folder, FRESH, values)
     serving = release.read_serving()
     serving = write_serving(
@@ -271,6 +295,7 @@ def _write(release: Release, folder: str, fresh: _Fresh) -> None:
         features_of(serving, "query"),
         features_of(serving, "candidate"),
         features_of(serving, "more"),
+        features_of(serving, "ranking"),
     )
     item_hashes.write(os.path.join(folder, FRESH_FILE), fresh.items)
     with open(os.path.join(folder, WITHDRAWN_FILE), "w", encoding="utf-8") as file:

@@ -18,9 +18,10 @@ from twotower_tf.evaluation.report import write_report
 from twotower_tf.examples.counts import Counts
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
 from twotower_tf.indexing.nominators.blend import Blend
+from twotower_tf.models.ranking.ranking_model import RankingModel
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.releases.build import BuiltIndex, build_index
-from twotower_tf.releases.gates import GateResult, Measured, check_gates
+from twotower_tf.releases.gates import GateResult, Measured, MeasuredRanking, check_gates
 from twotower_tf.releases.model_card import write_model_card
 from twotower_tf.releases.releases import Release, current, publish
 from twotower_tf.storage import Workdir
@@ -39,6 +40,7 @@ class Candidate:
         counts: Of the training examples of the work directory's days.
         embedder: Of the model.
         blend: Of what its nominators propose; None if there is the index alone.
+        ranking: What ranks what they propose, as it is after the day; None without.
     """
 
     model: TwoTowerModel
@@ -47,6 +49,7 @@ class Candidate:
     counts: Counts
     embedder: CatalogueEmbedder
     blend: Blend | None
+    ranking: RankingModel | None = None
 
 
 def release(config: Config, workdir: Workdir, day: datetime.date, candidate: Candidate) -> None:
@@ -64,6 +67,7 @@ def release(config: Config, workdir: Workdir, day: datetime.date, candidate: Can
         candidate.counts,
         candidate.embedder,
         candidate.blend,
+        candidate.ranking,
     )
     storage.write_json(workdir.metrics_path("build_index", day), built.metrics)
     measured = measure(config, workdir, day, built.metrics)
@@ -112,6 +116,23 @@ def measure(config: Config, workdir: Workdir, day: datetime.date, index: dict) -
         baseline_recalls={name: recalls[name] for name in baselines_of(config) if name in recalls},
         index_recall=index["index_recall"],
         coverage=index["coverage"],
+        ranking=_measured_ranking(config, workdir, day, last),
+    )
+
+
+def _measured_ranking(
+    config: Config, workdir: Workdir, day: datetime.date, last: Release | None
+) -> MeasuredRanking | None:
+    """Returns what the gates look at of the ranking model; None where there is none."""
+    if config.ranking is None:
+        return None
+    trained = storage.read_json(workdir.metrics_path("train_ranking", day))
+    evaluated = storage.read_json(workdir.metrics_path("evaluate_ranking", day))
+    of_last = {} if last is None else last.metadata["metrics"].get("ranking") or {}
+    return MeasuredRanking(
+        trained["loss"],
+        evaluated["after"]["methods"]["model"]["user_loss"],
+        of_last.get("user_loss"),
     )
 
 
@@ -132,11 +153,15 @@ def _publish(
     gates: list[GateResult],
 ) -> str:
     """Publishes a release; returns its path."""
+    metrics = dataclasses.asdict(measured) | {"index": built.metrics}
+    if measured.ranking is None:
+        # Releases without a second stage say nothing of it.
+        del metrics["ranking"]
     metadata = {
         "configuration": model_fingerprint(config),
         "days_trained": [one.isoformat() for one in days_trained],
         "gates": [dataclasses.asdict(gate) for gate in gates],
-        "metrics": dataclasses.asdict(measured) | {"index": built.metrics},
+        "metrics": metrics,
     }
 
     def save(folder: str) -> None:

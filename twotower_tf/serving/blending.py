@@ -5,7 +5,7 @@ of the item (``indexing.nominators``). It is a cosine, in [-1, 1], of all that t
 proposed; of the others it may be above 1, and is never below -1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from twotower_tf.examples.schema import RawFeature
 from twotower_tf.graph.hashing import fingerprint
+from twotower_tf.graph.membership import is_among
 from twotower_tf.indexing.kinds.indexes import Index
 from twotower_tf.indexing.nominators.blend import Blend
 from twotower_tf.indexing.nominators.item_finder import ItemFinder, find
@@ -22,13 +23,13 @@ from twotower_tf.indexing.nominators.nominator import (
     inputs_of,
     nominated_by,
 )
+from twotower_tf.indexing.nominators.nominator import Request as NominatorRequest
 from twotower_tf.indexing.ranking import LEAST_SCORE
-from twotower_tf.serving.fresh_items import FreshItems
+from twotower_tf.serving.fresh_items import FreshItems, where_now
 from twotower_tf.serving.retrieval import (
     NO_ITEM,
     Request,
     ids_at,
-    is_among,
     live_items,
     nearest,
     width,
@@ -53,7 +54,8 @@ class Blending(tf.Module):
     """What a release needs to ask nominators beside its index.
 
     Args:
-        nominators: Those beside the index, at least one.
+        nominators: Those beside the index, at least one; they have learnt what they go by, of
+            the same items.
         blend: The weights of what they say.
         index: Over the N items.
         item_ids: [N] objects (str), in the index's order.
@@ -86,7 +88,7 @@ class Blending(tf.Module):
         item_ids: tf.Variable,
         fresh: FreshItems,
         request: Request,
-        inputs: Mapping[str, tf.RaggedTensor],
+        inputs: NominatorRequest,
     ) -> dict[str, tf.Tensor]:
         """Finds the best items that are neither removed nor excluded, whoever proposes them.
 
@@ -94,12 +96,13 @@ class Blending(tf.Module):
             item_ids: string [N].
             fresh: Items beside the index, removed ones.
             request: What is asked.
-            inputs: What the request brings for the nominators, by name, [B, (L)].
+            inputs: What the request brings for the nominators, and the features of the query, by
+                name, [B, (L)].
 
         Returns:
             As ``retrieval.retrieve`` does.
         """
-        proposed = self._proposed(fresh, request, inputs)
+        proposed = self._proposed(item_ids, fresh, request, inputs)
         there_are = live_items(fresh)
         k = tf.minimum(request.k, there_are)
         # Of the index's best some are among the proposed, and may have fallen behind.
@@ -119,32 +122,44 @@ class Blending(tf.Module):
         }
 
     def _proposed(
-        self, fresh: FreshItems, request: Request, inputs: Mapping[str, tf.RaggedTensor]
+        self,
+        item_ids: tf.Variable,
+        fresh: FreshItems,
+        request: Request,
+        inputs: NominatorRequest,
     ) -> Proposed:
         """Asks the nominators; returns what they propose that may come."""
 
         def place(ids: tf.Tensor) -> tf.Tensor:
-            return self._place(fresh, fingerprint(ids))
+            return self.place(fresh, ids)
 
         nominated = nominated_by(self.nominators, inputs, place)
-        bonuses = tf.linalg.matvec(nominated.features, self._bonuses)
-        positions, bonuses, in_order = _added_up(nominated.positions, bonuses)
-        excluded = tf.sort(place(request.exclude_ids), axis=1)
+        positions = where_now(fresh, item_ids, nominated.positions)
+        positions, bonuses, in_order = added_up(positions, self.bonuses(nominated.features))
+        excluded = tf.sort(where_now(fresh, item_ids, place(request.exclude_ids)), axis=1)
         positions = tf.where(is_among(excluded, positions), -1, positions)
-        scores = self._cosines(fresh, request.queries, positions) + bonuses
+        scores = self.cosines(fresh, request.queries, positions) + bonuses
         scores = tf.where(positions < 0, NO_ITEM, tf.maximum(scores, LEAST_SCORE))
         return Proposed(positions, scores, in_order)
 
-    def _place(self, fresh: FreshItems, wanted: tf.Tensor) -> tf.Tensor:
-        """Returns where items that can come are, int32 [B, L]; -1: nowhere."""
-        indexed = self._finder(wanted)
-        removed = tf.gather(fresh.removed, tf.maximum(indexed, 0))
-        # One that is removed from the index may be among the fresh ones, changed.
-        at = find(fresh.fingerprints, fresh.places, wanted)
-        items = fresh.removed.shape[0]
-        return tf.where(at >= 0, items + at, tf.where(removed, -1, indexed))
+    def place(self, fresh: FreshItems, ids: tf.Tensor) -> tf.Tensor:
+        """Returns where items were when the index was built, or are beside it: int32 [B, L].
 
-    def _cosines(self, fresh: FreshItems, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        It is -1 for what is nowhere. Nominators go by where items were, so that they know one that
+        changed; ``where_now`` says where it is.
+
+        Args:
+            fresh: Items beside the index.
+            ids: string [B, L].
+        """
+        wanted = fingerprint(ids)
+        indexed = self._finder(wanted)
+        at = find(fresh.fingerprints, fresh.places, wanted)
+        beside = tf.where(at >= 0, fresh.removed.shape[0] + at, -1)
+        return tf.where(indexed >= 0, indexed, beside)
+
+    def cosines(self, fresh: FreshItems, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """Returns those of queries, float32 [B, d], and items at positions: float32 [B, L]."""
         items = fresh.removed.shape[0]
         is_fresh = positions >= items
         indexed = self._scores_of(queries, tf.where(is_fresh, 0, tf.maximum(positions, 0)))
@@ -156,13 +171,17 @@ class Blending(tf.Module):
 
         return tf.cond(tf.shape(fresh.embeddings)[0] > 0, with_fresh, lambda: indexed)
 
+    def bonuses(self, features: tf.Tensor) -> tf.Tensor:
+        """Returns what nominators' features, float32 [B, L, F], add to cosines: float32 [B, L]."""
+        return tf.linalg.matvec(features, self._bonuses)
+
     def _scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         if hasattr(self._index, "scores_of"):
             return self._index.scores_of(queries, positions)
         return tf.linalg.matvec(tf.gather(self._embeddings, positions), queries)
 
 
-def _added_up(positions: tf.Tensor, bonuses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def added_up(positions: tf.Tensor, bonuses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Adds up what an item has in all its places in a row, [B, M].
 
     Returns:

@@ -3,7 +3,8 @@
 Keys: ``index_kind``, ``modules`` (what Python must import before it loads the SavedModel, for its
 operations), ``items`` (how many it can give, fresh ones included), ``default_k``,
 ``query_features``, ``candidate_features`` and ``more_features``, what ``serving_default`` takes
-for nominators beside the index (``RawFeature.to_json``).
+for nominators beside the index (``RawFeature.to_json``). With ranking also ``ranking_features``,
+what ``recommend`` takes beside all of these.
 """
 
 import os
@@ -28,6 +29,7 @@ def write_serving(
     query_features: Sequence[RawFeature],
     candidate_features: Sequence[RawFeature],
     more_features: Sequence[RawFeature],
+    ranking_features: Sequence[RawFeature] = (),
 ) -> dict:
     """Writes the description into a SavedModel's folder, and returns it."""
     serving = {
@@ -39,6 +41,8 @@ def write_serving(
         "candidate_features": [raw.to_json() for raw in candidate_features],
         "more_features": [raw.to_json() for raw in more_features],
     }
+    if ranking_features:
+        serving["ranking_features"] = [raw.to_json() for raw in ranking_features]
     write_json(os.path.join(folder, SERVING_FILE), serving)
     return serving
 
@@ -52,14 +56,22 @@ def read_serving(folder: str) -> dict:
     return {"modules": ["scann"], "more_features": [], **serving}
 
 
-def features_of(serving: dict, whose: Literal["query", "candidate", "more"]) -> list[RawFeature]:
-    """Returns the raw features that a described release takes: of a tower, or of nominators."""
-    return [RawFeature.from_json(values) for values in serving[f"{whose}_features"]]
+def features_of(
+    serving: dict, whose: Literal["query", "candidate", "more", "ranking"]
+) -> list[RawFeature]:
+    """Returns the raw features that a described release takes: of a tower, of nominators, or of
+    ranking; none of ranking if it does none."""
+    return [RawFeature.from_json(values) for values in serving.get(f"{whose}_features", [])]
 
 
 def asked_features(serving: dict) -> list[RawFeature]:
     """Returns all that a query may say of a described release's ``serving_default``."""
     return features_of(serving, "query") + features_of(serving, "more")
+
+
+def ranked_features(serving: dict) -> list[RawFeature]:
+    """Returns all that a query may say of a described release's ``recommend``."""
+    return asked_features(serving) + features_of(serving, "ranking")
 
 
 def load_saved_model(folder: str):

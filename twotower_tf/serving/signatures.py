@@ -16,6 +16,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from twotower_tf.examples.schema import RawFeature
@@ -87,21 +88,37 @@ def fill_rows(inputs: Mapping[str, tf.Tensor], defaults: Mapping[str, str | floa
     Raises:
         InvalidArgumentError: When run, if the numbers of rows differ.
     """
-    shapes = {name: tf.shape(value) for name, value in inputs.items()}
     # Few operations, for each costs a microsecond of every request.
-    rows = tf.concat([_first(shape) for shape in shapes.values()], 0)
+    rows = tf.concat([_first(tf.shape(value)) for value in inputs.values()], 0)
     batch = tf.reduce_max(rows)
+    lacking = batch - rows
     wrong = "every input must have as many rows as the others, or none; rows of"
     with tf.control_dependencies(
-        [demand(tf.reduce_all((rows == 0) | (rows == batch)), wrong, ", ".join(inputs), rows)]
+        [demand(tf.reduce_all(rows * lacking == 0), wrong, ", ".join(inputs), rows)]
     ):
-        lacking = tf.split(batch - rows, len(inputs))
+        lacking = tf.identity(lacking)
     filled = {}
-    for (name, value), count in zip(inputs.items(), lacking, strict=True):
-        shape = count if value.shape.rank == 1 else tf.concat([count, shapes[name][1:]], 0)
-        missing = tf.fill(shape, tf.constant(defaults[name], value.dtype))
-        filled[name] = tf.concat([value, missing], 0)
+    ranks = [value.shape.rank for value in inputs.values()]
+    for (name, value), padding in zip(inputs.items(), _paddings(lacking, ranks), strict=True):
+        default = tf.constant(defaults[name], value.dtype)
+        # Without anything to add the operation gives on what it was given.
+        filled[name] = tf.pad(value, padding, constant_values=default)
     return filled
+
+
+def _paddings(lacking: tf.Tensor, ranks: Sequence[int]) -> list[tf.Tensor]:
+    """Returns what ``tf.pad`` takes to add rows to the end of tensors: int32 [rank, 2] each.
+
+    Args:
+        lacking: int32 [n], how many rows each lacks.
+        ranks: Of each tensor.
+    """
+    nothing = len(ranks)
+    places = [[nothing, number] for number in range(nothing)]
+    below = [[nothing, nothing]]
+    places = [[place, *below * (rank - 1)] for place, rank in zip(places, ranks, strict=True)]
+    every = tf.gather(tf.concat([lacking, [0]], 0), np.concatenate(places))
+    return tf.split(every, ranks)
 
 
 def defaults_of(features: Sequence[RawFeature]) -> dict[str, str | float]:

@@ -16,6 +16,13 @@ input may be left out, see ``signatures``; lists [B, L] are padded with ``""`` o
 
 With nominators beside the index, ``serving_default`` also takes what they ask for, under its own
 name, and so does ``examples``.
+
+With ranking there is a fifth:
+
+- ``recommend``: what ``serving_default`` takes, and the user's past impressions and what else the
+  ranking model knows of a request (``schema.impression_features``) -> ``item_ids``,
+  ``expected_watch_seconds``, ``scores`` and ``sources``, [B, k'], see ``ranking_stage``; k' is at
+  most ``ranking.candidates``.
 """
 
 import os
@@ -33,6 +40,7 @@ from twotower_tf.indexing.kinds.indexes import Index
 from twotower_tf.serving import self_test, signatures, variable_files, warm_up
 from twotower_tf.serving.blending import Blending
 from twotower_tf.serving.fresh_items import FreshItems
+from twotower_tf.serving.ranking_stage import RankingStage
 from twotower_tf.serving.retrieval import Request, retrieve
 from twotower_tf.serving.serving_description import write_serving
 
@@ -57,6 +65,7 @@ class StitchedModel(tf.Module):
         default_k: ``k`` where a request doesn't say.
         dim: d, the length of a vector.
         blending: What is asked beside the index, if anything is.
+        ranking: Ranks what all of them propose, if it is done.
 
     Raises:
         ValueError: If a query feature has the name of another input.
@@ -73,11 +82,15 @@ class StitchedModel(tf.Module):
         default_k: int,
         dim: int,
         blending: Blending | None = None,
+        ranking: RankingStage | None = None,
     ):
         super().__init__(name="stitched_model")
         self._blending = blending
         self._more_features = blending.inputs if blending is not None else ()
-        taken = {K, EXCLUDE_IDS, *(raw.name for raw in self._more_features)}
+        self._ranking = ranking
+        self._ranking_features = _not_asked_already(ranking, query_features)
+        more = (*self._more_features, *self._ranking_features)
+        taken = {K, EXCLUDE_IDS, *(raw.name for raw in more)}
         for raw in query_features:
             if raw.name in taken:
                 raise ValueError(f"a query feature may not be named '{raw.name}'")
@@ -100,7 +113,12 @@ class StitchedModel(tf.Module):
         self.embed_query = self._embedding(query_tower, self._query_features)
         self.embed_item = self._embedding(candidate_tower, self._candidate_features)
         self.examples = self._examples()
-        self.fresh = FreshItems(len(items.item_ids), dim)
+        if ranking is not None:
+            self.recommend = self._ranked()
+            # No signature: what ``refresh`` makes of fresh items.
+            self.rows_of_items = self._rows_of_items(ranking)
+        rows = ranking.fresh_rows if ranking is not None else ()
+        self.fresh = FreshItems(len(items.item_ids), dim, rows)
 
     def save(self, folder: str, index: IndexSection, extensions: Sequence[str] = ()) -> None:
         """Writes the SavedModel and what goes with it into an empty folder.
@@ -113,15 +131,12 @@ class StitchedModel(tf.Module):
             index: What the index was made of, of its own kind.
             extensions: Modules of the user's own that must be imported before it is loaded.
         """
+        names = ["serving_default", "embed_query", "embed_item", "examples"]
+        names += ["recommend"] if self._ranking is not None else []
         tf.saved_model.save(
             self,
             folder,
-            signatures={
-                "serving_default": self.serving_default,
-                "embed_query": self.embed_query,
-                "embed_item": self.embed_item,
-                "examples": self.examples,
-            },
+            signatures={name: getattr(self, name) for name in names},
             options=tf.saved_model.SaveOptions(namespace_whitelist=list(index.operations)),
         )
         variable_files.divide(folder, FRESH)
@@ -134,12 +149,49 @@ class StitchedModel(tf.Module):
             self._query_features,
             self._candidate_features,
             self._more_features,
+            self._ranking_features,
         )
         item_hashes.write(os.path.join(folder, item_hashes.INDEXED_FILE), self._items)
         nominators = self._blending.nominators if self._blending is not None else ()
-        queries = self_test.sample_queries(self._query_features, self._items.item_ids, nominators)
+        features = (*self._query_features, *self._ranking_features)
+        queries = self_test.sample_queries(features, self._items.item_ids, nominators)
         warm_up.write_requests(folder, serving, queries)
         self_test.write(folder, serving, queries)
+
+    def _ranked(self) -> tf.types.experimental.GenericFunction:
+        features = (
+            *self._query_features,
+            _EXCLUDED,
+            *self._more_features,
+            *self._ranking_features,
+        )
+        inputs = [
+            *map(signatures.feature_input, features),
+            signatures.Input(tf.TensorSpec([], tf.int32, K), tf.constant(self._default_k)),
+        ]
+
+        def recommend(values):
+            k = values.pop(K)
+            rows = signatures.fill_rows(values, signatures.defaults_of(features))
+            # What the impression tells of the history is as long as that.
+            impression = signatures.as_trained(rows, (*self._query_features, *self._ranking.inputs))
+            query = {raw.name: impression[raw.name] for raw in self._query_features}
+            more = signatures.as_trained(rows, self._more_features)
+            request = self._request(query, k, rows[EXCLUDE_IDS])
+            return self._ranking.recommend(
+                self._item_ids, self.fresh, request, query, more, impression
+            )
+
+        return signatures.signature(recommend, inputs)
+
+    def _rows_of_items(self, ranking: RankingStage) -> tf.types.experimental.GenericFunction:
+        features = self._candidate_features
+
+        def rows_of_items(values):
+            rows = signatures.fill_rows(values, signatures.defaults_of(features))
+            return ranking.rows_of(signatures.as_trained(rows, features))
+
+        return signatures.signature(rows_of_items, list(map(signatures.feature_input, features)))
 
     def _serving_default(self) -> tf.types.experimental.GenericFunction:
         default_k = tf.constant(self._default_k)
@@ -180,11 +232,26 @@ class StitchedModel(tf.Module):
     def _recommend(
         self, rows: Mapping[str, tf.Tensor], k: tf.Tensor, exclude_ids: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        with tf.control_dependencies([demand(k > 0, "k must be at least 1, got", k)]):
-            k = tf.identity(k)
-        queries = self._query_tower(signatures.as_trained(rows, self._query_features))
-        request = Request.of(queries, k, exclude_ids)
+        query = signatures.as_trained(rows, self._query_features)
+        request = self._request(query, k, exclude_ids)
         if self._blending is None:
             return retrieve(self._index, self._item_ids, self.fresh, request)
         more = signatures.as_trained(rows, self._more_features)
-        return self._blending.retrieve(self._item_ids, self.fresh, request, more)
+        return self._blending.retrieve(self._item_ids, self.fresh, request, {**query, **more})
+
+    def _request(
+        self, query: Mapping[str, tf.Tensor], k: tf.Tensor, exclude_ids: tf.Tensor
+    ) -> Request:
+        with tf.control_dependencies([demand(k > 0, "k must be at least 1, got", k)]):
+            k = tf.identity(k)
+        return Request.of(self._query_tower(query), k, exclude_ids)
+
+
+def _not_asked_already(
+    ranking: RankingStage | None, query_features: Sequence[RawFeature]
+) -> tuple[RawFeature, ...]:
+    """Returns what ranking asks of a request that the query does not have, such as the days of a
+    history."""
+    has = {(raw.name, raw.filled_in) for raw in query_features if raw.filled_in is not None}
+    inputs = ranking.inputs if ranking is not None else ()
+    return tuple(raw for raw in inputs if (raw.name, raw.column) not in has)

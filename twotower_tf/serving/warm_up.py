@@ -8,16 +8,17 @@ only, and those are TensorFlow Serving's (``tensorflow_serving/apis/{prediction_
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from twotower_tf.examples.schema import RawFeature
 from twotower_tf.examples.value_types.lists import padded
 from twotower_tf.indexing.candidates.item_hashes import EXTRA
 from twotower_tf.serving.asking import Query, feature_rows
-from twotower_tf.serving.serving_description import asked_features, features_of
+from twotower_tf.serving.serving_description import asked_features, features_of, ranked_features
 
 WARM_UP_FILE = os.path.join(EXTRA, "tf_serving_warmup_requests")
 _BATCHES = (1, 4, 16)
@@ -71,9 +72,9 @@ _PredictionLog = _declare_prediction_log()
 def write_requests(folder: str, serving: dict, queries: Sequence[Query]) -> None:
     """Writes warm-up requests into a SavedModel's folder.
 
-    ``serving_default`` is asked with batches of several sizes, with and without excluded items;
-    ``embed_query`` and ``embed_item`` once. ``examples`` is not: a server that is never asked for
-    it need not hold ScaNN's index a second time.
+    ``serving_default`` and, with ranking, ``recommend`` are asked with batches of several sizes,
+    with and without excluded items; ``embed_query`` and ``embed_item`` once. ``examples`` is not: a
+    server that is never asked for it need not hold ScaNN's index a second time.
 
     Args:
         folder: The SavedModel's.
@@ -83,16 +84,26 @@ def write_requests(folder: str, serving: dict, queries: Sequence[Query]) -> None
     path = os.path.join(folder, WARM_UP_FILE)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with tf.io.TFRecordWriter(path) as writer:
-        for size in _BATCHES:
-            batch = [queries[number % len(queries)] for number in range(size)]
-            features = feature_rows(batch, asked_features(serving))
-            for excluded in ([], ["a", "b", "c"]):
-                ids = padded([excluded] * size, object, "")
-                k = np.int32(serving["default_k"])
-                inputs = {**features, "k": k, "exclude_ids": ids}
-                writer.write(_request("serving_default", inputs))
+        asked = {"serving_default": asked_features(serving)}
+        if features_of(serving, "ranking"):
+            asked["recommend"] = ranked_features(serving)
+        for signature, features in asked.items():
+            for inputs in _batches(queries, features, serving["default_k"]):
+                writer.write(_request(signature, inputs))
         writer.write(_request("embed_query", feature_rows(queries, features_of(serving, "query"))))
         writer.write(_request("embed_item", feature_rows([{}], features_of(serving, "candidate"))))
+
+
+def _batches(
+    queries: Sequence[Query], features: Sequence[RawFeature], k: int
+) -> Iterator[dict[str, object]]:
+    """Yields inputs of several sizes, without and with excluded items."""
+    for size in _BATCHES:
+        batch = [queries[number % len(queries)] for number in range(size)]
+        rows = feature_rows(batch, features)
+        for excluded in ([], ["a", "b", "c"]):
+            ids = padded([excluded] * size, object, "")
+            yield {**rows, "k": np.int32(k), "exclude_ids": ids}
 
 
 def _request(signature: str, inputs: Mapping[str, object]) -> bytes:

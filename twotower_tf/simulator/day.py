@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from twotower_tf.simulator.settings import MEAN_SESSION_LENGTH
 from twotower_tf.simulator.world import (
+    DAY_SECONDS,
     LONGEST_SESSION,
-    MEAN_SESSION_LENGTH,
     RING_REACH,
     SUBSCRIPTIONS,
     World,
+    opinions,
 )
 
 Floats = npt.NDArray[np.float64]
@@ -21,6 +23,15 @@ Integers = npt.NDArray[np.int64]
 _SKIMMED = (1.0, 40.0)
 _WATCHED_CONCENTRATION = 4.0
 
+# The logit of a click on an item that was looked at: for everything alike, then what it gains by
+# the match between taste and topic, by a subscription to the channel, by each unit of the logarithm
+# of the item's popularity, and by the user's own opinion of the item.
+_CLICK_LOGIT = -4.0
+_CLICK_BY_MATCH = 2.5
+_CLICK_BY_SUBSCRIPTION = 0.7
+_CLICK_BY_POPULARITY = 0.25
+_CLICK_BY_OPINION = 0.5
+
 
 class SimulatedDay:
     """What is true on one day. Users and items are row numbers here; ids are the files' business.
@@ -30,17 +41,23 @@ class SimulatedDay:
       day: days since the settings' `start`.
 
     Attributes:
+      number: days since the settings' `start`.
+      midnight: Unix seconds at which the day begins.
       published: number of items that exist on the day; they are the first rows of the catalogue.
     """
 
     def __init__(self, world: World, day: int) -> None:
         self._settings = world.settings
         self._users = world.users
+        self.number = day
+        start = int(np.datetime64(world.settings.start, "s").astype(np.int64))
+        self.midnight = start + day * DAY_SECONDS
         self._logits = world.tastes(day)
         self._weights = world.popularity(day)
         self.published = len(self._weights)
         self._topic = world.videos.topic[: self.published]
         self._channel = world.videos.channel[: self.published]
+        self._duration = world.videos.duration[: self.published]
         self._topic_weight = np.bincount(self._topic, self._weights, self._settings.topics)
         self._channel_weight = np.bincount(self._channel, self._weights, self._settings.channels)
         self._index_segments()
@@ -94,8 +111,45 @@ class SimulatedDay:
 
     def expected_watch_shares(self, user: int) -> Floats:
         """Returns E[watched seconds / duration | user, item, day], [published]."""
-        skim, mean = _watch_law(self._matches(np.array([user]), self._topic))
-        return skim * _SKIMMED[0] / sum(_SKIMMED) + (1.0 - skim) * mean
+        return _mean_share(self._matches(np.array([user]), self._topic))
+
+    def click_probabilities(self, users: Integers, items: Integers) -> Floats:
+        """Returns P(click | the user looks at the item, day) of n users and as many items, [n].
+
+        A logistic law: see the constants for what it weighs. The opinion is fixed for a user and
+        an item, so an item that was passed over yesterday is likely to be so again.
+        """
+        channel = self._channel[items][:, np.newaxis]
+        subscribed = (self._users.subscriptions[users] == channel).any(axis=1)
+        logit = (
+            _CLICK_LOGIT
+            + _CLICK_BY_MATCH * self._matches(users, self._topic[items])
+            + _CLICK_BY_SUBSCRIPTION * subscribed
+            + _CLICK_BY_POPULARITY * np.log(self._weights[items])
+            + _CLICK_BY_OPINION * opinions(self._settings, users, items)
+        )
+        return 1.0 / (1.0 + np.exp(-logit))
+
+    def expected_watch_seconds(self, users: Integers, items: Integers) -> Floats:
+        """Returns P(click | looked at) * E[watched seconds | click], of n users and items, [n]."""
+        share = _mean_share(self._matches(users, self._topic[items]))
+        return self.click_probabilities(users, items) * share * self._duration[items]
+
+    def draw_from_channels(
+        self, rng: np.random.Generator, channels: Integers
+    ) -> tuple[Integers, Floats]:
+        """Draws an item of each channel by the day's popularity.
+
+        Args:
+          rng: the random stream.
+          channels: [n] channels.
+
+        Returns:
+          [n] items, and [n] the probability of each among its channel's.
+        """
+        start, end = self._channel_start[channels], self._channel_end[channels]
+        items = self._draw_from_segments(rng, start, end)
+        return items, self._weights[items] / self._channel_weight[channels]
 
     def draw_items(self, rng: np.random.Generator, users: Integers, seeds: Integers) -> Integers:
         """Draws one item per user from P(item | user, day, seed).
@@ -186,6 +240,12 @@ class SimulatedDay:
 def _watch_law(match: Floats) -> tuple[Floats, Floats]:
     """Returns the probability of skimming and the mean share of those who do not."""
     return 0.35 - 0.3 * match, 0.2 + 0.6 * match
+
+
+def _mean_share(match: Floats) -> Floats:
+    """Returns the mean share of its duration that is watched."""
+    skim, mean = _watch_law(match)
+    return skim * _SKIMMED[0] / sum(_SKIMMED) + (1.0 - skim) * mean
 
 
 def _draw_columns(rng: np.random.Generator, probabilities: Floats) -> Integers:

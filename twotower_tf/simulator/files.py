@@ -7,14 +7,14 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from twotower_tf.simulator.world import COUNTRIES, DEVICES, World
+from twotower_tf.simulator.pages import SOURCES
+from twotower_tf.simulator.world import COUNTRIES, DAY_SECONDS, DEVICES, World
 
-_COLUMNS = ("user_id", "item_id", "timestamp", "seed_item_id", "watched_seconds", "device")
 _ROWS_AT_ONCE = 50_000
 
 
@@ -26,6 +26,11 @@ def user_id(row: int) -> str:
 def item_id(row: int) -> str:
     """Returns the id of a video's row, such as v000123."""
     return f"v{row:06d}"
+
+
+def item_row(name: str) -> int:
+    """Returns the row of a video by its id, which must be one."""
+    return int(name[1:])
 
 
 def row_of(name: str, name_of: Callable[[int], str], count: int, kind: str) -> int:
@@ -95,7 +100,7 @@ def write_items(path: str, world: World, published: int) -> None:
 def _items(world: World, rows: range) -> Iterator[dict[str, Any]]:
     videos, here = world.videos, slice(rows.start, rows.stop)
     start = int(np.datetime64(world.settings.start, "s").astype(np.int64))
-    published_at = start + videos.publish_day[here] * 86_400 + videos.publish_second[here]
+    published_at = start + videos.publish_day[here] * DAY_SECONDS + videos.publish_second[here]
     columns = (
         videos.title[here],
         videos.channel[here],
@@ -117,10 +122,7 @@ def _items(world: World, rows: range) -> Iterator[dict[str, Any]]:
         }
 
 
-Rows = Iterator[tuple[str, str, int, str | None, float, str]]
-
-
-def _event_rows(events: npt.NDArray[np.void]) -> Rows:
+def _event_rows(events: npt.NDArray[np.void]) -> Iterator[tuple]:
     names = ("user", "item", "timestamp", "seed", "watched_seconds", "device")
     columns = (events[name].tolist() for name in names)
     for user, item, timestamp, seed, watched, device in zip(*columns, strict=True):
@@ -128,38 +130,112 @@ def _event_rows(events: npt.NDArray[np.void]) -> Rows:
         yield user_id(user), item_id(item), timestamp, seed_item, watched, DEVICES[device]
 
 
-def _write_jsonl(path: str, chunks: Iterable[npt.NDArray[np.void]]) -> None:
+def _event_line(row: tuple) -> str:
+    user, item, timestamp, seed, watched, device = row
+    return (
+        f'{{"user_id": "{user}", "item_id": "{item}", "timestamp": {timestamp}, '
+        f'"seed_item_id": {"null" if seed is None else chr(34) + seed + chr(34)}, '
+        f'"watched_seconds": {watched}, "device": "{device}"}}\n'
+    )
+
+
+def _impression_rows(impressions: npt.NDArray[np.void]) -> Iterator[tuple]:
+    names = ("user", "item", "timestamp", "page", "position", "source", "score", "device")
+    columns = (impressions[name].tolist() for name in names)
+    for user, item, timestamp, page, position, source, score, device in zip(*columns, strict=True):
+        yield (
+            user_id(user),
+            item_id(item),
+            timestamp,
+            # Pages are numbered anew each day, which is 86,400 seconds long.
+            f"p{timestamp // DAY_SECONDS}-{page:06d}",
+            position,
+            SOURCES[source],
+            score,
+            DEVICES[device],
+        )
+
+
+def _impression_line(row: tuple) -> str:
+    user, item, timestamp, page, position, source, score, device = row
+    return (
+        f'{{"user_id": "{user}", "item_id": "{item}", "timestamp": {timestamp}, '
+        f'"page_id": "{page}", "position": {position}, "source": "{source}", '
+        f'"score": {score}, "device": "{device}"}}\n'
+    )
+
+
+class Log(NamedTuple):
+    """How the records of a log are written.
+
+    Attributes:
+      columns: the Arrow type of each column, by its name.
+      rows: turns an array of records into rows of values.
+      line: turns a row into a line of JSON. Ids and names need no escaping, so this is several
+        times json.dumps' speed.
+    """
+
+    columns: dict[str, str]
+    rows: Callable[[npt.NDArray[np.void]], Iterator[tuple]]
+    line: Callable[[tuple], str]
+
+
+EVENTS = Log(
+    {
+        "user_id": "string",
+        "item_id": "string",
+        "timestamp": "int64",
+        "seed_item_id": "string",
+        "watched_seconds": "float64",
+        "device": "string",
+    },
+    _event_rows,
+    _event_line,
+)
+IMPRESSIONS = Log(
+    {
+        "user_id": "string",
+        "item_id": "string",
+        "timestamp": "int64",
+        "page_id": "string",
+        "position": "int64",
+        "source": "string",
+        "score": "float64",
+        "device": "string",
+    },
+    _impression_rows,
+    _impression_line,
+)
+
+Chunks = Iterable[npt.NDArray[np.void]]
+
+
+def _write_jsonl(path: str, log: Log, chunks: Chunks) -> None:
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         for chunk in chunks:
-            # Ids and device names need no escaping, so this is several times json.dumps' speed.
-            file.writelines(
-                f'{{"user_id": "{user}", "item_id": "{item}", "timestamp": {timestamp}, '
-                f'"seed_item_id": {"null" if seed is None else chr(34) + seed + chr(34)}, '
-                f'"watched_seconds": {watched}, "device": "{device}"}}\n'
-                for user, item, timestamp, seed, watched, device in _event_rows(chunk)
-            )
+            file.writelines(map(log.line, log.rows(chunk)))
 
 
-def _write_csv(path: str, chunks: Iterable[npt.NDArray[np.void]]) -> None:
+def _write_csv(path: str, log: Log, chunks: Chunks) -> None:
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
+        writer.writerow(log.columns)
         for chunk in chunks:
-            writer.writerows(_event_rows(chunk))
+            writer.writerows(log.rows(chunk))
 
 
-def _write_parquet(path: str, chunks: Iterable[npt.NDArray[np.void]]) -> None:
+def _write_parquet(path: str, log: Log, chunks: Chunks) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = (pa.string(), pa.string(), pa.int64(), pa.string(), pa.float64(), pa.string())
-    schema = pa.schema(list(zip(_COLUMNS, kinds, strict=True)))
+    kinds = [pa.type_for_alias(kind) for kind in log.columns.values()]
+    schema = pa.schema(list(zip(log.columns, kinds, strict=True)))
     with pq.ParquetWriter(path, schema) as writer:
         for chunk in chunks:
-            columns = zip(*_event_rows(chunk), strict=True)
+            columns = zip(*log.rows(chunk), strict=True)
             arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
             if arrays:
                 writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-EVENT_WRITERS = {"jsonl": _write_jsonl, "csv": _write_csv, "parquet": _write_parquet}
+LOG_WRITERS = {"jsonl": _write_jsonl, "csv": _write_csv, "parquet": _write_parquet}

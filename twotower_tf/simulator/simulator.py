@@ -3,7 +3,8 @@
 The logs have what a recommender meets in practice: power-law popularity which changes from day to
 day, uploads that are popular at once, drifting tastes, sessions, seeds, and watch times that depend
 on taste. Unlike practice, the true probabilities are known, so an estimate can be measured against
-them. The generative law is in `simulator_world` (who and what) and `simulator_day` (how).
+them. The generative law is in `world` (who and what), `day` (how), `sessions` (when) and `pages`
+(what is shown, and what of it is clicked).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import numpy.typing as npt
 
 from twotower_tf.simulator.day import SimulatedDay
 from twotower_tf.simulator.files import (
-    EVENT_WRITERS,
+    EVENTS,
+    IMPRESSIONS,
+    LOG_WRITERS,
     item_id,
     replacing,
     row_of,
@@ -25,35 +28,12 @@ from twotower_tf.simulator.files import (
     write_items,
     write_users,
 )
-from twotower_tf.simulator.world import (
-    DEVICES,
-    EVENTS,
-    LONGEST_SESSION,
-    SimulatorSettings,
-    World,
-    stream,
-)
+from twotower_tf.simulator.pages import IMPRESSION, Pages, click_events, examination
+from twotower_tf.simulator.sessions import EVENT, Sessions
+from twotower_tf.simulator.settings import PAGE_SIZE, SimulatorSettings
+from twotower_tf.simulator.world import World
 
-__all__ = ["EVENT", "Simulator", "SimulatorSettings"]
-
-# One event: rows of users and of videos (seed -1: none), Unix seconds, seconds, a place in DEVICES.
-EVENT = np.dtype(
-    [
-        ("timestamp", np.int64),
-        ("user", np.int64),
-        ("item", np.int64),
-        ("seed", np.int64),
-        ("watched_seconds", np.float64),
-        ("device", np.int8),
-    ]
-)
-
-_CHUNK_EVENTS = 50_000
-_DAY_SECONDS = 86_400
-# Relative number of sessions that start in each hour (UTC). None before the day's uploads are out,
-# and none so late that it would run past midnight.
-_HOURLY_STARTS = (0, 3, 2, 2, 2, 3, 4, 5, 6, 6, 6, 7, 8, 8, 7, 7, 8, 9, 11, 13, 14, 10, 0, 0)
-_LAST_SECOND = _DAY_SECONDS - 60
+__all__ = ["EVENT", "IMPRESSION", "Simulator", "SimulatorSettings"]
 
 
 class Simulator:
@@ -76,7 +56,10 @@ class Simulator:
     def __init__(self, settings: SimulatorSettings) -> None:
         self.settings = settings
         self._world = World(settings)
+        self._sessions = Sessions(self._world)
+        self._pages = Pages(self._world)
         self._known_day: tuple[int, SimulatedDay] | None = None
+        self._known_pages: tuple[int, npt.NDArray[np.void]] | None = None
 
     @property
     def item_ids(self) -> list[str]:
@@ -99,8 +82,9 @@ class Simulator:
 
         The files are `users.jsonl`, `items/dt=YYYY-MM-DD/items.jsonl` (all videos published by the
         end of that day) and `events/dt=YYYY-MM-DD/events-00000.<event_format>` (in the order of
-        time). The same settings give the same bytes. A file appears under its name when it is
-        complete.
+        time). With pages also `impressions/dt=YYYY-MM-DD/impressions-00000.<event_format>`; their
+        clicks are among the events, each after its impression. The same settings give the same
+        bytes. A file appears under its name when it is complete.
 
         Args:
           out: a local directory; made if it is not there.
@@ -110,24 +94,75 @@ class Simulator:
         Raises:
           ValueError: the format is unknown.
         """
-        if event_format not in EVENT_WRITERS:
+        if event_format not in LOG_WRITERS:
             raise ValueError(
-                f"event_format: {event_format!r} given, must be one of {', '.join(EVENT_WRITERS)}"
+                f"event_format: {event_format!r} given, must be one of {', '.join(LOG_WRITERS)}"
             )
+        self.write_users(out)
+        for date in self.dates:
+            self.write_day(out, date, event_format=event_format, progress=progress)
+
+    def write_users(self, out: str) -> None:
+        """Writes `users.jsonl` of all users into a local directory; see `write`."""
         with replacing(os.path.join(out, "users.jsonl")) as path:
             write_users(path, self._world)
-        for date in self.dates:
-            partition = f"dt={date.isoformat()}"
-            with replacing(os.path.join(out, "items", partition, "items.jsonl")) as path:
-                write_items(path, self._world, self._day(date).published)
-            name = f"events-00000.{event_format}"
-            with replacing(os.path.join(out, "events", partition, name)) as path:
-                EVENT_WRITERS[event_format](path, _reported(self.events(date), progress))
 
-    def events(self, date: datetime.date) -> Iterator[npt.NDArray[np.void]]:
+    def write_day(
+        self,
+        out: str,
+        date: datetime.date,
+        shown: npt.NDArray[np.void] | None = None,
+        of_user: npt.NDArray[np.bool_] | None = None,
+        event_format: str = "jsonl",
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Writes the catalogue, the events and the impressions of a day; see `write`.
+
+        Args:
+          out: a local directory.
+          date: a simulated day.
+          shown: the day's impressions as `show` gives them; None: those of `impressions`.
+          of_user: [users] whose events and impressions are written; None: everybody's.
+          event_format: a key of LOG_WRITERS.
+          progress: called after every chunk with the number of events just written.
+
+        Raises:
+          ValueError: the day is not simulated.
+        """
+        shown = self.impressions(date) if shown is None else shown
+        of_user = np.ones(self.settings.users, bool) if of_user is None else of_user
+        events = (chunk[of_user[chunk["user"]]] for chunk in self.events(date, shown))
+        logs = [("events", EVENTS, _reported(events, progress))]
+        if self.settings.pages_per_day:
+            logs.append(("impressions", IMPRESSIONS, [shown[of_user[shown["user"]]]]))
+        partition = f"dt={date.isoformat()}"
+        with replacing(os.path.join(out, "items", partition, "items.jsonl")) as path:
+            write_items(path, self._world, self._day(date).published)
+        for kind, log, chunks in logs:
+            name = f"{kind}-00000.{event_format}"
+            with replacing(os.path.join(out, kind, partition, name)) as path:
+                LOG_WRITERS[event_format](path, log, chunks)
+
+    def events(
+        self, date: datetime.date, shown: npt.NDArray[np.void] | None = None
+    ) -> Iterator[npt.NDArray[np.void]]:
         """Yields a day's events in the order of time, in arrays of dtype `EVENT`.
 
-        Memory holds a chunk of 50,000 events and those of sessions not yet over, not the day.
+        Clicks on pages are among them. Memory holds a chunk of 50,000 events, those of sessions not
+        yet over and the day's impressions, not the day's events.
+
+        Args:
+          date: a simulated day.
+          shown: the day's impressions as `show` gives them; None: those of `impressions`.
+
+        Raises:
+          ValueError: the day is not simulated.
+        """
+        shown = self.impressions(date) if shown is None else shown
+        return self._sessions.events(self._day(date), click_events(shown))
+
+    def impressions(self, date: datetime.date) -> npt.NDArray[np.void]:
+        """Returns a day's impressions without any release, [pages_per_day * PAGE_SIZE].
 
         Args:
           date: a simulated day.
@@ -135,21 +170,39 @@ class Simulator:
         Raises:
           ValueError: the day is not simulated.
         """
-        day = self._day(date)
-        midnight = _unix_midnight(date)
-        total = self.settings.events_per_day
-        held = np.empty(0, EVENT)
-        for chunk, first in enumerate(range(0, total, _CHUNK_EVENTS)):
-            end = min(first + _CHUNK_EVENTS, total)
-            rng = stream(self.settings, EVENTS, self._offset(date), chunk)
-            made = self._chunk(rng, day, first / total, end / total, end - first)
-            made["timestamp"] += midnight
-            held = _in_time_order(np.concatenate((held, made)))
-            # Later chunks start their sessions from here on, so what lies before is final.
-            final = _DAY_SECONDS if end == total else _session_start(np.array([end / total]))[0]
-            ready = np.searchsorted(held["timestamp"], midnight + final)
-            yield held[:ready]
-            held = held[ready:].copy()
+        offset = self._offset(date)
+        if self._known_pages is None or self._known_pages[0] != offset:
+            self._known_pages = (offset, self.show(date, self.visits(date)))
+        return self._known_pages[1]
+
+    def visits(self, date: datetime.date) -> npt.NDArray[np.void]:
+        """Returns who sees a page when, [pages_per_day] of dtype `VISIT`, in the order of time.
+
+        Args:
+          date: a simulated day.
+
+        Raises:
+          ValueError: the day is not simulated.
+        """
+        return self._pages.visits(self._day(date))
+
+    def show(
+        self,
+        date: datetime.date,
+        visits: npt.NDArray[np.void],
+        recommended: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] | None = None,
+    ) -> npt.NDArray[np.void]:
+        """Draws what the pages show and what is clicked, [n * PAGE_SIZE] of dtype `IMPRESSION`.
+
+        Args:
+          date: a simulated day.
+          visits: [n] of `visits`.
+          recommended: what a release recommends for each, as `Pages.show` takes it.
+
+        Raises:
+          ValueError: the day is not simulated.
+        """
+        return self._pages.show(self._day(date), visits, recommended)
 
     def sampling_probabilities(self, date: datetime.date) -> npt.NDArray[np.float64]:
         """Returns the true probability that an event of the day is item i, [items]; sums to 1.
@@ -197,6 +250,65 @@ class Simulator:
         """
         return self._over_all_items(self._day(date).expected_watch_shares(self._user(user)))
 
+    def click_probabilities(
+        self, user: str, date: datetime.date, position: int = 0
+    ) -> npt.NDArray[np.float64]:
+        """Returns the true P(click | user, item, position, day) on a page, [items].
+
+        That of position 0, at which every user looks, is P(click | looked at).
+
+        Args:
+          user: a user id.
+          date: a simulated day.
+          position: of the item on the page, from 0.
+
+        Raises:
+          ValueError: no such user, the day is not simulated, or a page has no such position.
+        """
+        if not 0 <= position < PAGE_SIZE:
+            raise ValueError(f"position: {position} given, must be from 0 to {PAGE_SIZE - 1}")
+        day = self._day(date)
+        looked_at = day.click_probabilities(*self._with_each_item(user, day))
+        return self._over_all_items(examination(position) * looked_at)
+
+    def expected_watch_seconds(self, user: str, date: datetime.date) -> npt.NDArray[np.float64]:
+        """Returns the true P(click | looked at) * E[watched seconds | click], [items].
+
+        It is what an impression at position 0 is worth, in seconds.
+
+        Args:
+          user: a user id.
+          date: a simulated day.
+
+        Raises:
+          ValueError: no such user, or the day is not simulated.
+        """
+        day = self._day(date)
+        return self._over_all_items(day.expected_watch_seconds(*self._with_each_item(user, day)))
+
+    def expected_of_shown(
+        self, date: datetime.date, shown: npt.NDArray[np.void]
+    ) -> npt.NDArray[np.float64]:
+        """Returns the true E[watched seconds] of a day's impressions at their positions, [n].
+
+        Args:
+          date: a simulated day.
+          shown: [n] of dtype `IMPRESSION`.
+
+        Raises:
+          ValueError: the day is not simulated.
+        """
+        looked_at = self._day(date).expected_watch_seconds(shown["user"], shown["item"])
+        return examination(shown["position"]) * looked_at
+
+    def ages(self, date: datetime.date) -> npt.NDArray[np.int64]:
+        """Returns how many days before a day each item was published, [items]; negative: after it.
+
+        Raises:
+          ValueError: the day is not simulated.
+        """
+        return self._offset(date) - self._world.videos.publish_day
+
     def best_items(
         self, user: str, date: datetime.date, k: int, seed_item: str | None = None
     ) -> list[str]:
@@ -218,61 +330,6 @@ class Simulator:
         order = np.argsort(-probabilities[:published], kind="stable")[:k]
         return [item_id(row) for row in order.tolist()]
 
-    def _chunk(
-        self, rng: np.random.Generator, day: SimulatedDay, start: float, end: float, count: int
-    ) -> npt.NDArray[np.void]:
-        """Draws `count` events of sessions from the quantiles [start, end) of the day."""
-        lengths = rng.integers(1, LONGEST_SESSION + 1, size=count)
-        total = np.cumsum(lengths)
-        sessions = int(np.searchsorted(total, count)) + 1
-        lengths = lengths[:sessions]
-        lengths[-1] -= total[sessions - 1] - count
-        # Longest first: the sessions that reach a place are then the first rows.
-        lengths = np.sort(lengths)[::-1]
-        users = rng.choice(self.settings.users, sessions, p=self._world.users.activity)
-        rows = np.zeros((sessions, LONGEST_SESSION), EVENT)
-        rows["user"] = users[:, np.newaxis]
-        offset = np.zeros((sessions, LONGEST_SESSION + 1))
-        previous = np.empty(0, np.int64)
-        for place in range(int(lengths[0])):
-            here = slice(0, int(np.count_nonzero(lengths > place)))
-            seeds = np.full(here.stop, -1)
-            if place:
-                seeded = rng.random(here.stop) < self.settings.seeded_after_first
-                seeds[seeded] = previous[here][seeded]
-            previous = self._watch(rng, day, rows[here, place], seeds)
-            watched = rows["watched_seconds"][here, place]
-            pause = rng.integers(5, 61, here.stop)
-            offset[here, place + 1] = offset[here, place] + watched + pause
-        rows["device"] = self._devices(rng, users)[:, np.newaxis]
-        start_seconds = _session_start(start + rng.random(sessions) * (end - start))
-        # A rare long evening is squeezed, because a session never runs past midnight.
-        last = offset[np.arange(sessions), lengths - 1]
-        squeeze = np.minimum(1.0, (_LAST_SECOND - start_seconds) / np.maximum(last, 1.0))
-        times = start_seconds[:, np.newaxis] + offset[:, :-1] * squeeze[:, np.newaxis]
-        rows["timestamp"] = times.astype(np.int64)
-        return rows[np.arange(LONGEST_SESSION) < lengths[:, np.newaxis]]
-
-    def _watch(
-        self,
-        rng: np.random.Generator,
-        day: SimulatedDay,
-        rows: npt.NDArray[np.void],
-        seeds: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.int64]:
-        """Fills in what the users of `rows` watch next, and for how long; returns the items."""
-        items = day.draw_items(rng, rows["user"], seeds)
-        shares = day.draw_watch_shares(rng, rows["user"], items)
-        rows["item"], rows["seed"] = items, seeds
-        rows["watched_seconds"] = np.round(shares * self._world.videos.duration[items], 1)
-        return items
-
-    def _devices(
-        self, rng: np.random.Generator, users: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.int64]:
-        anything = rng.integers(len(DEVICES), size=len(users))
-        return np.where(rng.random(len(users)) < 0.7, self._world.users.device[users], anything)
-
     def _offset(self, date: datetime.date) -> int:
         # A datetime is a date too, but would not compare with one.
         known = type(date) is datetime.date
@@ -291,32 +348,14 @@ class Simulator:
     def _user(self, user: str) -> int:
         return row_of(user, user_id, self.settings.users, "user")
 
+    def _with_each_item(
+        self, user: str, day: SimulatedDay
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Returns a user's row as often as there are items that day, and these."""
+        return np.full(day.published, self._user(user)), np.arange(day.published)
+
     def _over_all_items(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.append(values, np.zeros(len(self._world.videos.topic) - len(values)))
-
-
-def _unix_midnight(date: datetime.date) -> int:
-    return (date - datetime.date(1970, 1, 1)).days * _DAY_SECONDS
-
-
-def _session_start(quantile: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Returns the second of the day before which that share of the sessions start."""
-    running = np.append(0.0, np.cumsum(_HOURLY_STARTS)) / np.sum(_HOURLY_STARTS)
-    open_hours = np.flatnonzero(_HOURLY_STARTS)
-    hours = np.arange(open_hours[0], open_hours[-1] + 2)
-    return np.interp(quantile, running[hours], hours * 3600.0).astype(np.int64)
-
-
-def _in_time_order(events: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """Moves a user's repeats of an item in one second to the seconds after it; sorts by time."""
-    events = events[np.lexsort((events["timestamp"], events["item"], events["user"]))]
-    user, item = np.diff(events["user"]), np.diff(events["item"])
-    group = np.append(0, np.cumsum((user != 0) | (item != 0)))
-    # The least t'[n] >= t[n] with t'[n] > t'[n - 1] is n + the running maximum of t[n] - n, here
-    # taken within the groups by lifting each above all before it.
-    place = np.arange(len(events)) - group * (2 * _DAY_SECONDS + len(events))
-    events["timestamp"] = place + np.maximum.accumulate(events["timestamp"] - place)
-    return events[np.lexsort((events["item"], events["user"], events["timestamp"]))]
 
 
 def _reported(

@@ -14,14 +14,15 @@ j's neighbours on its topic's hidden ring, in proportion to popularity over ring
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-MEAN_SESSION_LENGTH = 5
+from twotower_tf.simulator.settings import MEAN_SESSION_LENGTH, SimulatorSettings
+
+DAY_SECONDS = 86_400
 LONGEST_SESSION = 2 * MEAN_SESSION_LENGTH - 1  # Lengths are uniform on 1..9, so their mean is 5.
 RING_REACH = 10  # A seed leads to videos at most this many places away on the ring.
 SUBSCRIPTIONS = 5
@@ -34,124 +35,36 @@ DEVICES = ("phone", "tablet", "tv", "desktop")
 
 # The first key of each random stream. What belongs to a day has a stream of its own, so that more
 # days leave the earlier ones as they were.
-_USERS, _VIDEOS, _UPLOADS, _WORDS, _TASTE, _JITTER, EVENTS = range(7)
-
-_MOST = 10**9
-_LIMITS: dict[str, tuple[type, float, float]] = {
-    "seed": (int, 0, 2**63 - 1),
-    "users": (int, 1, _MOST),
-    "videos": (int, 3, _MOST),
-    "uploads_per_day": (int, 0, _MOST),
-    "channels": (int, 1, _MOST),
-    "topics": (int, 1, 1000),
-    "events_per_day": (int, 1, _MOST),
-    "days": (int, 1, 36500),
-    "seed_share": (float, 0.0, 1.0 - 1.0 / MEAN_SESSION_LENGTH),
-    "seed_strength": (float, 0.0, 1.0),
-    "channel_share": (float, 0.0, 1.0),
-    "popularity_exponent": (float, 0.0, 3.0),
-    "popularity_jitter": (float, 0.0, 3.0),
-    "freshness_boost": (float, 0.0, 1e6),
-    "freshness_half_life_days": (float, 0.01, 1e6),
-    "taste_spread": (float, 0.0, 20.0),
-    "taste_drift": (float, 0.0, 1.0),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class SimulatorSettings:
-    """The size and the habits of a simulated video platform.
-
-    Attributes:
-      seed: everything random follows from it.
-      users: number of users; their activity is a power law.
-      videos: number of videos published before `start`, at least 3 per channel.
-      uploads_per_day: number of videos published at the start of every day.
-      channels: number of channels; each belongs to one topic and every video to one channel.
-      topics: number of topics.
-      events_per_day: number of events in each day, exactly; at most 10,000 per user.
-      start: the first day (UTC).
-      days: number of days.
-      seed_share: expected share of the events that have a seed, the session's previous video. At
-        most 0.8, because the first event of a session has none.
-      seed_strength: probability that an event with a seed goes to a neighbour of the seed.
-      channel_share: of the other events, the share that goes through a subscribed channel; the
-        rest goes through the user's taste in topics.
-      popularity_exponent: a video's base popularity is x^-exponent, x uniform on (0, 1]; 0 makes
-        all alike.
-      popularity_jitter: standard deviation of the logarithm of a video's day-to-day factor.
-      freshness_boost: a video of age 0 is 1 + this many times as popular as when it is old.
-      freshness_half_life_days: days in which that boost halves.
-      taste_spread: standard deviation of a user's topic logits; at 2.5 some three topics matter.
-      taste_drift: share of a user's logits forgotten in a day (0: tastes stay, 1: new every day).
-
-    Raises:
-      ValueError: a value has the wrong type or lies outside the allowed range.
-    """
-
-    seed: int = 17
-    users: int = 2000
-    videos: int = 4000
-    uploads_per_day: int = 100
-    channels: int = 300
-    topics: int = 30
-    events_per_day: int = 20000
-    start: datetime.date = datetime.date(2026, 1, 1)
-    days: int = 7
-    seed_share: float = 0.4
-    seed_strength: float = 0.6
-    channel_share: float = 0.2
-    popularity_exponent: float = 1.1
-    popularity_jitter: float = 0.3
-    freshness_boost: float = 10.0
-    freshness_half_life_days: float = 1.5
-    taste_spread: float = 2.5
-    taste_drift: float = 0.05
-
-    def __post_init__(self) -> None:
-        for name, (kind, low, high) in _LIMITS.items():
-            _check_number(name, getattr(self, name), kind, low, high)
-        if type(self.start) is not datetime.date or not 2000 <= self.start.year < 3000:
-            raise ValueError(
-                f"simulator setting start: {self.start!r} given, must be a datetime.date from "
-                "2000-01-01 to 2999-12-31"
-            )
-        if self.channels < self.topics:
-            raise ValueError(
-                f"simulator setting channels: {self.channels} given, must be at least topics "
-                f"({self.topics}), so that every topic has a channel"
-            )
-        if self.events_per_day > 10_000 * self.users:
-            raise ValueError(
-                f"simulator setting events_per_day: {self.events_per_day} given, must be at most "
-                f"10000 * users ({10_000 * self.users}), so that a day has seconds enough for them"
-            )
-        if self.videos < 3 * self.channels:
-            raise ValueError(
-                f"simulator setting videos: {self.videos} given, must be at least 3 * channels "
-                f"({3 * self.channels}), so that every channel has videos"
-            )
-
-    @property
-    def seeded_after_first(self) -> float:
-        """Probability that an event which is not its session's first has a seed."""
-        return self.seed_share / (1.0 - 1.0 / MEAN_SESSION_LENGTH)
-
-
-def _check_number(name: str, value: Any, kind: type, low: float, high: float) -> None:
-    accepted = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
-    right_type = isinstance(value, accepted) and not isinstance(value, bool)
-    if right_type and math.isfinite(value) and low <= value <= high:
-        return
-    word = "an integer" if kind is int else "a number"
-    raise ValueError(
-        f"simulator setting {name}: {value!r} given, must be {word} from {low:g} to {high:g}"
-    )
+_USERS, _VIDEOS, _UPLOADS, _WORDS, _TASTE, _JITTER, EVENTS, PAGES, _OPINIONS = range(9)
 
 
 def stream(settings: SimulatorSettings, *key: int) -> np.random.Generator:
     """Returns the random stream of this seed and key (a purpose, and a day or more)."""
     return np.random.default_rng([settings.seed, *key])
+
+
+def opinions(
+    settings: SimulatorSettings, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Returns what each user thinks of an item beside all that features could tell, [n].
+
+    It is the same on all days. Over users and items it has the standard logistic distribution.
+
+    Args:
+      settings: of the platform; its seed decides.
+      users, items: [n] rows.
+    """
+    salt = stream(settings, _OPINIONS).integers(2**63, size=2).astype(np.uint64)
+    mixed = _mix(_mix(users.astype(np.uint64) ^ salt[0]) + items.astype(np.uint64) ^ salt[1])
+    uniform = ((mixed >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53
+    return np.log(uniform / (1.0 - uniform))
+
+
+def _mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Returns well-mixed hashes of whole numbers (the finaliser of splitmix64)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,6 +35,8 @@ from twotower_tf.storage.publishing import clear_away, has_leftovers, scratch, s
 from twotower_tf.storage.workdir import (
     CHECKPOINTS,
     EXAMPLES,
+    RANKING,
+    RANKING_CHECKPOINTS,
     Workdir,
     is_bound_by,
     is_workdir,
@@ -44,6 +46,8 @@ __all__ = [
     "CHECKPOINTS",
     "EXAMPLES",
     "MANIFEST",
+    "RANKING",
+    "RANKING_CHECKPOINTS",
     "Partition",
     "Workdir",
     "arrow_input",

@@ -13,7 +13,9 @@ from twotower_tf.storage.partitions import MANIFEST, Partition
 
 # The kinds of partitions that more than one room reads or writes; others are with who writes them.
 EXAMPLES = "examples"
+RANKING = "ranking"
 CHECKPOINTS = "checkpoints"
+RANKING_CHECKPOINTS = "ranking_checkpoints"
 _CONFIGURATION = "configuration.json"
 _DAY_FOLDER = re.compile(r"^dt=(\d{4}-\d{2}-\d{2})$")
 

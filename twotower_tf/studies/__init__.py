@@ -1,1 +1,1 @@
-"""What reproduces the papers' experiments (off the product path)."""
+"""What reproduces the papers' experiments, and compares systems in a closed loop (off the path)."""

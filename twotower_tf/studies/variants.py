@@ -112,7 +112,7 @@ def _train(
 
     # A run may have died between the checkpoint of its last day and the day's evaluation.
     measure()
-    for together in trainings(config, workdir, trainer, days):
+    for together in trainings(trainer, days):
         train_together(trainer, together, recall_of)
         measure()
 

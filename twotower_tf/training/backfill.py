@@ -40,12 +40,12 @@ class Passes:
         return self.done >= most or bool(waited)
 
 
-def window_of(config: Config, workdir: Workdir) -> list[datetime.date]:
+def window_of(config: Config, workdir: Workdir, kind: str = EXAMPLES) -> list[datetime.date]:
     """Returns the days of the backfill, oldest first; none while the last isn't built yet.
 
-    Days without a partition of examples are not in it.
+    Days without a partition of examples, of a kind, are not in it.
     """
-    backfill, days = config.training.backfill, workdir.days(EXAMPLES)
+    backfill, days = config.training.backfill, workdir.days(kind)
     if backfill is None or not days:
         return []
     if backfill.until is not None:
@@ -53,8 +53,8 @@ def window_of(config: Config, workdir: Workdir) -> list[datetime.date]:
     return days[: backfill.days] if len(days) >= backfill.days else []
 
 
-def log_waiting(config: Config, workdir: Workdir) -> None:
+def log_waiting(config: Config, workdir: Workdir, kind: str) -> None:
     """Says what the training waits for."""
-    backfill, days = config.training.backfill, workdir.days(EXAMPLES)
+    backfill, days = config.training.backfill, workdir.days(kind)
     end = backfill.until or f"{backfill.days} days are built, and {len(days)} are"
     logging.warning("nothing is trained yet: training.backfill waits until %s", end)

@@ -1,10 +1,9 @@
 """What happens between training steps: progress, and TensorBoard's scalars."""
 
 import time
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
-
-from twotower_tf.models.two_tower import TwoTowerModel
 
 _STEPS_BETWEEN_SCALARS = 50
 
@@ -46,14 +45,16 @@ class MeasureSpeed(tf.keras.callbacks.Callback):
 
 
 class WriteScalars(tf.keras.callbacks.Callback):
-    """Writes loss, temperature and the health of the sketch for TensorBoard, by global step.
+    """Writes the loss, and what else a model has to say of a day, for TensorBoard, by global step.
 
     Args:
         folder: Where TensorBoard looks.
+        of_day: Gives scalars by their tags, at the end of a day.
     """
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, of_day: Callable[[], Mapping[str, float]]):
         super().__init__()
+        self._of_day = of_day
         self._writer = tf.summary.create_file_writer(folder)
 
     def on_train_batch_end(self, batch: int, logs=None) -> None:
@@ -64,21 +65,6 @@ class WriteScalars(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         with self._writer.as_default(step=self.model.optimizer.iterations):
             tf.summary.scalar("loss/day", self.model.mean_loss.result())
-            if self.model.mean_contrast_loss is not None:
-                loss = self.model.mean_contrast_loss.result()
-                tf.summary.scalar("self_supervised_loss/day", loss)
-            temperature = self.model.batch_loss.temperature
-            if temperature is not None:
-                tf.summary.scalar("temperature", temperature)
-            for name, value in sketch_health(self.model).items():
-                tf.summary.scalar(f"sketch/{name}", value)
+            for tag, value in self._of_day().items():
+                tf.summary.scalar(tag, value)
         self._writer.flush()
-
-
-def sketch_health(model: TwoTowerModel) -> dict[str, float]:
-    """Returns what tells whether the sketch is large enough: see docs/estimator.md."""
-    return {
-        "touched_share": float(model.estimator.touched_share()),
-        "mean_gap": float(model.estimator.mean_gap()),
-        "distinct_share": float(model.distinct_share.result()),
-    }

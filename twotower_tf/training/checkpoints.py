@@ -12,15 +12,14 @@ from twotower_tf.errors import InputError
 from twotower_tf.storage import Partition, Workdir
 from twotower_tf.training.backfill import Passes
 
-# Where the model after each pass of the backfill is kept until all are made.
-BACKFILL = "backfill"
+_PASSES = {storage.CHECKPOINTS: "backfill", storage.RANKING_CHECKPOINTS: "ranking_backfill"}
 _PREFIX = "checkpoint"
 
 
 class Checkpoints:
     """Saves and restores a compiled model after each day of training.
 
-    A checkpoint is a partition ``checkpoints/dt=DAY`` like any other: there with its manifest, or
+    A checkpoint is a partition, ``checkpoints/dt=DAY``, like any other: there with its manifest, or
     not at all. The manifest also lists the days the model was trained on.
 
     Attributes:
@@ -33,12 +32,23 @@ class Checkpoints:
         model: A built and compiled model; its variables are saved and restored in place.
         fingerprint: Of the configuration the model was built from.
         keep: How many of the newest stay; older ones are removed.
+        kind: Of the partitions they are.
     """
 
-    def __init__(self, workdir: Workdir, model: tf.keras.Model, fingerprint: str, keep: int):
+    def __init__(
+        self,
+        workdir: Workdir,
+        model: tf.keras.Model,
+        fingerprint: str,
+        keep: int,
+        kind: str = storage.CHECKPOINTS,
+    ):
         self._workdir = workdir
         self._fingerprint = fingerprint
         self._keep = keep
+        self._kind = kind
+        # Where the model after each pass of the backfill is kept until all are made.
+        self._passes = _PASSES[kind]
         self._last_day = tf.Variable("", dtype=tf.string, trainable=False, name="last_day")
         self._state = tf.train.Checkpoint(
             model=model, optimizer=model.optimizer, last_day=self._last_day
@@ -56,7 +66,7 @@ class Checkpoints:
         Raises:
             InputError: If it was made by another configuration.
         """
-        partition = self._workdir.latest(storage.CHECKPOINTS, at_or_before or datetime.date.max)
+        partition = self._workdir.latest(self._kind, at_or_before or datetime.date.max)
         if partition is None:
             return None
         manifest = partition.manifest()
@@ -77,7 +87,7 @@ class Checkpoints:
         """
         self._last_day.assign(days[-1].isoformat())
         self.days_trained += days
-        partition = self._workdir.partition(storage.CHECKPOINTS, days[-1])
+        partition = self._workdir.partition(self._kind, days[-1])
         manifest = {
             "configuration": self._fingerprint,
             "step": step,
@@ -86,9 +96,9 @@ class Checkpoints:
             "caught_up": self.caught_up,
         }
         self._write(partition, manifest)
-        for old in self._workdir.days(storage.CHECKPOINTS)[: -self._keep]:
-            self._workdir.partition(storage.CHECKPOINTS, old).remove()
-        storage.remove_folder(self._workdir.path(BACKFILL))
+        for old in self._workdir.days(self._kind)[: -self._keep]:
+            self._workdir.partition(self._kind, old).remove()
+        storage.remove_folder(self._workdir.path(self._passes))
         return partition
 
     def save_pass(self, days: Sequence[datetime.date], passes: Passes) -> None:
@@ -118,7 +128,7 @@ class Checkpoints:
         self._read(self._pass(days, number))
 
     def _pass(self, days: Sequence[datetime.date], number: int) -> Partition:
-        return self._workdir.partition(os.path.join(BACKFILL, f"pass-{number:03d}"), days[-1])
+        return self._workdir.partition(os.path.join(self._passes, f"pass-{number:03d}"), days[-1])
 
     def _read(self, partition: Partition) -> None:
         self._state.read(storage.for_tensorflow(partition.file(_PREFIX))).assert_consumed()

@@ -10,16 +10,15 @@ from collections.abc import Callable
 from absl import logging
 
 from twotower_tf.config.training import Retrain
-from twotower_tf.storage import EXAMPLES
 from twotower_tf.training.backfill import Validate
-from twotower_tf.training.trainer import Challenge, Trainer
+from twotower_tf.training.day_trainer import Challenge, DayTrainer
 
 # Gives what measures a trainer's model on the held-out examples of days.
-ValidateWith = Callable[[Trainer], Validate]
+ValidateWith = Callable[[DayTrainer], Validate]
 
 
 def challenge_of(
-    trainer: Trainer, day: datetime.date, validate_with: ValidateWith | None
+    trainer: DayTrainer, day: datetime.date, validate_with: ValidateWith | None
 ) -> Challenge | None:
     """Returns what is to challenge the model after a day; None: nothing on this day.
 
@@ -37,15 +36,15 @@ def challenge_of(
 
 
 def _challenge(
-    running: Trainer, day: datetime.date, settings: Retrain, validate_with: ValidateWith
+    running: DayTrainer, day: datetime.date, settings: Retrain, validate_with: ValidateWith
 ) -> dict:
     """Trains a fresh model and puts the better one in the trainer; returns what was measured."""
     first = day - datetime.timedelta(days=settings.window_days - 1)
-    days = [one for one in running.workdir.days(EXAMPLES) if first <= one <= day]
+    days = [one for one in running.workdir.days(running.examples) if first <= one <= day]
     judged = days[-settings.validation_days :]
     recall_of_running = validate_with(running)(judged)
     # It begins before all checkpoints: with none.
-    fresh = Trainer(running.config, running.workdir, at_or_before=datetime.date.min)
+    fresh = type(running)(running.config, running.workdir, at_or_before=datetime.date.min)
     validate = validate_with(fresh)
     made = fresh.catch_up(days, settings, validate)
     recall = validate(judged)

@@ -8,13 +8,14 @@ from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
-from twotower_tf.storage import EXAMPLES, Workdir
+from twotower_tf.storage import Workdir
 from twotower_tf.training.backfill import log_waiting, window_of
+from twotower_tf.training.day_trainer import DayTrainer
 from twotower_tf.training.retraining import ValidateWith, challenge_of
 from twotower_tf.training.trainer import Trainer
 
 
-def days_left(trainer: Trainer, days: Sequence[datetime.date]) -> list[datetime.date]:
+def days_left(trainer: DayTrainer, days: Sequence[datetime.date]) -> list[datetime.date]:
     """Returns the days still to train on, oldest first.
 
     Raises:
@@ -31,9 +32,7 @@ def days_left(trainer: Trainer, days: Sequence[datetime.date]) -> list[datetime.
     return left
 
 
-def trainings(
-    config: Config, workdir: Workdir, trainer: Trainer, days: Sequence[datetime.date]
-) -> list[list[datetime.date]]:
+def trainings(trainer: DayTrainer, days: Sequence[datetime.date]) -> list[list[datetime.date]]:
     """Returns the days to train on together, oldest first: the backfill's, then each alone.
 
     There are none while the backfill waits for its last day.
@@ -42,17 +41,17 @@ def trainings(
         InputError: As ``days_left``.
     """
     left = days_left(trainer, days)
-    if trainer.last_day is not None or config.training.backfill is None:
+    if trainer.last_day is not None or not trainer.has_backfill:
         return [[day] for day in left]
-    window = window_of(config, workdir)
+    window = window_of(trainer.config, trainer.workdir, trainer.examples)
     if not window or not days or window[-1] > days[-1]:
-        log_waiting(config, workdir)
+        log_waiting(trainer.config, trainer.workdir, trainer.examples)
         return []
     return [window, *([day] for day in left if day > window[-1])]
 
 
 def train_together(
-    trainer: Trainer, days: Sequence[datetime.date], validate_with: ValidateWith | None = None
+    trainer: DayTrainer, days: Sequence[datetime.date], validate_with: ValidateWith | None = None
 ) -> dict:
     """Trains on what ``trainings`` gives; returns the metrics of the last day.
 
@@ -71,6 +70,7 @@ def train_days(
     workdir: Workdir,
     days: Sequence[datetime.date],
     validate_with: ValidateWith | None = None,
+    kind: type[DayTrainer] = Trainer,
 ) -> Iterator[tuple[datetime.date, dict]]:
     """Trains on those of the days that were not trained yet; yields each one's metrics.
 
@@ -79,28 +79,34 @@ def train_days(
     Raises:
         InputError: If a day has no examples, or was passed over.
     """
-    missing = sorted(set(days) - set(workdir.days(EXAMPLES)))
+    missing = sorted(set(days) - set(workdir.days(kind.examples)))
     if missing:
         raise InputError(f"there are no examples of {missing[0]}: run build_examples for it first")
-    trainer = Trainer(config, workdir)
+    trainer = kind(config, workdir)
     if not days_left(trainer, days):
         logging.info("nothing to do: trained up to %s already, each day once", trainer.last_day)
-    for together in trainings(config, workdir, trainer, days):
+    for together in trainings(trainer, days):
         yield together[-1], train_together(trainer, together, validate_with)
 
 
 def follow_days(
-    config: Config,
-    workdir: Workdir,
-    poll_seconds: float,
-    validate_with: ValidateWith | None = None,
-) -> Iterator[tuple[datetime.date, dict]]:
-    """Trains on every day there is after the last one trained, then waits for more; endless."""
-    trainer = Trainer(config, workdir)
+    followers: Sequence[tuple[DayTrainer, ValidateWith | None]], poll_seconds: float
+) -> Iterator[tuple[DayTrainer, datetime.date, dict]]:
+    """Trains on every day there is after the last one trained, then waits for more; endless.
+
+    Args:
+        followers: Trainers of a work directory, and what measures the model of each.
+        poll_seconds: How long to wait between two looks.
+
+    Yields:
+        Who was trained, the day, and its metrics.
+    """
     while True:
-        last = trainer.last_day or datetime.date.min
-        days = [day for day in workdir.days(EXAMPLES) if day > last]
-        for together in trainings(config, workdir, trainer, days):
-            yield together[-1], train_together(trainer, together, validate_with)
-        logging.info("waiting for examples of a day after %s", trainer.last_day)
+        for trainer, validate_with in followers:
+            last = trainer.last_day or datetime.date.min
+            days = [day for day in trainer.workdir.days(trainer.examples) if day > last]
+            for together in trainings(trainer, days):
+                yield trainer, together[-1], train_together(trainer, together, validate_with)
+        newest = " and ".join(str(trainer.last_day) for trainer, _ in followers)
+        logging.info("waiting for examples of a day after %s", newest)
         time.sleep(poll_seconds)

@@ -19,7 +19,7 @@ from twotower_tf.models.embeddings import EmbeddingTable
 from twotower_tf.models.inference import as_tensors
 from twotower_tf.storage import Workdir
 
-_FILE = "sizes.json"
+_FILES = {storage.EXAMPLES: "sizes.json", storage.RANKING: "ranking_sizes.json"}
 _FEWEST_BUCKETS, _MOST_BUCKETS = 1 << 10, 1 << 24
 # Of ids that hash into so many times as many rows a tenth share one.
 _BUCKETS_PER_ID = 4
@@ -31,7 +31,10 @@ _SMALLEST_BATCH, _LARGEST_BATCH = 128, 8192
 
 
 def with_sizes(
-    config: Config, workdir: Workdir, last_day: Callable[[], datetime.date | None]
+    config: Config,
+    workdir: Workdir,
+    last_day: Callable[[], datetime.date | None],
+    kind: str = storage.EXAMPLES,
 ) -> Config:
     """Returns the configuration with a number for every size that it leaves out.
 
@@ -40,13 +43,14 @@ def with_sizes(
         workdir: Where the sizes are kept, once chosen.
         last_day: Gives the last day of those that a model starts with, by which sizes are chosen;
             None while these are not built. It is asked only if there is something to choose.
+        kind: Of the examples that the model is trained on.
     """
     if not _is_open(config):
         return config
-    path = workdir.path(_FILE)
+    path = workdir.path(_FILES[kind])
     sizes = storage.read_json(path)
     if sizes is None and (day := last_day()) is not None:
-        sizes = _chosen(config, workdir, day)
+        sizes = _chosen(config, workdir, day, kind)
         storage.write_json(path, sizes)
     return _filled(config, sizes or _nothing_known(config))
 
@@ -87,7 +91,7 @@ def _nothing_known(config: Config) -> dict:
     return {"items": 1, "buckets": buckets, "batch_size": _SMALLEST_BATCH}
 
 
-def _chosen(config: Config, workdir: Workdir, day: datetime.date) -> dict:
+def _chosen(config: Config, workdir: Workdir, day: datetime.date, kind: str) -> dict:
     catalogue = whole_catalogue(latest_catalogue(workdir, day), config)
     raw = as_tensors(catalogue)
     ids: dict[str, list[tf.Tensor]] = {name: [] for name in config.tables}
@@ -97,8 +101,8 @@ def _chosen(config: Config, workdir: Workdir, day: datetime.date) -> dict:
             FEATURE_KINDS.make(feature, {feature.table: recorded}, 0).rows(raw)
             ids[feature.table] += recorded.prints
     examples = [
-        workdir.partition(storage.EXAMPLES, one).manifest()["counts"]["examples"]
-        for one in workdir.days(storage.EXAMPLES)
+        workdir.partition(kind, one).manifest()["counts"]["examples"]
+        for one in workdir.days(kind)
         if one <= day
     ]
     return {

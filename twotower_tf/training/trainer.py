@@ -1,49 +1,30 @@
-"""The sequential trainer: oldest day first, unshuffled, each day once (Yi et al. 2019, 5.2)."""
+"""The trainer of the retrieval model."""
 
 import datetime
-import math
-import time
-from collections.abc import Callable, Sequence
 
-import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from twotower_tf import storage
 from twotower_tf.config import Config
-from twotower_tf.config.features import CatalogueVocabulary
-from twotower_tf.config.training import SeveralPasses
 from twotower_tf.config_loader import model_fingerprint
-from twotower_tf.errors import InputError, JobError
-from twotower_tf.examples import statistics
-from twotower_tf.examples.items.catalogue_reader import (
-    distinct_ids,
-    latest_catalogue,
-)
-from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.models.two_tower import TwoTowerModel
-from twotower_tf.progress import progress
-from twotower_tf.training.backfill import Validate, window_of
 from twotower_tf.training.batch_counts import BatchCounts
-from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars, sketch_health
-from twotower_tf.training.checkpoints import Checkpoints
-from twotower_tf.training.listed_items import warn_of_unknown_items
+from twotower_tf.training.day_trainer import DayTrainer
 from twotower_tf.training.negatives import Negatives
-from twotower_tf.training.sizes import with_sizes
-
-# Given a trainer that was trained on a day, puts a better model in its place if it has one, and
-# returns what it measured.
-Challenge = Callable[["Trainer"], dict]
 
 
-class Trainer:
-    """A model and its place in the sequence of days; goes on from the newest checkpoint.
+class Trainer(DayTrainer):
+    """Trains the two towers, on batches with the negatives that their loss takes.
 
     Args:
-        config: What model, and how it is trained.
-        workdir: Where its examples and checkpoints are.
-        at_or_before: Go on from the newest checkpoint up to this day rather than the newest.
+        config: See ``DayTrainer``.
+        workdir: See ``DayTrainer``.
+        at_or_before: See ``DayTrainer``.
     """
+
+    examples, checkpoints, job = storage.EXAMPLES, storage.CHECKPOINTS, "train"
+    tensorboard = ("tensorboard",)
+    remedy = "lower optimizer.learning_rate or raise loss.temperature"
 
     def __init__(
         self,
@@ -51,218 +32,9 @@ class Trainer:
         workdir: storage.Workdir,
         at_or_before: datetime.date | None = None,
     ):
-        make_deterministic(config.seed)
-        self._config = with_sizes(config, workdir, lambda: _first_days_end(config, workdir))
-        self._workdir = workdir
-        self.model = TwoTowerModel.from_config(self._config)
+        super().__init__(config, workdir, at_or_before)
         self._negatives = Negatives(self._config, workdir, self.model)
-        self._reader = ExampleReader(config)
-        self._checkpoints = Checkpoints(
-            workdir, self.model, model_fingerprint(config), config.training.keep_checkpoints
-        )
-        self.last_day = self._checkpoints.restore(at_or_before)
-        self._scalars: WriteScalars | None = None
         self._counted: tuple[datetime.date, BatchCounts] | None = None
-
-    @property
-    def config(self) -> Config:
-        """The configuration, with a number for every size that it leaves to the data."""
-        return self._config
-
-    @property
-    def workdir(self) -> storage.Workdir:
-        """Where its examples and checkpoints are."""
-        return self._workdir
-
-    @property
-    def days_trained(self) -> list[datetime.date]:
-        """The days the model was trained on, oldest first."""
-        return list(self._checkpoints.days_trained)
-
-    @property
-    def has_backfill(self) -> bool:
-        """Whether the model starts from several days at once."""
-        return self._config.training.backfill is not None
-
-    @property
-    def fresh_since(self) -> datetime.date | None:
-        """The last day on which a fresh model was trained or tried; None: there is no model."""
-        return self._checkpoints.fresh_since
-
-    @tf.autograph.experimental.do_not_convert
-    def train_day(self, day: datetime.date, challenge: Challenge | None = None) -> dict:
-        """Trains on a day's examples, once, and saves the checkpoint.
-
-        A day without examples changes nothing but the last day done.
-
-        Args:
-            day: After the last one.
-            challenge: Of ``retraining``, if one is due.
-
-        Returns:
-            The day's metrics, which are also written to ``metrics/train/``.
-
-        Raises:
-            InputError: If the day, or one after it, was trained already, or has no examples yet;
-                or if the model starts with it and it has no statistics.
-            JobError: If the loss is not finite; then the last checkpoint stays the newest.
-        """
-        if self.last_day is not None and day <= self.last_day:
-            raise InputError(
-                f"{day} is not after {self.last_day}, the last day trained: "
-                "each day is trained once, in order"
-            )
-        partition = self._workdir.partition(storage.EXAMPLES, day)
-        examples = partition.manifest()["counts"]["examples"]
-        start = time.monotonic()
-        speed = None
-        if examples:
-            self._freeze_statistics([day])
-            self._list_items(day)
-            self._slow_down()
-            for number in range(self._config.training.passes_per_day):
-                batches, count = self._batches_of_day(partition, examples, number)
-                speed = self._fit(batches, count, day, f"training on {day}")
-        metrics = self._measure(examples, time.monotonic() - start, speed)
-        if challenge is not None:
-            self._check_loss(str(day), examples)
-            metrics |= {"retrain": challenge(self)} | self._state()
-        if challenge is not None or self.fresh_since is None:
-            self._checkpoints.fresh_since = day
-        return self._done([day], metrics)
-
-    def take_over(self, days: Sequence[datetime.date], number: int) -> None:
-        """Puts the model as it was after a pass over days (``catch_up``) in place of this one."""
-        self._checkpoints.restore_pass(days, number)
-        self._checkpoints.caught_up = True
-
-    @tf.autograph.experimental.do_not_convert
-    def train_backfill(
-        self, days: Sequence[datetime.date], validate: Validate | None = None
-    ) -> dict:
-        """Trains on the days of the backfill, several times, and saves the checkpoint of the last.
-
-        Args:
-            days: Of `backfill.window_of`.
-            validate: Measures a pass, for ``patience``.
-
-        Returns:
-            The metrics of the last day, with ``passes``, ``best_pass`` and ``recalls``.
-
-        Raises:
-            InputError, JobError: As for ``train_day``.
-        """
-        metrics = self.catch_up(days, self._config.training.backfill, validate)
-        self._checkpoints.fresh_since, self._checkpoints.caught_up = days[-1], True
-        return self._done(days, metrics)
-
-    def catch_up(
-        self,
-        days: Sequence[datetime.date],
-        settings: SeveralPasses,
-        validate: Validate | None = None,
-    ) -> dict:
-        """Trains a model of no days on several at once, several times.
-
-        The model after each pass is saved until a checkpoint is: what was killed goes on with the
-        pass it was in. See ``train_backfill``.
-        """
-        partitions = [self._workdir.partition(storage.EXAMPLES, day) for day in days]
-        examples = sum(one.manifest()["counts"]["examples"] for one in partitions)
-        start, speed = time.monotonic(), None
-        passes = self._checkpoints.restore_last_pass(days)
-        if examples:
-            self._freeze_statistics(days)
-            self._list_items(days[-1])
-        while examples and not passes.end(settings.passes, settings.patience):
-            speed = self._pass_over(partitions, passes.done + 1, settings)
-            self._check_loss(f"pass {passes.done + 1}", examples)
-            passes.done += 1
-            if settings.patience is not None:
-                passes.recalls.append(validate(days[-settings.validation_days :]))
-                logging.info("recall after pass %d: %.4f", passes.done, passes.recalls[-1])
-            self._checkpoints.save_pass(days, passes)
-        metrics = self._measure(examples, time.monotonic() - start, speed)
-        if passes.best != passes.done:
-            self._checkpoints.restore_pass(days, passes.best)
-        made = {"passes": passes.done, "best_pass": passes.best, "recalls": passes.recalls}
-        return metrics | made | self._state()
-
-    def _pass_over(
-        self, partitions: Sequence[storage.Partition], number: int, settings: SeveralPasses
-    ) -> float | None:
-        """Trains on all examples of some days once; returns as ``_fit``."""
-        batch_size = self._config.training.batch_size
-        title = f"pass {number} of {settings.passes} over {len(partitions)} days"
-        if settings.shuffle:
-            seed = (self._config.seed, number)
-            batches, examples = self._reader.read_shuffled(partitions, batch_size, seed)
-            return self._fit(batches, examples, partitions[-1].day, title)
-        speed = None
-        for partition in partitions:
-            examples = partition.manifest()["counts"]["examples"]
-            if examples:
-                batches = self._reader.read(partition, "train", batch_size)
-                speed = self._fit(batches, examples, partition.day, f"{title}: {partition.day}")
-        return speed
-
-    def _batches_of_day(
-        self, partition: storage.Partition, examples: int, number: int
-    ) -> tuple[tf.data.Dataset, int]:
-        """Returns a day's batches, and how many examples they hold: with others, if configured."""
-        settings = self._config.training
-        day, others = partition.day, []
-        replayed = round(settings.replay * examples)
-        if replayed:
-            others = self._days_to_replay(day, replayed, number)
-        if not others:
-            return self._reader.read(partition, "train", settings.batch_size), examples
-        seed = (self._config.seed, day.toordinal(), number)
-        return self._reader.read_shuffled([partition], settings.batch_size, seed, others, replayed)
-
-    def _days_to_replay(
-        self, day: datetime.date, examples: int, number: int
-    ) -> list[storage.Partition]:
-        """Returns earlier days trained on, at random, with so many examples if there are."""
-        rng = np.random.default_rng([self._config.seed, day.toordinal(), number])
-        trained = sorted(set(self.days_trained) & set(self._workdir.days(storage.EXAMPLES)))
-        chosen = []
-        for place in rng.permutation(len(trained)):
-            if examples <= 0:
-                break
-            chosen.append(self._workdir.partition(storage.EXAMPLES, trained[place]))
-            examples -= chosen[-1].manifest()["counts"]["examples"]
-        return chosen
-
-    def _slow_down(self) -> None:
-        """Sets the learning rate of the days after several at once, if there were such."""
-        training = self._config.training
-        settings = training.backfill or training.retrain
-        if settings is not None and self._checkpoints.caught_up:
-            rate = self._config.optimizer.learning_rate * settings.learning_rate_after
-            self.model.optimizer.learning_rate.assign(rate)
-
-    def _done(self, days: Sequence[datetime.date], metrics: dict) -> dict:
-        """Saves the model and what was measured of the days it was trained on now."""
-        self._check_loss(str(days[-1]), metrics["examples"])
-        # The checkpoint is last: a day that has one is not trained again, nor measured.
-        storage.write_json(self._workdir.metrics_path("train", days[-1]), metrics)
-        self._checkpoints.save(days, metrics["last_step"])
-        self.last_day = days[-1]
-        return metrics
-
-    def _check_loss(self, what: str, examples: int) -> None:
-        means = (self.model.mean_loss, self.model.mean_contrast_loss)
-        loss = sum(float(one.result()) for one in means if one is not None)
-        if examples and not math.isfinite(loss):
-            raise JobError(
-                f"the loss of {what} is {loss}: it was not trained; "
-                "lower optimizer.learning_rate or raise loss.temperature, in a new --workdir"
-            )
-
-    @property
-    def _step(self) -> int:
-        return int(self.model.optimizer.iterations)
 
     def batch_probabilities(self, day: datetime.date) -> dict[str, float]:
         """Returns in which share of a day's batches each item is, in (0, 1], as counted.
@@ -278,92 +50,51 @@ class Trainer:
             self._counted = (day, counts)
         return self._counted[1].probabilities()
 
-    def _freeze_statistics(self, days: Sequence[datetime.date]) -> None:
-        """Sets what the model takes from the examples as a whole: before its first step only.
+    def _make_model(self) -> TwoTowerModel:
+        return TwoTowerModel.from_config(self._config)
 
-        The window ends with the first day that has examples, or with the backfill, whatever was
-        built since: so training day by day and catching up make the same model.
-        """
-        config = self._config
-        if self._step or not statistics.are_needed(config):
-            return
-        window = statistics.of_window(self._workdir, config, days[-1], len(days))
-        for side in ("query", "candidate"):
-            tower = getattr(self.model, f"{side}_tower")
-            names = [encoder.name for encoder in tower.adaptable]
-            tower.adapt({name: window.dense[f"{side}/{name}"] for name in names})
-        for name, size in statistics.built_vocabularies(config).items():
-            self.model.tables[name].set_vocabulary(window.vocabulary(name, size))
+    @staticmethod
+    def _fingerprint(config: Config) -> str:
+        return model_fingerprint(config)
 
-    def _list_items(self, day: datetime.date) -> None:
-        """Gives the items of the catalogue a row each, in tables that list them."""
-        tables = {
-            name: table.vocabulary.rows
-            for name, table in self._config.tables.items()
-            if isinstance(table.vocabulary, CatalogueVocabulary)
-        }
-        if not self._step:
-            warn_of_unknown_items(self._config, self._workdir, day)
-        if tables and not self._step:
-            item_ids = distinct_ids(latest_catalogue(self._workdir, day))
-            for name, rows in tables.items():
-                self.model.tables[name].set_vocabulary(item_ids[:rows])
-
-    def _fit(
-        self, batches: tf.data.Dataset, examples: int, day: datetime.date, title: str
-    ) -> float | None:
-        """Trains on batches once; returns the examples a second after the first step, if any."""
-        self.model.set_day(self._workdir, self._config, day)
+    def _completed(
+        self, batches: tf.data.Dataset, examples: int, day: datetime.date
+    ) -> tf.data.Dataset:
         batches = self._negatives.add_hard(batches, examples, day)
         counts = BatchCounts()
         self._counted = (day, counts)
-        batches, batch_size = counts.counting(batches), self._config.training.batch_size
-        speed = MeasureSpeed(batch_size, examples)
-        with progress(title, examples, "examples") as shown:
-            callbacks = [ShowProgress(shown, batch_size, examples), speed]
-            if self._config.training.tensorboard:
-                if self._scalars is None:
-                    folder = storage.for_tensorflow(self._workdir.path("tensorboard"))
-                    self._scalars = WriteScalars(folder)
-                callbacks.append(self._scalars)
-            self.model.fit(
-                self._negatives.add_uniform(batches, day),
-                epochs=1,
-                verbose=0,
-                callbacks=callbacks,
-            )
-        return speed.examples_per_second
+        return self._negatives.add_uniform(counts.counting(batches), day)
+
+    def _losses(self) -> list[tf.keras.metrics.Mean]:
+        contrast = self.model.mean_contrast_loss
+        return [self.model.mean_loss, *([] if contrast is None else [contrast])]
 
     def _state(self) -> dict:
-        """Returns the metrics of the model as it is, whatever it was trained on."""
-        return {"temperature": self.model.batch_loss.temperature, "last_step": self._step}
+        return {"temperature": self.model.batch_loss.temperature, **super()._state()}
 
-    def _measure(self, examples: int, seconds: float, speed: float | None) -> dict:
-        metrics = {
-            "examples": examples,
-            "batches": -(-examples // self._config.training.batch_size),
-            "loss": float(self.model.mean_loss.result()) if examples else None,
-            **self._state(),
-            "seconds": seconds,
-            "examples_per_second": speed,
-        }
-        health = sketch_health(self.model)
+    def _measured_beside(self, is_trained: bool) -> dict:
+        health = self._sketch_health()
         distinct_share = health.pop("distinct_share")
-        metrics |= {f"sketch_{name}": value for name, value in health.items()}
+        metrics = {f"sketch_{name}": value for name, value in health.items()}
         if self.model.mean_contrast_loss is not None:
             loss = float(self.model.mean_contrast_loss.result())
-            metrics["self_supervised_loss"] = loss if examples else None
-        return metrics | {"distinct_share": distinct_share if examples else None}
+            metrics["self_supervised_loss"] = loss if is_trained else None
+        return metrics | {"distinct_share": distinct_share if is_trained else None}
 
+    def _scalars_of_day(self) -> dict[str, float]:
+        scalars = {}
+        if self.model.mean_contrast_loss is not None:
+            scalars["self_supervised_loss/day"] = self.model.mean_contrast_loss.result()
+        temperature = self.model.batch_loss.temperature
+        if temperature is not None:
+            scalars["temperature"] = temperature
+        return scalars | {f"sketch/{name}": value for name, value in self._sketch_health().items()}
 
-def _first_days_end(config: Config, workdir: storage.Workdir) -> datetime.date | None:
-    """Returns the last of the days that a model starts with, None while they are not built."""
-    if config.training.backfill is None:
-        return min(workdir.days(storage.EXAMPLES), default=None)
-    return max(window_of(config, workdir), default=None)
-
-
-def make_deterministic(seed: int) -> None:
-    """Seeds Python, NumPy and TensorFlow, and chooses TensorFlow's deterministic kernels."""
-    tf.keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    def _sketch_health(self) -> dict[str, float]:
+        """Returns what tells whether the sketch is large enough: see docs/estimator.md."""
+        model = self.model
+        return {
+            "touched_share": float(model.estimator.touched_share()),
+            "mean_gap": float(model.estimator.mean_gap()),
+            "distinct_share": float(model.distinct_share.result()),
+        }

@@ -2,7 +2,8 @@
 
 Workers write to a scratch folder of the work directory; when all is there, days are published
 oldest first, each in the order rejected, catalogue, profiles, histories, counts, statistics,
-examples. So a day whose examples exist is whole, and a build that dies goes on where it stopped.
+ranking, examples. So a day whose examples exist is whole, and a build that dies goes on where it
+stopped.
 
 A day of which more than ``examples.max_rejected_share`` was rejected ends the build: of it only
 ``rejected/`` is published, for people to look at, and of later days nothing.
@@ -55,7 +56,7 @@ def build_examples(
         The counts of each day: ``events`` read = ``examples`` to train on + ``held_out`` +
         ``history_only`` + ``duplicates`` + ``rejected``; and ``users`` who had a valid event. If
         the source has searches, ``searches`` read = ``searches_used`` + ``searches_duplicates`` +
-        ``searches_rejected``.
+        ``searches_rejected``; of impressions likewise.
 
     Raises:
         InputError: If a day can't be built from this source into this work directory; names it.

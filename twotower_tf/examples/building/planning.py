@@ -35,14 +35,17 @@ class Logs:
     Attributes:
         events: Those of the events.
         searches: Those of the searches, none if the source has no such log.
+        impressions: Those of the impressions, likewise.
     """
 
     events: list[SourceFile]
     searches: list[SourceFile]
+    impressions: list[SourceFile]
 
     def of(self, days: Collection[datetime.date]) -> "Logs":
         """Returns the files that some of the days need."""
-        return Logs(_of_days(self.events, days), _of_days(self.searches, days))
+        logs = (self.events, self.searches, self.impressions)
+        return Logs(*(_of_days(files, days) for files in logs))
 
 
 def find_logs(config: Config, source: str, days: Collection[datetime.date]) -> Logs:
@@ -52,10 +55,13 @@ def find_logs(config: Config, source: str, days: Collection[datetime.date]) -> L
         InputError: If a log has no files, if a day of one with ``{date}`` has none (an empty file
             makes an empty day), or if a column is missing.
     """
-    has_searches = config.source.searches is not None
     return Logs(
-        _find_log(source, config, "events", days),
-        _find_log(source, config, "searches", days) if has_searches else [],
+        **{
+            log.name: _find_log(source, config, log.name, days)
+            if getattr(config.source, log.name) is not None
+            else []
+            for log in dataclasses.fields(Logs)
+        }
     )
 
 
@@ -96,6 +102,8 @@ def make_plan(
         chains=tuple(map(tuple, _chains(config, workdir, days[0]))),
         searches=tuple(logs.searches),
         search_splits=_splits(logs.searches),
+        impressions=tuple(logs.impressions),
+        impression_splits=_splits(logs.impressions),
     )
     return plan, [*catalogues, *profiles]
 
@@ -105,8 +113,8 @@ def portions(
 ) -> list[list[datetime.date]]:
     """Splits the days of a call into portions that are built at once, in bounded memory.
 
-    A worker holds the events of a shard, and the catalogues of all days, of its portion. Small
-    days are built together, since a pipeline has costs of its own.
+    A worker holds the events and the impressions of a shard, and the catalogues of all days, of its
+    portion. Small days are built together, since a pipeline has costs of its own.
 
     Args:
         config: The deployment.
@@ -117,7 +125,7 @@ def portions(
     Raises:
         InputError: If there are no items.
     """
-    events = _bytes_by_day(logs.events)
+    events = _bytes_by_day([*logs.events, *logs.impressions])
     items = _bytes_by_day(find_files(source, config.source.items, "items", config.source.homepage))
     most = (_EVENT_BYTES_A_SHARD * config.examples.shards, _ITEM_BYTES, item_lookup.LOOKUPS_KEPT)
     result: list[list[datetime.date]] = []
@@ -187,7 +195,7 @@ def _splits(files: list[SourceFile]) -> tuple[tuple[int, SourceSplit], ...]:
 def _find_log(
     root: str, config: Config, what: str, days: Collection[datetime.date]
 ) -> list[SourceFile]:
-    """Returns the files of a log, ``events`` or ``searches``, that days need."""
+    """Returns the files of a log that days need."""
     log = getattr(config.source, what)
     files = find_files(root, log, what, config.source.homepage)
     by_day = {file.day for file in files}

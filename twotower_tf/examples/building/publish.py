@@ -31,6 +31,7 @@ PUBLISHED = (
     histories.KIND,
     counts.KIND,
     statistics.KIND,
+    storage.RANKING,
     storage.EXAMPLES,
 )
 # What is counted of a day, in the order people read it: events read are the next five together.
@@ -43,18 +44,31 @@ COUNTS = (
     "rejected",
     "users",
 )
-# And of its searches, where the source has them: read are the next three together.
-_SEARCH_COUNTS = ("searches", "searches_used", "searches_duplicates", "searches_rejected")
+# The logs beside the events, as far as the source has them.
+_OTHER_LOGS = ("searches", "impressions")
+# What is counted of ranking examples: used impressions are the first three together.
+_RANKING_COUNTS = (
+    "examples",
+    "held_out",
+    "left_out",
+    "clicked",
+    "pages",
+    "pages_again",
+    "watched_corrected",
+)
 
 
 def logs(config: Config) -> list[str]:
-    """Returns the logs that are read: ``events`` and, if the source has them, ``searches``."""
-    return ["events"] if config.source.searches is None else ["events", "searches"]
+    """Returns the logs that are read: ``events`` and the others that the source has."""
+    others = (log for log in _OTHER_LOGS if getattr(config.source, log) is not None)
+    return ["events", *others]
 
 
 def count_names(config: Config) -> tuple[str, ...]:
-    """Returns what is counted of a day."""
-    return COUNTS if config.source.searches is None else COUNTS + _SEARCH_COUNTS
+    """Returns what is counted of a day; of other logs read are the next three together."""
+    _, *others = logs(config)
+    kinds = ("", "_used", "_duplicates", "_rejected")
+    return COUNTS + tuple(f"{log}{kind}" for log in others for kind in kinds)
 
 
 class Publisher:
@@ -94,8 +108,7 @@ class Publisher:
             The day's counts, and what the build read and wrote for it.
 
         Raises:
-            InputError: If too many of its events, or searches, were rejected; then only those are
-                published.
+            InputError: If too many records of a log were rejected; then only those are published.
         """
         due = [snapshot for snapshot in self._due if snapshot.day <= day]
         try:
@@ -111,6 +124,8 @@ class Publisher:
         self._publish_counts(day)
         if statistics.are_needed(self._config):
             self._publish_statistics(day)
+        if self._config.ranking is not None:
+            self._publish_ranking(day)
         of_day = self._publish_examples(day)
         rows_read = self._outcome.counts[day.toordinal(), "history_rows_read"]
         cost = {"history_rows_read": rows_read, "history_rows_written": rows_written}
@@ -214,31 +229,46 @@ class Publisher:
     def _publish_examples(self, day: datetime.date) -> dict:
         """Publishes the examples; returns the day's counts."""
         number = day.toordinal()
-        shards = self._config.examples.shards
-        names = [
-            example_shard_name(split, shard, shards) for split in SPLITS for shard in range(shards)
-        ]
         manifest: dict = {
             "catalogue": str(datetime.date.fromordinal(self._plan.catalogue_of(number).day)),
             "inputs": [input_entry(file, self._plan.root) for file in self._plan.inputs_of(number)],
         }
         with self._write(storage.EXAMPLES, day, manifest) as folder:
-            manifest["shards"] = self._moved(storage.EXAMPLES, day, names, folder)
-            rejected = {
-                log: self._outcome.records(shard_path(rejects.KIND, number, rejects.file_name(log)))
-                for log in logs(self._config)
-            }
-            known = {
-                "examples": _records(manifest["shards"], "train"),
-                "held_out": _records(manifest["shards"], "eval"),
-                "rejected": rejected["events"],
-                "searches_rejected": rejected.get("searches", 0),
-            }
+            known = self._move_splits(storage.EXAMPLES, day, manifest, folder)
+            for log in logs(self._config):
+                path = shard_path(rejects.KIND, number, rejects.file_name(log))
+                name = "rejected" if log == "events" else f"{log}_rejected"
+                known[name] = self._outcome.records(path)
             manifest["counts"] = {
                 name: known.get(name, self._outcome.counts[number, name])
                 for name in count_names(self._config)
             }
         return manifest["counts"]
+
+    def _publish_ranking(self, day: datetime.date) -> None:
+        """Publishes the ranking examples."""
+        manifest: dict = {}
+        with self._write(storage.RANKING, day, manifest) as folder:
+            known = self._move_splits(storage.RANKING, day, manifest, folder)
+            counted = self._outcome.counts
+            manifest["counts"] = {
+                name: known.get(name, counted[day.toordinal(), f"{storage.RANKING}/{name}"])
+                for name in _RANKING_COUNTS
+            }
+
+    def _move_splits(
+        self, kind: str, day: datetime.date, manifest: dict, folder: str
+    ) -> dict[str, int]:
+        """Moves the shards of both splits to a folder; returns how many examples they have."""
+        shards = self._config.examples.shards
+        names = [
+            example_shard_name(split, shard, shards) for split in SPLITS for shard in range(shards)
+        ]
+        manifest["shards"] = self._moved(kind, day, names, folder)
+        return {
+            "examples": _records(manifest["shards"], "train"),
+            "held_out": _records(manifest["shards"], "eval"),
+        }
 
     def _write(self, kind: str, day: datetime.date, manifest: dict):
         manifest["configuration"] = self._fingerprint

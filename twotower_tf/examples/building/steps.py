@@ -1,7 +1,7 @@
 """The steps of the example build: Beam spreads them over workers, or this process runs them all.
 
-Events and searches are grouped once, by shard of users: what moves between workers are the places
-of chunks of columns (``event_chunks``), rejected records, and a few plain values.
+The records of all logs are grouped once, by shard of users: what moves between workers are the
+places of chunks of columns (``event_chunks``), rejected records, and a few plain values.
 """
 
 import itertools
@@ -23,6 +23,7 @@ from twotower_tf.examples.reading.event_reading import (
     Rejected,
     SearchReader,
 )
+from twotower_tf.examples.reading.impression_reading import ImpressionReader
 from twotower_tf.examples.shards.event_chunks import Place, cut_by_shard
 from twotower_tf.examples.shards.shard import ShardMaker
 from twotower_tf.storage.whole_files import whole_file
@@ -104,7 +105,12 @@ def run_here(plan: Plan) -> list[Report]:
     chunks: dict[int, list[Place]] = {shard: [] for shard in range(plan.config.examples.shards)}
     rejected: dict[str, list[RejectedOfFile]] = {}
     reports: list[Report] = []
-    for reader, splits in ((EventReader, plan.splits), (SearchReader, plan.search_splits)):
+    logs = (
+        (EventReader, plan.splits),
+        (SearchReader, plan.search_splits),
+        (ImpressionReader, plan.impression_splits),
+    )
+    for reader, splits in logs:
         if splits:
             splitter = LogSplitter(plan, reader)
             for kind, value in itertools.chain.from_iterable(map(splitter.split, splits)):

@@ -21,6 +21,7 @@ from twotower_tf.examples.building.steps import (
 from twotower_tf.examples.outcome import Report
 from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.reading.event_reading import EventReader, LogReader, SearchReader
+from twotower_tf.examples.reading.impression_reading import ImpressionReader
 from twotower_tf.examples.shards.event_chunks import NOWHERE, Place
 from twotower_tf.examples.shards.shard import ShardMaker
 from twotower_tf.storage.whole_files import whole_file
@@ -63,6 +64,12 @@ class ReadSearches(ReadLog):
     """Parts of search files to chunks of searches by shard."""
 
     reader = SearchReader
+
+
+class ReadImpressions(ReadLog):
+    """Parts of impression files to chunks of impressions by shard."""
+
+    reader = ImpressionReader
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[Place]])
@@ -120,6 +127,8 @@ class BuildExamples(beam.PTransform):
         logs = [_read(pbegin, plan.splits, ReadEvents(plan))]
         if plan.has_searches:
             logs.append(_read(pbegin, plan.search_splits, ReadSearches(plan)))
+        if plan.config.source.impressions is not None:
+            logs.append(_read(pbegin, plan.impression_splits, ReadImpressions(plan)))
         # A shard without events has histories all the same.
         all_shards = [(shard, NOWHERE) for shard in range(plan.config.examples.shards)]
         shards = pbegin | "AllShards" >> beam.Create(all_shards).with_output_types(ChunkOfShard)

@@ -166,6 +166,15 @@ def published_by(published_at: pa.ChunkedArray, day: datetime.date) -> np.ndarra
 def find_titles(partition: Partition, item_ids: Sequence[str]) -> dict[str, str]:
     """Returns the titles of some of a catalogue's items by item id, of those that have one.
 
+    Raises:
+        InputError: If the catalogue was not published.
+    """
+    return find_texts(partition, "title", item_ids)
+
+
+def find_texts(partition: Partition, column: str, item_ids: Sequence[str]) -> dict[str, str]:
+    """Returns a column of texts of some of a catalogue's items by item id, where there is one.
+
     Only the row groups that may hold one of them are read.
 
     Raises:
@@ -178,11 +187,11 @@ def find_titles(partition: Partition, item_ids: Sequence[str]) -> dict[str, str]
             for number in range(file.num_row_groups):
                 if not _may_hold(file.metadata.row_group(number), item_ids):
                     continue
-                rows = file.read_row_group(number, ["item_id", "title"])
+                rows = file.read_row_group(number, ["item_id", column])
                 rows = rows.filter(pc.is_in(rows["item_id"], wanted))
-                ids, titles = rows["item_id"].to_pylist(), rows["title"].to_pylist()
-                found |= dict(zip(ids, titles, strict=True))
-    return {item_id: title for item_id, title in found.items() if title}
+                ids, texts = rows["item_id"].to_pylist(), rows[column].to_pylist()
+                found |= dict(zip(ids, texts, strict=True))
+    return {item_id: text for item_id, text in found.items() if text}
 
 
 def _may_hold(group: pq.RowGroupMetaData, item_ids: Sequence[str]) -> bool:

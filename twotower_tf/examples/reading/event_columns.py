@@ -1,5 +1,6 @@
 """Parses batches of raw records to columns of events; see ``log_columns``."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twotower_tf.config import Config
+from twotower_tf.config.source import Files
 from twotower_tf.examples.event_table import event_features
 from twotower_tf.examples.reading.column_values import ids, numbers, texts
 from twotower_tf.examples.reading.log_columns import LogColumns, UsualColumns
@@ -71,20 +73,31 @@ class EventColumns(LogColumns):
         if source.history is not None:
             past = columns.lists(source.history, convert_id, history_separator(self._config))
             made["history"] = last_of_each(past, self._config.examples.history_length)
-        return {**made, **self._features(columns, seconds)}
+        events = self._config.source.events
+        return {**made, **feature_columns(self._own_features, columns, events, seconds)}
 
-    def _features(self, columns: UsualColumns, seconds: np.ndarray) -> dict[str, pa.Array]:
-        files = self._config.source.events
-        read = {
-            raw.name: raw.type.read_column(columns, raw.column, files) for raw in self._own_features
-        }
-        made: dict[str, pa.Array] = {}
-        for raw in self._own_features:
-            if raw.type.weighs is not None:
-                # Before lists are cut, for then a lacking weight would go unseen.
-                columns.odd |= _lengths(read[raw.type.weighs]) != _lengths(read[raw.name])
-            made[raw.event_column] = raw.type.at(raw.type.cut_column(read[raw.name]), seconds)
-        return made
+
+def feature_columns(
+    features: Sequence[RawFeature], columns: UsualColumns, files: Files, seconds: np.ndarray
+) -> dict[str, pa.Array]:
+    """Returns the columns of raw features of a log's records, by ``RawFeature.event_column``.
+
+    Args:
+        features: Which.
+        columns: The records'; ``odd`` is told where they are wrong.
+        files: The log.
+        seconds: The time of each record, Unix seconds, int64 [n].
+    """
+    read = {raw.event_column: raw.type.read_column(columns, raw.column, files) for raw in features}
+    made: dict[str, pa.Array] = {}
+    for raw in features:
+        column = read[raw.event_column]
+        if raw.type.weighs is not None:
+            # Before lists are cut, for then a lacking weight would go unseen.
+            weighed = dataclasses.replace(raw, name=raw.type.weighs).event_column
+            columns.odd |= _lengths(read[weighed]) != _lengths(column)
+        made[raw.event_column] = raw.type.at(raw.type.cut_column(column), seconds)
+    return made
 
 
 def _lengths(lists: pa.ListArray) -> np.ndarray:

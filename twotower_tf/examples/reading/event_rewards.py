@@ -1,12 +1,11 @@
 """Joins events with their items: which are unknown, and what each event is worth."""
 
-import datetime
-
 import numpy as np
 import pyarrow as pa
 
 from twotower_tf.config.examples import Reward
 from twotower_tf.examples.plan import Plan
+from twotower_tf.examples.reading.item_joins import ItemJoin
 from twotower_tf.examples.reading.log_columns import Reason
 from twotower_tf.examples.values import rejected
 
@@ -15,9 +14,8 @@ class EventRewards:
     """Finds the rewards of events, and the events that can't have one."""
 
     def __init__(self, plan: Plan):
-        self._plan = plan
+        self._items = ItemJoin(plan)
         self._reward = plan.config.examples.reward
-        self._keep_unknown = plan.config.examples.unknown_items == "keep"
 
     def rewards(self, events: pa.Table, days: np.ndarray) -> tuple[np.ndarray, list[Reason]]:
         """Computes the rewards of events.
@@ -31,13 +29,8 @@ class EventRewards:
             event, by its place in the table, that can't be used, why.
         """
         item_ids = events["item_id"].combine_chunks()
-        rows, divisors = self._of_items(item_ids, days)
-        reasons: dict[int, str] = {}
-        if not self._keep_unknown:
-            unknown = np.flatnonzero(rows < 0)
-            shown = item_ids.take(pa.array(unknown)).to_pylist()
-            for event, item_id in zip(unknown.tolist(), shown, strict=True):
-                reasons[event] = _unknown(item_id, int(days[event]))
+        divisors, unknown = self._items.of(item_ids, days)
+        reasons: dict[int, str] = dict(unknown)
         if self._reward is None:
             return np.ones(len(events), np.float32), sorted(reasons.items())
         values = _numbers(events["reward_value"])
@@ -49,20 +42,6 @@ class EventRewards:
         else:
             divisors = np.ones(len(events))
         return rewards_of(values, divisors, self._reward), sorted(reasons.items())
-
-    def _of_items(self, item_ids: pa.Array, days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the row of each item in its day's catalogue, and what it divides a reward by."""
-        rows = np.full(len(item_ids), -1, np.int32)
-        divisors = np.full(len(item_ids), np.nan)
-        for day in np.unique(days).tolist():
-            items, of_day = self._plan.items_of(day), np.flatnonzero(days == day)
-            all_of_them = len(of_day) == len(item_ids)
-            found = items.rows_of(item_ids if all_of_them else item_ids.take(pa.array(of_day)))
-            rows[of_day] = found
-            known = found >= 0
-            if self._reward is not None and self._reward.divided_by is not None:
-                divisors[of_day[known]] = items.divisors(found[known])
-        return rows, divisors
 
 
 def rewards_of(values: np.ndarray, divisors: np.ndarray, section: Reward) -> np.ndarray:
@@ -82,13 +61,6 @@ def rewards_of(values: np.ndarray, divisors: np.ndarray, section: Reward) -> np.
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     """Returns float64 [n], null as NaN."""
     return column.to_numpy()
-
-
-def _unknown(item_id: str, day: int) -> str:
-    return (
-        f"item_id '{item_id}' is not in the catalogue as of {datetime.date.fromordinal(day)} "
-        "(examples.unknown_items: reject)"
-    )
 
 
 def _no_divisor(divisor: float, column: str) -> str:

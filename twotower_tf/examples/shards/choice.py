@@ -23,7 +23,7 @@ class ValidEvents:
         day: int64 [n].
         time: int64 [n], Unix seconds.
         hash: uint64 [n], ``hashes.event_hashes``.
-        reward: float32 [n].
+        reward: float32 [n]; None of impressions.
         held_out: bool [n], what the log says; None if it doesn't.
     """
 
@@ -32,7 +32,7 @@ class ValidEvents:
     day: np.ndarray
     time: np.ndarray
     hash: np.ndarray
-    reward: np.ndarray
+    reward: np.ndarray | None
     held_out: np.ndarray | None
 
     def __len__(self) -> int:
@@ -56,14 +56,18 @@ def chosen(events: ValidEvents, section: ExamplesSection) -> np.ndarray:
     most = section.max_per_user_and_day
     if most is None:
         return enough
-    rows = np.flatnonzero(enough)
+    result = np.zeros(len(events), bool)
+    result[capped(events, np.flatnonzero(enough), most)] = True
+    return result
+
+
+def capped(events: ValidEvents, rows: np.ndarray, most: int) -> np.ndarray:
+    """Returns those of ``rows`` that are among so many of a user and day, by hash; int64."""
     shares = hashes.shares(events.hash[rows], Purpose.CAP)
     rows = rows[np.lexsort((events.hash[rows], shares, events.day[rows], events.user[rows]))]
     starts = group_starts(events.user[rows], events.day[rows])
     rank = np.arange(len(rows)) - first_of_group(starts, len(rows))
-    result = np.zeros(len(events), bool)
-    result[rows[rank < most]] = True
-    return result
+    return rows[rank < most]
 
 
 def splits(events: ValidEvents, section: ExamplesSection) -> np.ndarray:

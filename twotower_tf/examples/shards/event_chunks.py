@@ -1,4 +1,4 @@
-"""Events and searches on their way to the worker that makes their shard: chunks, in files.
+"""Records of logs on their way to the worker that makes their shard: chunks, in files.
 
 What a runner groups are the places of chunks, not the chunks: a runner that holds what it groups
 in memory, as Beam's in-process one does (10 million events took it 2.5 GB), then has little to
@@ -27,7 +27,7 @@ class Place(NamedTuple):
     """Where a chunk is.
 
     Attributes:
-        log: ``events`` or ``searches``: what it is of.
+        log: ``events``, ``searches`` or ``impressions``: what it is of.
         name: The file's name.
         offset: Its first byte in the file.
         size: Its number of bytes; 0: no chunk at all.
@@ -45,10 +45,10 @@ NOWHERE = Place("", "", 0, 0)
 def cut_by_shard(
     log: str, tables: Iterable[pa.Table], count: int, scratch: str
 ) -> Iterator[tuple[int, Place]]:
-    """Writes events, or searches, in chunks, each of one shard of users.
+    """Writes records of a log in chunks, each of one shard of users.
 
     Args:
-        log: ``events`` or ``searches``.
+        log: Which.
         tables: They, all of one schema.
         count: The number of shards.
         scratch: The chunks' files go to the folder ``FOLDER`` in it.

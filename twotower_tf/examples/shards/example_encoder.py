@@ -25,7 +25,7 @@ from twotower_tf.examples.values import SECONDS_PER_DAY
 
 
 class ExampleEncoder:
-    """Makes the examples of events: query features, candidate features, reward.
+    """Makes the examples of events, or impressions: query and candidate features, reward.
 
     Encode the chunks of a shard with one encoder, in one thread: what their histories share is
     then encoded once. The order of features in the bytes of an example follows from the
@@ -68,7 +68,7 @@ class ExampleEncoder:
         """Returns an example for each event, serialised.
 
         Args:
-            events: In ``event_schema``, [n].
+            events: In ``event_schema`` or ``impression_schema``, [n].
             rows: Where in the catalogue their items are (``ItemLookup.rows_of``), [n].
             histories: The item ids strictly before each event, oldest first, [n]: text, or a
                 dictionary of text. Best are slices of a list view over one array for all events
@@ -93,7 +93,8 @@ class ExampleEncoder:
         columns.add_texts("user_id", user_ids)
         columns.add_texts("seed_item_id", _column(events, "seed_item_id"))
         columns.add_integers("timestamp", timestamps)
-        columns.add_floats("reward", events["reward"].to_numpy())
+        if "reward" in events.column_names:
+            columns.add_floats("reward", events["reward"].to_numpy())
         if histories is None and "history" in events.column_names:
             histories = _column(events, "history")
         past = {
@@ -107,7 +108,7 @@ class ExampleEncoder:
                 lists, encoder = past[raw.filled_in]
                 raw.type.add_past(columns, raw.key, Ranges.of(lists), encoder)
             elif raw.filled_in == HISTORY_DAYS:
-                days = _days_before(timestamps, Ranges.of(history_times))
+                days = days_before(timestamps, Ranges.of(history_times))
                 raw.type.add_past(columns, raw.key, days, self._lists)
             elif raw.of == "user":
                 values = self._of_users(raw, user_ids, timestamps, profiles)
@@ -143,7 +144,7 @@ def _of_events(raw: RawFeature, events: pa.Table) -> pa.Array:
     return _column(events, raw.event_column)
 
 
-def _days_before(timestamps: np.ndarray, times: Ranges) -> Ranges:
+def days_before(timestamps: np.ndarray, times: Ranges) -> Ranges:
     """Returns how many days before its event each of a list of times is, float64."""
     places, offsets = flat_indices(times.starts, times.ends)
     events = np.repeat(timestamps, np.diff(offsets))

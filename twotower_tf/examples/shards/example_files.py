@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -13,7 +14,6 @@ from twotower_tf.examples.outcome import Report, written
 from twotower_tf.examples.plan import SPLITS, Plan, example_shard_name, shard_path
 from twotower_tf.examples.shards import choice
 from twotower_tf.examples.shards.example_encoder import ExampleEncoder
-from twotower_tf.examples.shards.own_features import OwnFeatures
 from twotower_tf.examples.shards.shard_joins import JoinedDays, OrderedExamples, joined_days
 from twotower_tf.examples.shards.timeline import group_starts
 from twotower_tf.examples.statistics_sources import StatisticsMaker
@@ -25,27 +25,39 @@ _EXAMPLES_TOGETHER = 1 << 13
 Piece = tuple[int, int, pa.LargeBinaryArray]
 
 
+class MoreFeatures(Protocol):
+    """Encodes what examples have beside the towers' features."""
+
+    def of(self, examples: OrderedExamples) -> pa.LargeBinaryArray:
+        """Returns the features of some examples, [n], as ``FeatureColumns.features`` does."""
+
+
 class ExampleFiles:
-    """Writes the files of examples, of their counts and of their statistics.
+    """Writes the files of examples; of those of events also their counts and their statistics.
 
     Args:
         plan: What to build.
+        kind: Of the partitions that they are for.
     """
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, kind: str = storage.EXAMPLES):
         self._plan = plan
+        self._kind = kind
         config = plan.config
         self._statistics = StatisticsMaker(config) if statistics.are_needed(config) else None
 
-    def write(self, shard: int, examples: OrderedExamples) -> Iterator[Report]:
+    def write(
+        self, shard: int, examples: OrderedExamples, more: MoreFeatures | None = None
+    ) -> Iterator[Report]:
         """Writes a shard's files of each day and split that has examples; reports them."""
         encoder: ExampleEncoder | None = None
-        own = OwnFeatures(examples.own) if examples.own is not None else None
         for joined in joined_days(self._plan, shard, examples):
             if encoder is None:
                 encoder = ExampleEncoder(self._plan.config, joined.items)
             encoder = encoder.with_items(joined.items)
-            yield from self._write_examples(shard, _pieces(joined, encoder, own))
+            yield from self._write_examples(shard, _pieces(joined, encoder, more))
+            if self._kind != storage.EXAMPLES:
+                continue
             for day, of_day in joined.days():
                 # Training examples come before held-out ones.
                 count = int((joined.examples.splits[of_day] == choice.TRAIN).sum())
@@ -58,11 +70,13 @@ class ExampleFiles:
     def _write_examples(self, shard: int, pieces: Iterator[Piece]) -> Iterator[Report]:
         for (day, split), of_file in itertools.groupby(pieces, key=lambda piece: piece[:2]):
             name = example_shard_name(SPLITS[split], shard, self._plan.config.examples.shards)
-            path = shard_path(storage.EXAMPLES, day, name)
+            path = shard_path(self._kind, day, name)
             target = os.path.join(self._plan.scratch, path)
             with whole_file(target) as temporary, RecordWriter(temporary) as writer:
                 for *_, encoded in of_file:
                     writer.write(encoded)
+                    if self._kind == storage.EXAMPLES:
+                        build_progress.advance("made", len(encoded))
             yield written(path, writer.count, storage.checksum(target))
 
     def _write_counts(
@@ -99,7 +113,7 @@ class ExampleFiles:
 
 
 def _pieces(
-    joined: JoinedDays, encoder: ExampleEncoder, own: OwnFeatures | None
+    joined: JoinedDays, encoder: ExampleEncoder, more: MoreFeatures | None
 ) -> Iterator[Piece]:
     """Yields encoded examples in order, each piece with its day and split."""
     for start in range(0, len(joined.examples), _EXAMPLES_TOGETHER):
@@ -111,12 +125,11 @@ def _pieces(
             some.histories,
             joined.profiles.of(some),
             some.searches,
-            own.of(some) if own is not None else None,
+            more.of(some) if more is not None else None,
             some.history_times,
             some.baskets,
             some.history_traits,
         )
-        build_progress.advance("made", len(some))
         bounds = [*group_starts(some.days, some.splits).tolist(), len(some)]
         for begin, end in itertools.pairwise(bounds):
             day, split = int(some.days[begin]), int(some.splits[begin])

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from twotower_tf.examples.shards.shard_events import ShardEvents, ShardItems
 from twotower_tf.examples.shards.timeline import first_of_group, flat_indices, group_starts
-from twotower_tf.examples.users.histories import CarriedOwn
+from twotower_tf.examples.users.history_rows import CarriedOwn
 
 # Numbers of items have fewer bits, Unix seconds too.
 _ITEM_BITS = 32

@@ -1,9 +1,9 @@
 """What users did, to look up what was known of each at a time or at the end of a day.
 
 A sequence is an array in which each user's actions stand in order of time, as ranges (see
-``timeline``): of items acted on, or of queries searched for. It begins with what was known before
-the first day that is built. So the searches of one log are found for the events of another: a
-day's event sees what its day and the days before it brought, and no more.
+``timeline``): of items acted on or shown, or of queries searched for. It begins with what was known
+before the first day that is built. So the searches of one log are found for the events of another:
+a day's event sees what its day and the days before it brought, and no more.
 """
 
 import dataclasses
@@ -82,6 +82,10 @@ class Sequence:
             high = np.where(open_ & ~earlier, middle, high)
         return self._views(np.maximum(starts, low - self.length), low)
 
+    def nothing(self, count: int) -> pa.LargeListViewArray:
+        """Returns so many empty lists."""
+        return self._views(np.zeros(count, np.int64), np.zeros(count, np.int64))
+
     def states(self, users: np.ndarray, days: np.ndarray) -> list[pa.ListArray]:
         """Returns users' last actions at the end of days: values, times and traits, lists [n]."""
         starts, ends, _ = self._latest(users, days)
@@ -141,15 +145,23 @@ def active_users(timelines: list[Timeline]) -> tuple[np.ndarray, np.ndarray]:
     return keys - (days << _USER_BITS), days
 
 
-def make_sequence(records: ShardEvents, items: ShardItems, length: int) -> Sequence:
-    """Puts what users did in order.
+def timeline_of(records: ShardEvents, items: ShardItems, length: int) -> Timeline:
+    """Puts what users did in order; see ``make_sequence``."""
+    return make_timeline(items.events, records.day, records.delivery, items.carried, length)
+
+
+def make_sequence(
+    records: ShardEvents, items: ShardItems, length: int, timeline: Timeline | None = None
+) -> Sequence:
+    """Puts what users did in order, to look it up.
 
     Args:
-        records: Events or searches.
+        records: Events, searches or impressions.
         items: They and what was known before, numbered.
         length: How many actions a list has at most.
+        timeline: What ``timeline_of`` makes of these, where that is known.
     """
-    timeline = make_timeline(items.events, records.day, records.delivery, items.carried, length)
+    timeline = timeline or timeline_of(records, items, length)
     codes = np.concatenate([items.carried.item, timeline.items])
     places = pa.array(np.concatenate([items.carried.record, timeline.records]))
     user_count = len(records.user_ids)

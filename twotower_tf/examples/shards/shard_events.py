@@ -1,4 +1,4 @@
-"""A shard's events and searches, users and items numbered: whole columns can be reckoned with."""
+"""A shard's logs, users and items numbered: whole columns can be reckoned with."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from twotower_tf.examples import hashes
 from twotower_tf.examples.schema import RawFeature
 from twotower_tf.examples.shards.choice import ValidEvents
 from twotower_tf.examples.shards.timeline import Actions
-from twotower_tf.examples.users.histories import Carried
+from twotower_tf.examples.users.history_rows import Carried
 
 # A position in a file has fewer bits.
 _POSITION_BITS = 40
@@ -21,10 +21,10 @@ _NUMBERED = ("user_hash", "day", "file", "position")
 
 @dataclasses.dataclass(frozen=True)
 class ShardEvents:
-    """n events, or searches, of a shard, in any order.
+    """n events, searches or impressions of a shard, in any order.
 
     Attributes:
-        table: In ``event_schema`` or ``SEARCH_SCHEMA``, without what the fields below hold.
+        table: As it was read (``event_table``), without what the fields below hold.
         user_ids: string [users], by ``user_hashes``, then by themselves.
         user_hashes: uint64 [users].
         user: int64 [n], the place of each one's user in ``user_ids``.
@@ -46,7 +46,7 @@ class ShardEvents:
 
 
 def number_users(*logs: pa.Table) -> list[ShardEvents]:
-    """Numbers the users of events (in ``event_schema``) and searches together, in both alike."""
+    """Numbers the users of a shard's logs together, in all alike."""
     columns = [log["user_id"].combine_chunks() for log in logs]
     encoded = pa.chunked_array(columns).dictionary_encode().combine_chunks()
     codes = encoded.indices.to_numpy()
@@ -109,7 +109,7 @@ def number_items(
     """Numbers the items of events and of their users' actions before.
 
     Args:
-        events: The events, or searches.
+        events: The events, searches or impressions.
         column: Has the items' ids, or the queries.
         carried: A row for each of ``events.user_ids``.
         traits: What else is kept of them (``schema.history_traits``).
@@ -160,7 +160,7 @@ def without_past(events: ShardEvents) -> ShardItems:
 
 
 def valid_events(events: ShardEvents, event_hash: np.ndarray, rows: np.ndarray) -> ValidEvents:
-    """Returns some of the events as ``choice`` takes them."""
+    """Returns some of the events, or impressions, as ``choice`` takes them."""
     user = events.user[rows]
     return ValidEvents(
         user=user,
@@ -168,12 +168,10 @@ def valid_events(events: ShardEvents, event_hash: np.ndarray, rows: np.ndarray) 
         day=events.day[rows],
         time=events.time[rows],
         hash=event_hash[rows],
-        reward=events.table["reward"].to_numpy()[rows],
-        held_out=_held_out(events.table, rows),
+        reward=_taken(events.table, "reward", rows),
+        held_out=_taken(events.table, "held_out", rows),
     )
 
 
-def _held_out(table: pa.Table, rows: np.ndarray) -> np.ndarray | None:
-    if "held_out" not in table.column_names:
-        return None
-    return table["held_out"].to_numpy()[rows]
+def _taken(table: pa.Table, name: str, rows: np.ndarray) -> np.ndarray | None:
+    return table[name].to_numpy()[rows] if name in table.column_names else None

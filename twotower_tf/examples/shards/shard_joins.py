@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from twotower_tf.examples.items.item_lookup import ItemLookup
 from twotower_tf.examples.plan import Plan, ProfileFiles
-from twotower_tf.examples.shards.own_items import OwnItems
 from twotower_tf.examples.shards.shard_events import ShardEvents
 from twotower_tf.examples.shards.timeline import group_starts
 from twotower_tf.examples.users import profiles
@@ -20,7 +19,7 @@ class OrderedExamples:
     """n examples of a shard in the order of their files.
 
     Attributes:
-        events: The shard's events.
+        events: The shard's events, or its impressions.
         event_hash: uint64 [n], ``hashes.event_hashes``.
         rows: int64 [n], which of the events each example is of.
         days: int64 [n], ascending.
@@ -31,7 +30,6 @@ class OrderedExamples:
         baskets: [n], the items of the same second that stand before each example's, likewise;
             None too if nobody asks.
         searches: [n], as ranges of one array; None if there is no log of them.
-        own: What the users' own items are counted from; None if they are not.
     """
 
     events: ShardEvents
@@ -44,7 +42,6 @@ class OrderedExamples:
     history_traits: dict[str, pa.LargeListViewArray]
     baskets: pa.LargeListViewArray | None
     searches: pa.LargeListViewArray | None
-    own: OwnItems | None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,7 +64,7 @@ class OrderedExamples:
         return self.events.table["item_id"].combine_chunks().take(pa.array(self.rows))
 
     def table(self) -> pa.Table:
-        """Returns their events, in ``event_schema`` but for what only the order needed."""
+        """Returns their records, as ``events`` has them."""
         return self.events.table.take(pa.array(self.rows))
 
 

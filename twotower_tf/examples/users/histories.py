@@ -10,17 +10,11 @@ on another day, so that no day pays for all.
 Of the histories, everything older than the oldest day in the newest manifest's chains may be
 removed (``oldest_day_needed``).
 
-A row: ``user_id``, ``item_ids`` and ``timestamps`` (Unix seconds), oldest first, at most
-``examples.history_length`` of each. Every valid event counts as acted on, whatever its reward.
-Where a history encoder asks for them, the events' traits lie beside: ``event_types`` (``""``: none)
-and ``dwells``. Where the source has searches also ``searches`` and ``search_timestamps``, at most
-``examples.search_length`` of each; then who searched was active too. With
-``examples.own_length`` also ``own_item_ids`` (ascending), ``own_counts`` and ``own_times`` (Unix
-seconds): the distinct items of all the past, how often each was acted on, and when last.
+The rows are those of ``history_rows``.
 """
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,42 +23,23 @@ import pyarrow.compute
 
 from twotower_tf.errors import InputError
 from twotower_tf.examples.hashes import shards, text_hashes
-from twotower_tf.examples.schema import HISTORY_DWELL, HISTORY_TYPES
 from twotower_tf.examples.users import user_files
+from twotower_tf.examples.users.history_rows import (
+    ANSWERED,
+    OWN,
+    SCHEMA,
+    SEARCHES,
+    SHOWN,
+    TRAITS,
+    Carried,
+    CarriedOwn,
+    Past,
+    schema_of,
+)
 from twotower_tf.storage import Partition, Workdir
 from twotower_tf.storage.whole_files import whole_file
 
 KIND = "histories"
-SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("item_ids", pa.list_(pa.string())),
-        ("timestamps", pa.list_(pa.int64())),
-    ]
-)
-# By the column of the examples that is filled in with them (``schema.history_traits``).
-TRAITS = {
-    HISTORY_TYPES: ("event_types", pa.list_(pa.string())),
-    HISTORY_DWELL: ("dwells", pa.list_(pa.float32())),
-}
-_SEARCHES = (
-    ("searches", pa.list_(pa.string())),
-    ("search_timestamps", pa.list_(pa.int64())),
-)
-# Times lie between 1990 and 2100, which takes 32 bits.
-_OWN = (
-    ("own_item_ids", pa.list_(pa.string())),
-    ("own_counts", pa.list_(pa.uint32())),
-    ("own_times", pa.list_(pa.uint32())),
-)
-
-
-def schema_of(
-    has_searches: bool = False, has_own: bool = False, traits: Iterable[str] = ()
-) -> pa.Schema:
-    """Returns the schema of rows: with searches or not, with own items or not, with some traits."""
-    searches, own = _SEARCHES if has_searches else (), _OWN if has_own else ()
-    return pa.schema([*SCHEMA, *(TRAITS[name] for name in traits), *searches, *own])
 
 
 class Link(NamedTuple):
@@ -79,34 +54,6 @@ class Link(NamedTuple):
     path: str
 
 
-class Carried(NamedTuple):
-    """What users did before.
-
-    Attributes:
-        values: list<string> [n], a user's items, or queries, oldest first; empty for a new user.
-        timestamps: list<int64> [n], their times in Unix seconds.
-        traits: Lists [n] each, what else is kept of each item, as far as the schema has it.
-    """
-
-    values: pa.ListArray
-    timestamps: pa.ListArray
-    traits: Mapping[str, pa.ListArray]
-
-
-class CarriedOwn(NamedTuple):
-    """The own items of users.
-
-    Attributes:
-        item_ids: list<string> [n], ascending; empty for a new user.
-        counts: list<uint32> [n], how often each was acted on.
-        times: list<uint32> [n], when last, in Unix seconds.
-    """
-
-    item_ids: pa.ListArray
-    counts: pa.ListArray
-    times: pa.ListArray
-
-
 class OwnItem(NamedTuple):
     """An item a user acted on.
 
@@ -119,20 +66,6 @@ class OwnItem(NamedTuple):
     item_id: str
     count: int
     last: int
-
-
-class Past(NamedTuple):
-    """What users did up to the last day written, as far as the schema has it.
-
-    Attributes:
-        items: The items acted on.
-        searches: The queries, None without.
-        own: The own items, None without.
-    """
-
-    items: Carried
-    searches: Carried | None
-    own: CarriedOwn | None
 
 
 def _file_schema(schema: pa.Schema) -> pa.Schema:
@@ -208,13 +141,15 @@ class ShardHistories:
             for name in self.schema.names[1:]
         }
         self.rows_read += found.rows_read
-        searches, own = (
-            [columns[name] for name, _ in group if name in columns] for group in (_SEARCHES, _OWN)
+        searches, shown, own = (
+            [columns[name] for name, _ in group if name in columns]
+            for group in (SEARCHES, SHOWN, OWN)
         )
         traits = {trait: columns[name] for trait, (name, _) in TRAITS.items() if name in columns}
         return Past(
             Carried(columns["item_ids"], columns["timestamps"], traits),
             Carried(*searches, {}) if searches else None,
+            Carried(*shown[:2], {ANSWERED: shown[2]}) if shown else None,
             CarriedOwn(*own) if own else None,
         )
 
@@ -331,6 +266,24 @@ def find_searches(workdir: Workdir, partition: Partition, user_id: str) -> list[
     return row["searches"] if row else []
 
 
+def find_shown(
+    workdir: Workdir, partition: Partition, user_id: str
+) -> tuple[list[str], list[int], list[int]]:
+    """Returns what a user was shown last at the end of a day, oldest first.
+
+    The configuration must have ``ranking``.
+
+    Returns:
+        Item ids, when they were shown, and when a click of each was known (0: never), the times in
+        Unix seconds; empty if there are none.
+
+    Raises:
+        InputError: If the day's histories were not published, or a file of a chain is gone.
+    """
+    row = _find(workdir, partition, user_id, schema_of(has_shown=True))
+    return tuple(row[name] if row else [] for name, _ in SHOWN)
+
+
 def find_own_items(workdir: Workdir, partition: Partition, user_id: str) -> list[OwnItem]:
     """Returns a user's own items at the end of a day, empty if there are none.
 
@@ -341,7 +294,7 @@ def find_own_items(workdir: Workdir, partition: Partition, user_id: str) -> list
         InputError: If the day's histories were not published, or a file of a chain is gone.
     """
     row = _find(workdir, partition, user_id, schema_of(has_own=True))
-    items = map(OwnItem, *(row[name] for name, _ in _OWN)) if row else ()
+    items = map(OwnItem, *(row[name] for name, _ in OWN)) if row else ()
     return sorted(items, key=lambda item: (-item.count, -item.last, item.item_id.encode()))
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from twotower_tf.models.features.encoder import FeatureEncoder, RawFeatures
-
-_QUANTILES = 101
+from twotower_tf.models.features.quantiles import QUANTILES, cumulative
 
 
 class DenseEncoder(FeatureEncoder):
@@ -33,7 +32,7 @@ class DenseEncoder(FeatureEncoder):
         super().__init__(name=feature)
         self._feature = feature
         self._normalise, self._powers, self._buckets = normalise, powers, buckets
-        statistics = {"none": 0, "z": 2, "quantile": _QUANTILES}[normalise]
+        statistics = {"none": 0, "z": 2, "quantile": QUANTILES}[normalise]
         self.statistics = self.add_weight(
             name="statistics", shape=(statistics,), initializer="zeros", trainable=False
         )
@@ -67,7 +66,7 @@ class DenseEncoder(FeatureEncoder):
         if self._normalise == "z":
             self.statistics.assign([values.mean(), max(values.std(), 1e-6)])
         elif self._normalise == "quantile":
-            self.statistics.assign(np.quantile(values, np.linspace(0, 1, _QUANTILES)))
+            self.statistics.assign(np.quantile(values, np.linspace(0, 1, QUANTILES)))
 
     def rows(self, raw: RawFeatures) -> tf.Tensor:
         return raw[self._feature]
@@ -77,19 +76,9 @@ class DenseEncoder(FeatureEncoder):
         if self._normalise == "z":
             x = (x - self.statistics[0]) / self.statistics[1]
         elif self._normalise == "quantile":
-            x = self._cumulative(x)
+            x = cumulative(self.statistics.read_value(), x)
         if self._buckets:
             bucket = tf.cast(x * float(self._buckets), tf.int32)
             return tf.gather(self._embeddings, tf.minimum(bucket, self._buckets - 1))
         columns = [x, tf.square(x), tf.sqrt(x)] if self._powers else [x]
         return tf.stack(columns, axis=-1)
-
-    def _cumulative(self, x: tf.Tensor) -> tf.Tensor:
-        quantiles = self.statistics.read_value()
-        right = tf.searchsorted(quantiles, x, side="right")
-        upper = tf.clip_by_value(right, 1, _QUANTILES - 1)
-        low, high = tf.gather(quantiles, upper - 1), tf.gather(quantiles, upper)
-        within = tf.clip_by_value(tf.math.divide_no_nan(x - low, high - low), 0.0, 1.0)
-        share = (tf.cast(upper - 1, tf.float32) + within) / (_QUANTILES - 1)
-        # At and past the last quantile the steps above may be empty (many equal values).
-        return tf.where(right >= _QUANTILES, 1.0, share)

@@ -1,0 +1,36 @@
+"""The ranking model of the night."""
+
+import datetime
+
+from twotower_tf import storage
+from twotower_tf.config import Config
+from twotower_tf.evaluation.ranking.protocol import JOB, RankingEvaluator, record
+from twotower_tf.evaluation.stages import Stage
+from twotower_tf.storage import Workdir
+from twotower_tf.training.ranking_trainer import RankingTrainer
+
+
+class RankingStage(Stage):
+    """The ranking model, trained and evaluated on impressions.
+
+    Args:
+        config: The configuration, which has ``ranking``.
+        workdir: Where everything is.
+        at_or_before: Go on from the newest checkpoint up to this day rather than the newest.
+    """
+
+    def __init__(self, config: Config, workdir: Workdir, at_or_before: datetime.date | None = None):
+        super().__init__(RankingTrainer(config, workdir, at_or_before))
+        self._workdir = workdir
+        self._evaluator = RankingEvaluator(self.trainer.config, workdir, self.trainer.model)
+
+    def _is_evaluated(self, day: datetime.date) -> bool:
+        record = storage.read_json(self._workdir.metrics_path(JOB, day)) or {}
+        return record.get("after") is not None
+
+    def _evaluate_before(self, day: datetime.date) -> None:
+        yesterday = day - datetime.timedelta(days=1)
+        record(self._workdir, day, {"before": self._evaluator.evaluate(day, yesterday)})
+
+    def _evaluate_after(self, day: datetime.date) -> None:
+        record(self._workdir, day, {"after": self._evaluator.evaluate(day, day)})
