@@ -21,6 +21,7 @@ from twotower_tf.config_loader import load_config
 from twotower_tf.errors import InputError, JobError
 
 _LIBRARIES = re.compile(r"[/\\](tensorflow|tf_keras|apache_beam|matplotlib|botocore)[/\\]").search
+_LONGEST_LINE = 2000
 _STRINGS = {
     "config": "The YAML configuration.",
     "workdir": "The folder or s3:// URL for examples, checkpoints, metrics, reports and releases.",
@@ -254,5 +255,7 @@ def _fail(error: Exception, status: int, values: flags.FlagValues) -> int:
     if verbosity >= 1:
         traceback.print_exception(error)
     line = " ".join(str(error).split())
-    print(f"error: {line}", file=sys.stderr)
+    # What a file holds may be in it, and a line of a file may have megabytes.
+    shown = line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ..."
+    print(f"error: {shown}", file=sys.stderr)
     return status

@@ -18,7 +18,7 @@ from pipelines import command
 def _job(values, _) -> None:
     config = command.config_of(values)
     from twotower_tf.storage import parse_day
-    from twotower_tf.storage.files import read_ids
+    from twotower_tf.storage.id_lists import read_ids
 
     workdir = command.open_workdir(values, config)
     today = datetime.datetime.now(datetime.timezone.utc).date()

@@ -60,6 +60,7 @@ def make_config(events=None, examples=None, query=QUERY) -> Config:
                 "reward": {"column": "watched", "divided_by": "length", "low": 0.1},
                 "max_id_bytes": 12,
                 "history_length": 3,
+                "unreadable_files": "reject",
                 **(examples or {}),
             },
             "tables": {"t": {"buckets": 10, "dim": 2}},

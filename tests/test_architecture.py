@@ -43,6 +43,7 @@ FLOORS = {
         "values",
         "hashes",
         "rejects",
+        "unreadable_files",
         "encoding",
         "value_types",
         "schema",

@@ -1,14 +1,23 @@
 """Runs Beam pipelines: the runner by name, without noise."""
 
+import argparse
 import contextlib
+import difflib
 import logging
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from twotower_tf.config.section import nearest
+from twotower_tf.errors import InputError
+
 if TYPE_CHECKING:
     import apache_beam as beam
+
+# These ask a server of theirs for more options than Beam itself knows.
+_ASKING = ("PortableRunner", "FlinkRunner", "SparkRunner")
+_ALMOST_THE_SAME = 0.8
 
 
 def load_beam() -> None:
@@ -30,8 +39,11 @@ def pipeline(beam_args: Sequence[str] = ()) -> Iterator["beam.Pipeline"]:
 
     Args:
         beam_args: Beam's own flags; without ``--runner`` the pipeline runs in this process.
+
+    Raises:
+        InputError: See ``check_options``.
     """
-    load_beam()
+    check_options(beam_args)
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -41,6 +53,42 @@ def pipeline(beam_args: Sequence[str] = ()) -> Iterator["beam.Pipeline"]:
         runner = _in_this_process()
     with beam.Pipeline(runner, options=PipelineOptions(flags)) as made:
         yield made
+
+
+def check_options(beam_args: Sequence[str]) -> None:
+    """Refuses options that Beam would pass over.
+
+    Of a runner with a server, which may know more options than Beam does, only those are refused
+    that are almost one of Beam's.
+
+    Raises:
+        InputError: Names the first one, and the nearest that there is.
+    """
+    load_beam()
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parser = _Options(allow_abbrev=False, add_help=False)
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(parser)
+    known, unknown = parser.parse_known_args(list(beam_args))
+    for option in unknown:
+        name = option.removeprefix("--").partition("=")[0]
+        if name != option and known.runner in _ASKING:
+            if not difflib.get_close_matches(name, vars(known), cutoff=_ALMOST_THE_SAME):
+                continue
+        elif not option.startswith("-") and known.runner in _ASKING:
+            continue  # The value of an option that the server may know.
+        raise InputError(
+            f"'{option}' after -- is no option of Beam's{nearest(name, vars(known))} "
+            "(they are written --name=value)"
+        )
+
+
+class _Options(argparse.ArgumentParser):
+    """A parser that raises where argparse would print its usage and end the process."""
+
+    def error(self, message: str):
+        raise InputError(f"after --: {message}")
 
 
 def _in_this_process() -> "beam.runners.PipelineRunner":

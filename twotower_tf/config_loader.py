@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import yaml
 from pydantic import ValidationError
 
-from twotower_tf.config import Config
+from twotower_tf.config import Config, strict_yaml
 from twotower_tf.config.examples import Duplicates
 from twotower_tf.config.registries import TOWERS
 from twotower_tf.errors import InputError
@@ -44,9 +44,11 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"configuration {path} can't be read: {error}") from error
     try:
-        values = yaml.safe_load(text)
+        values = strict_yaml.parse(text)
     except yaml.YAMLError as error:
         raise InputError(f"configuration {path} is not YAML: {_one_line(str(error))}") from error
+    except ValueError as error:
+        raise InputError(f"configuration {path}: {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"configuration {path} must be a mapping of keys, got {_shown(values)}")
     for override in overrides:
@@ -83,9 +85,11 @@ def _apply(values: dict, override: str) -> None:
     for key in parents:
         place = _step(place, key, override)
     try:
-        value = yaml.safe_load(text)
+        value = strict_yaml.parse(text)
     except yaml.YAMLError as error:
         raise InputError(f"--set={override}: '{text}' is not a YAML value") from error
+    except ValueError as error:
+        raise InputError(f"--set={override}: {error}") from error
     if isinstance(place, list):
         place[_list_position(place, last, override)] = value
     elif isinstance(place, dict):
@@ -121,6 +125,8 @@ def _describe(error: ValidationError) -> str:
     described = f"{where}: {message}" if where else message
     if first["type"] not in ("value_error", "missing"):
         described += f", got {_shown(first['input'])}"
+    if first["type"] == "string_type":
+        described += strict_yaml.quote_it(first["input"])
     if len(mistakes) > 1:
         described += f" (and {len(mistakes) - 1} more)"
     return _one_line(described)
@@ -179,8 +185,8 @@ def binding_sections(config: Config) -> dict:
     }
     _drop_unused(sections, config)
     # A day with many rejects may be let through without starting anew.
-    del sections["examples"]["max_rejected_share"]
-    del sections["examples"]["warn_match_share"]
+    for key in ("max_rejected_share", "max_rejected", "unreadable_files", "warn_match_share"):
+        del sections["examples"][key]
     for name, table in config.tables.items():
         if isinstance(table.vocabulary, str):
             # The ids count, wherever they are.
@@ -220,7 +226,9 @@ def _drop_unused(sections: dict, config: Config) -> None:
     for files in sections["source"].values():
         if files["missing"] is None:
             del files["missing"]
-        _drop_unset(files, "optional")
+        if files["quote"] == "auto":
+            del files["quote"]
+        _drop_unset(files, "optional", "encoding", "header", "delimiter", "comment")
     _drop_unset(sections["examples"], "normalise_ids")
     if config.examples.duplicates == Duplicates():
         del sections["examples"]["duplicates"]

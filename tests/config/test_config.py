@@ -258,6 +258,42 @@ def test_a_file_that_is_not_yaml_is_refused_in_one_line_that_says_where(tmp_path
     assert "\n" not in str(raised.value)
 
 
+def test_a_key_that_is_there_twice_is_refused_with_both_lines(tmp_path, load):
+    path = tmp_path / "twice.yaml"
+    text = yaml.safe_dump(SMALL, sort_keys=False)
+    for added, line in (("name: again", 1), ("\ntraining: {epochs: 1, seed: 2, epochs: 1}", None)):
+        path.write_text(f"{text}{added}\n", encoding="utf-8")
+        last = len(path.read_text().splitlines())
+        key = "name" if line else "epochs"
+        expected = (
+            rf"^configuration {path}: the key '{key}' is there twice, in lines {line or last}"
+        )
+        with pytest.raises(InputError, match=rf"{expected} and {last}; leave one out$"):
+            load_config(str(path))
+    with pytest.raises(InputError, match=r"^--set=training=.*: the key 'a' is there twice"):
+        load("training={a: 1, a: 2}")
+
+
+def test_a_merge_key_may_be_overridden(tmp_path):
+    path = tmp_path / "merged.yaml"
+    # The usual way to say a thing once; "*" and "<<" are YAML's own.
+    tables = "tables: {films: &one {buckets: 100, dim: 4}, words: {<<: *one, dim: 8}}\n"
+    path.write_text(
+        tables + yaml.safe_dump({**SMALL, "tables": None}).replace("tables: null\n", "")
+    )
+    loaded = load_config(str(path)).tables["words"]
+    assert (loaded.buckets, loaded.dim) == (100, 8)
+
+
+@pytest.mark.parametrize(("word", "said"), [("NO", "'NO'"), ("2024-01-31", "'2024-01-31'")])
+def test_what_yaml_takes_for_no_text_is_to_be_quoted(load, word, said):
+    feature = f"{{name: country, kind: category, values: [SE, {word}]}}"
+    with pytest.raises(InputError, match=rf"values\[1\]: .*quote it.*{said}$"):
+        load(f"query.features.0={feature}")
+    loaded = load("query.features.0={name: country, kind: category, values: [SE, 'NO']}")
+    assert loaded.query.features[0].values == ["SE", "NO"]
+
+
 @pytest.mark.parametrize("content", ["", "just text", "- a\n- b\n"])
 def test_a_file_without_keys_is_refused(tmp_path, content):
     path = tmp_path / "flat.yaml"

@@ -18,6 +18,7 @@ from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.errors import InputError
+from twotower_tf.storage import Workdir
 
 
 def write(path, content=b""):
@@ -68,6 +69,9 @@ def test_files_of_a_glob_are_sorted_and_marker_files_left_out(tmp_path):
         ("flat/*[!x]{date}.csv", {"flat/e-2026-01-05.csv": 5}),
         ("**/e-{date}.csv", {"flat/e-2026-01-05.csv": 5, "e-2026-01-08.csv": 8}),
         ("twice/{date}/{date}.csv", {"twice/2026-01-06/2026-01-06.csv": 6}),
+        ("events/dt={date:%Y%m%d}/*.jsonl", {"events/dt=20260107/x.jsonl": 7}),
+        ("nested/{date:%Y/%m/%d}/**/x.csv", {"nested/2026/01/09/a/x.csv": 9}),
+        ("nested/{date:%Y/%m/%d}/{date:%d.%m.%Y}.csv", {"nested/2026/01/10/10.01.2026.csv": 10}),
     ],
 )
 def test_date_in_the_pattern_gives_each_file_its_day(tmp_path, pattern, expected):
@@ -83,12 +87,128 @@ def test_date_in_the_pattern_gives_each_file_its_day(tmp_path, pattern, expected
         "flat/2026-02-30.csv",
         "twice/2026-01-06/2026-01-06.csv",
         "twice/2026-01-06/2026-01-07.csv",
+        "nested/2026/01/09/a/x.csv",
+        "nested/2026/13/09/a/x.csv",
+        "nested/2026/01/10/10.01.2026.csv",
+        "nested/2026/01/10/11.01.2026.csv",
     ):
         write(tmp_path / name)
     days = {file.path: file.day for file in find(tmp_path, pattern)}
     assert days == {
         str(tmp_path / name): datetime.date(2026, 1, day) for name, day in expected.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "right"),
+    [
+        ("dt=20260107/x.csv", "dt={date}/*.csv", "dt={date:%Y%m%d}/*.csv"),
+        ("2026/01/07/x.csv", "{date}/*.csv", "{date:%Y/%m/%d}/*.csv"),
+    ],
+)
+def test_days_in_another_form_are_named_with_the_pattern_they_would_match(
+    tmp_path, bucket, name, pattern, right
+):
+    write(tmp_path / name)
+    storage.write_text(f"{bucket}/{name}", "")
+    for root in (str(tmp_path), bucket):
+        with pytest.raises(InputError) as caught:
+            find(root, pattern)
+        assert str(caught.value).endswith(f"; there is {name}, which is {right}")
+        assert len(find(root, right)) == 1
+
+
+@pytest.mark.parametrize("braces", ["{DATE}", "{day}", "{date:%Y%j}", "{date:%Y%m%m}", "{csv,tsv}"])
+def test_braces_that_stand_for_nothing_are_refused_with_what_would_be_right(braces):
+    with pytest.raises(ValueError, match=r"stands for nothing; a day is \{date\}, or") as caught:
+        Files(path=f"dt={braces}/x.csv")
+    assert braces in str(caught.value)
+
+
+def bound(folder):
+    """Makes a folder a work directory that was used."""
+    Workdir(str(folder)).bind({key: {} for key in ("source", "examples", "query", "candidate")})
+
+
+@pytest.mark.parametrize("in_store", [False, True])
+def test_files_that_nobody_means_are_passed_over(tmp_path, bucket, in_store):
+    root = f"{bucket}/logs" if in_store else str(tmp_path)
+    meant = ["a.parquet", "p/_year=2026/b.parquet", "other/configuration.json", "other/c.parquet"]
+    others = [
+        "_temporary/0/attempt_1/part.parquet",
+        ".spark/part.parquet",
+        "p/_delta_log/1.parquet",
+        "p/_x.parquet",
+        "[a]/_y.parquet",
+        "work/catalogue/dt=2026-01-02/items.parquet",
+        "deep/er/work/embeddings/dt=2026-01-02/e.parquet",
+    ]
+    for name in [*meant, *others]:
+        storage.write_text(f"{root}/{name}", "{}")
+    for folder in ("work", "deep/er/work"):
+        bound(f"{root}/{folder}")
+
+    def names(pattern):
+        return [file.path.removeprefix(f"{root}/") for file in find(root, pattern)]
+
+    assert names("**/*.parquet") == sorted(name for name in meant if name.endswith("parquet"))
+    assert names("*/?.parquet") == ["other/c.parquet"]
+    # What the pattern says itself is meant.
+    assert names("_temporary/**/*.parquet") == [others[0]]
+    assert names("p/_*.parquet") == ["p/_x.parquet"]
+    assert names("work/catalogue/dt={date}/*.parquet") == [others[-2]]
+
+
+@pytest.mark.parametrize("pattern", ["*.csv", "**/*.csv", "b.csv", "dt=?/*.csv", "**"])
+def test_a_link_that_leads_nowhere_is_named(tmp_path, pattern):
+    write(tmp_path / "a.csv")
+    link = tmp_path / ("dt=1/b.csv" if "dt" in pattern else "b.csv")
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(InputError, match=f"^{link} is a link to .*gone.csv, which is not there"):
+        find(tmp_path, pattern)
+
+
+def test_links_to_files_and_folders_are_followed_and_a_loop_of_them_is_named(
+    tmp_path, tmp_path_factory
+):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write(elsewhere / "x.csv")
+    (tmp_path / "a.csv").symlink_to(elsewhere / "x.csv")
+    (tmp_path / "folder").symlink_to(elsewhere)
+    assert [file.path for file in find(tmp_path, "**/*.csv")] == [
+        str(tmp_path / "a.csv"),
+        str(tmp_path / "folder" / "x.csv"),
+    ]
+    (elsewhere / "back").symlink_to(elsewhere)
+    with pytest.raises(InputError, match=r"/folder/back is a link to .*read again and again"):
+        find(tmp_path, "**/*.csv")
+
+
+@pytest.mark.parametrize("in_store", [False, True])
+def test_a_folder_that_is_called_like_a_file_is_named_with_the_pattern_of_its_files(
+    tmp_path, bucket, in_store
+):
+    root = bucket if in_store else str(tmp_path)
+    for name in ("a.parquet", "b.parquet/part-0.parquet", "b.parquet/_SUCCESS"):
+        storage.write_text(f"{root}/{name}", "")
+    expected = r"/b.parquet is a folder; name the files in it, as b.parquet/\*.parquet$"
+    with pytest.raises(InputError, match=expected):
+        find(root, "*.parquet")
+    assert len(find(root, "**/*.parquet")) == 2
+
+
+def test_several_formats_in_one_folder_are_each_read_as_what_they_are(tmp_path):
+    write(tmp_path / "a.csv", "n\n1\n")
+    write(tmp_path / "b.tsv.gz", gzip.compress(b"n\tx\n2\t\n"))
+    write(tmp_path / "c.json", '{"n": "3"}\n')
+    pq.write_table(pa.table({"n": ["4"]}), tmp_path / "d.parquet")
+    assert [record["n"] for file in find(tmp_path, "*") for _, record in read_records(file)] == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
 
 
 def test_root_with_glob_characters_is_taken_literally(tmp_path):
@@ -280,11 +400,11 @@ def test_empty_csv_has_no_columns_and_no_records(tmp_path, content):
 
 
 def test_unreadable_header_is_one_unreadable_for_the_file(tmp_path):
-    path = write(tmp_path / "x.csv", "id,title\n1,2\n".encode("utf-16"))
+    path = write(tmp_path / "x.csv", "id,été\n1,2\n".encode("latin-1"))
     ((at, record),) = read(path, "csv")
     assert at == 1
     assert record.reason.startswith("in the header: not UTF-8")
-    assert column_names(SourceFile(path, "csv")) is None
+    assert column_names(SourceFile(path, "csv")) == record
 
 
 FIELDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
@@ -376,4 +496,4 @@ def test_damaged_row_group_of_parquet_costs_no_other(tmp_path):
         ((at, record),) = read(write(path, bytes(content[:end])), "parquet")
         assert at == 1
         assert "not a Parquet file" in record.reason
-        assert column_names(SourceFile(str(path), "parquet")) is None
+        assert column_names(SourceFile(str(path), "parquet")) == record

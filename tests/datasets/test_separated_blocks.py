@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from twotower_tf import storage
 from twotower_tf.datasets import lines, separated
+from twotower_tf.datasets.dialects import AS_USUAL, Layout
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
@@ -37,6 +38,14 @@ PIECES = st.sampled_from(
     ]
 )
 TEXTS = st.lists(PIECES | st.binary(max_size=3), max_size=40).map(b"".join)
+LAYOUTS = [
+    *(AS_USUAL,) * 4,
+    Layout(header=("a", "b")),
+    Layout(quote="none", comment="1"),
+    Layout(quote="double", comment='"x'),
+    Layout(delimiter=",,", comment="z"),
+    Layout(delimiter="é"),
+]
 PLAIN = st.text("ab1,.\t\"'\r\n é", max_size=4)
 
 
@@ -59,6 +68,11 @@ def tables(draw) -> bytes:
     for place, piece in draw(st.lists(st.tuples(st.integers(0, 200), PIECES), max_size=3)):
         text = text[:place] + piece + text[place:]
     return text
+
+
+def _names(file: SourceFile) -> list[str]:
+    names = column_names(file)
+    return names if isinstance(names, list) else []
 
 
 def found_in(splits: list[SourceSplit], names: list[str]) -> list[tuple]:
@@ -98,24 +112,29 @@ def sizes(request, monkeypatch):
 @pytest.mark.usefixtures("sizes")
 @settings(max_examples=80)
 @given(
-    content=TEXTS | tables(), format=st.sampled_from(["csv", "tsv"]), split_bytes=st.integers(1, 90)
+    content=TEXTS | tables(),
+    format=st.sampled_from(["csv", "tsv"]),
+    split_bytes=st.integers(1, 90),
+    layout=st.sampled_from(LAYOUTS),
 )
-@example(content=b'\n\n"a"\n"x"\n', format="csv", split_bytes=1)
-@example(content=b"a\n\xef\xbb\xbf1\n", format="csv", split_bytes=9)
-@example(content=b'a\n""\n \n\r\n\n"\n', format="csv", split_bytes=1)
+@example(content=b'\n\n"a"\n"x"\n', format="csv", split_bytes=1, layout=AS_USUAL)
+@example(content=b"a\n\xef\xbb\xbf1\n", format="csv", split_bytes=9, layout=AS_USUAL)
+@example(content=b'a\n""\n \n\r\n\n"\n', format="csv", split_bytes=1, layout=AS_USUAL)
 def test_blocks_and_splits_hold_what_is_read_row_by_row(
-    tmp_path_factory, content, format, split_bytes
+    tmp_path_factory, content, format, split_bytes, layout
 ):
     path = tmp_path_factory.getbasetemp() / f"fuzzed.{format}"
     path.write_bytes(content)
-    file = SourceFile(str(path), format, DAY)
-    names = [*dict.fromkeys(column_names(file) or []), "missing"]
+    file = SourceFile(str(path), format, DAY, layout)
+    names = [*dict.fromkeys(_names(file)), "missing"]
     expected = list(read_records(file))
     assert found_in([SourceSplit(file)], names) == expected
     assert found_in(splits_of(file, split_bytes), names) == expected
     zipped = path.with_suffix(".gz")
     zipped.write_bytes(gzip.compress(content))
-    assert found_in([SourceSplit(SourceFile(str(zipped), format, DAY))], names[:1]) == expected
+    assert (
+        found_in([SourceSplit(SourceFile(str(zipped), format, DAY, layout))], names[:1]) == expected
+    )
 
 
 # --- what Arrow parses -------------------------------------------------------------------------
@@ -125,9 +144,9 @@ def test_only_lines_that_are_not_clean_are_parsed_one_by_one(tmp_path, monkeypat
     parsed = []
     row_at = separated.row_at
 
-    def noted(line, following, delimiter):
+    def noted(line, following, dialect, fields=None):
         parsed.append(line)
-        return row_at(line, following, delimiter)
+        return row_at(line, following, dialect, fields)
 
     clean = [b"1,2", b"", b'"1","2"\r', b'"a,""b""",', b"NA,1e5", "é,ü".encode(), b"\r"]
     odd = [b"1", b"1,2,3", b"\xff,2", b'"1"2,3', b'"1,2', b"a\rb,2", b"1,2\0", b" "]

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.datasets.test_text_files import FORMS, ROWS
 from twotower_tf import storage
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import read_records
@@ -38,3 +39,12 @@ def test_a_file_in_a_store_is_read_as_one_on_the_disk(bucket, tmp_path, name):
     format = "jsonl" if "json" in name else name[5:]
     assert _read(url, format) == _read(path, format)
     assert len(_read(url, format)) >= 4999
+
+
+@pytest.mark.parametrize("form", ["zstd", "UTF-16", "objects in a line"])
+def test_a_file_of_another_form_in_a_store_is_read_as_one_on_the_disk(bucket, tmp_path, form):
+    format, content = FORMS[form]
+    path, url = tmp_path / f"any.{format}", f"{bucket}/any.{format}"
+    path.write_bytes(content)
+    storage.copy(str(path), url)
+    assert [record for _, record in _read(url, format)] == ROWS

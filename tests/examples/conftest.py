@@ -60,6 +60,8 @@ class Deployment:
                 "history_length": 4,
                 "holdout_share": 0.3,
                 "shards": 2,
+                # Few records are enough to be too many.
+                "max_rejected": 0,
                 "reward": {"column": "watched", "divided_by": "length", "low": 0.1},
             },
             "tables": {"items": {"buckets": 10, "dim": 4}, "tags": {"buckets": 10, "dim": 4}},

@@ -28,7 +28,7 @@ def config() -> Config:
                 "items": {"path": "i.csv"},
                 "users": {"path": "u.jsonl", "columns": {"user_id": "id"}},
             },
-            "examples": {"shards": SHARDS, "max_rejected_share": 0.1},
+            "examples": {"shards": SHARDS, "max_rejected_share": 0.1, "max_rejected": 0},
             "tables": {"t": {"buckets": 10, "dim": 2}},
             "query": {
                 "features": [

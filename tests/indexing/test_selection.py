@@ -321,6 +321,15 @@ def test_a_list_that_can_not_be_read_is_refused_and_never_passed_over(workdir, t
         _chosen(workdir, [_row("a")], deny=str(tmp_path / "latin"))
 
 
+def test_a_list_with_a_byte_order_mark_matches_and_unknown_ids_are_counted(
+    workdir, tmp_path, caplog
+):
+    denied = tmp_path / "deny.txt"
+    denied.write_text("a\nno such\nb\n", encoding="utf-8-sig")
+    assert _chosen(workdir, [_row("a"), _row("b"), _row("c")], deny=str(denied)) == ["c"]
+    assert f"selection.deny: {denied}: 1 of 3 ids are unknown, the first 'no such'" in caplog.text
+
+
 # --- coverage ---------------------------------------------------------------------------------
 
 

@@ -9,6 +9,9 @@ import sys
 
 import pytest
 
+from pipelines import command
+from twotower_tf.errors import InputError
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NO_JOBS = {"__init__", "command"}
 JOBS = sorted(path.stem for path in ROOT.glob("pipelines/*.py") if path.stem not in NO_JOBS)
@@ -19,6 +22,20 @@ HEAVY = ["tensorflow", "tf_keras", "scann", "apache_beam", "matplotlib"]
 def _asked(name: str) -> str:
     """Returns a flag that tells a job what to do."""
     return "--user_id=u1" if name == "recommend" else "--date=2024-03-04"
+
+
+# --- errors ----------------------------------------------------------------------------------
+
+
+def test_an_error_that_quotes_a_file_without_line_breaks_is_cut(capsys):
+    def fail(values, rest):
+        raise InputError("no column 'x'; its columns are " + "a\r" * 2_000_000)
+
+    assert command.Command("", [], [], fail)(["job"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: no column 'x'; its columns are a a a")
+    assert len(line) < 2100
+    assert line.endswith(" ...\n")
 
 
 # --- help and what it costs -------------------------------------------------------------------

@@ -82,6 +82,14 @@ def test_a_day_before_the_current_release_is_refused(workdir):
     assert len(releases.list_releases(workdir, "shop")) == 1
 
 
+def test_a_day_has_a_hundred_releases_and_then_it_is_said_what_to_do(workdir):
+    os.makedirs(workdir.path("releases", "shop", "2026112098"))
+    assert _publish(workdir).version == "2026112099"
+    with pytest.raises(JobError, match=r"the 100 versions of 2026-11-20 .* every 15 minutes"):
+        _publish(workdir)
+    assert _publish(workdir, NEXT).version == "2026112100"
+
+
 def test_folders_that_are_no_releases_are_passed_over(workdir):
     published = _publish(workdir)
     for name in ("notes", "2026112099x", "2026112050"):

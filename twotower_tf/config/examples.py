@@ -112,7 +112,13 @@ class ExamplesSection(Section):
     features' defaults."""
     max_rejected_share: Share = 0.05
     """More rejected records than this share (of a day's events or searches, of a catalogue, of
-    the profiles) end the job."""
+    the profiles), and than ``max_rejected``, end the job."""
+    max_rejected: Natural = 10
+    """So many rejected records never end the job, whatever their share, unless all are."""
+    unreadable_files: Literal["error", "reject"] = "error"
+    """What to do with a file that can't be read, or not to its end: cut short, damaged, an error
+    page in its place. ``reject``: what can be read of it is used, and all its bytes count as
+    rejected, against ``max_rejected_share`` of the bytes of a day's files."""
     warn_match_share: Share = 0.5
     """Where fewer of a day's seed items, items of histories (of the log) and events are of items of
     the catalogue, or fewer of its users have a profile, there is a warning."""

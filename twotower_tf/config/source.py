@@ -5,9 +5,10 @@ import re
 import zoneinfo
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from twotower_tf.config.section import Column, Positive, Section, nearest
+from twotower_tf.config import dated_paths
+from twotower_tf.config.section import Column, Positive, Section, Separator, nearest
 
 
 class EventColumnsSection(Section):
@@ -160,17 +161,36 @@ def _check_time_zone(name: str) -> str:
 
 
 TimeZone = Annotated[str, AfterValidator(_check_time_zone), Field(title="IANA name")]
+Encoding = Annotated[str, Field(title="encoding, as Python names it")]
 
 
 class Files(Section):
     """A set of files below ``--source``: one file, a glob, or one folder a day (``{date}``)."""
 
     path: str
-    """A file or glob below ``--source``; ``{date}`` stands for a day as YYYY-MM-DD. ``**/``
-    matches any folders."""
+    """A file or glob below ``--source``; ``{date}`` stands for a day as YYYY-MM-DD,
+    ``{date:%Y%m%d}`` or ``{date:%Y/%m/%d}`` for one in another form. ``**/`` matches any
+    folders."""
     format: Format = "auto"
-    """``auto`` goes by the file's name: ``.csv``, ``.tsv``, ``.jsonl``, ``.json`` (each also with
-    ``.gz``), ``.parquet``. The last two read the Wikispeedia data set."""
+    """``auto`` goes by each file's name: ``.csv``, ``.tsv``, ``.jsonl``, ``.json`` (each also with
+    ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), ``.parquet``. The last two read the Wikispeedia data
+    set."""
+    encoding: Encoding | None = None
+    """Of CSV, TSV and JSON, such as ``latin-1``. Without it UTF-8, or UTF-16 where a file begins
+    like that."""
+    header: Annotated[tuple[Column, ...], Field(min_length=1)] | None = None
+    """The columns of CSV and TSV files without a header, in their order. Without it a file's first
+    row says them."""
+    delimiter: Separator | None = None
+    """What stands between the fields of CSV and TSV files, any text: ``;``, ``::``. Without it a
+    comma in CSV, a tab in TSV."""
+    quote: Literal["auto", "double", "none"] = "auto"
+    """``double``: a field of CSV and TSV may be quoted with ``"``, and then hold delimiters, line
+    breaks and, doubled, quotes. ``none``: quotes are characters like others, and every line is a
+    row. ``auto``: ``double``; where tabs stand between fields ``none``, unless a field in the first
+    megabyte of the file is quoted as a whole; where a longer text does, ``none``."""
+    comment: Separator | None = None
+    """Lines of CSV and TSV that begin with this text, such as ``#``, are passed over."""
     timestamp_unit: TimeUnit = "seconds"
     """Of every time in these files: Unix time, ``iso8601`` for text such as
     ``2026-01-31T12:00:00Z``, ``2026-01-31 12:00:00 UTC`` or ``2026-01-31``, or how else they are
@@ -210,6 +230,40 @@ class Files(Section):
         if self.missing is not None:
             return frozenset(self.missing)
         return frozenset() if of_text else frozenset(USUAL_MISSING)
+
+    @field_validator("path")
+    @classmethod
+    def _check_path(cls, path):
+        dated_paths.check(path)
+        return path
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether each file belongs to a day, which its path says."""
+        return dated_paths.is_dated(self.path)
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, name):
+        try:
+            # Some codecs are none of text, such as "zip".
+            "".encode(name or "utf-8")
+        except LookupError:
+            raise ValueError(
+                f"there is no encoding {name!r}; give one such as latin-1 or cp1252"
+            ) from None
+        return name
+
+    @model_validator(mode="after")
+    def _check_dialect(self):
+        if self.quote == "double" and self.delimiter and len(self.delimiter.encode()) > 1:
+            raise ValueError(
+                f"quote: double needs a delimiter of one ASCII character, got {self.delimiter!r}"
+            )
+        twice = [name for name in self.header or () if self.header.count(name) > 1]
+        if twice:
+            raise ValueError(f"header names the column '{twice[0]}' more than once")
+        return self
 
 
 class EventFiles(Files):

@@ -8,10 +8,12 @@ import json
 from collections.abc import Iterator, Sequence
 
 from twotower_tf.datasets import parquet, wikispeedia
+from twotower_tf.datasets.dialects import DELIMITERS, dialect_of
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.lines import Unreadable, not_utf8, read_lines
 from twotower_tf.datasets.nested import batch_taken_apart, lists_of, taken_apart
-from twotower_tf.datasets.separated import DELIMITERS, read_header, read_separated
+from twotower_tf.datasets.separated import read_header, read_separated
+from twotower_tf.datasets.text_files import TextForm, form_of
 
 # As Python objects, rows take many times their space.
 _ROWS_AT_ONCE = 1024
@@ -22,10 +24,10 @@ def read_records(
 ) -> Iterator[tuple[int, dict | Unreadable]]:
     """Reads a file's records in their order, in bounded memory.
 
-    CSV and TSV have a header, and fields may be quoted with ``"``; all their values are text.
-    Empty lines are skipped. Of a file that is damaged half-way (a truncated gzip, a corrupt
-    Parquet row group) the records before the damage come first, then one Unreadable; of
-    Parquet then the next row group.
+    CSV and TSV are read as ``separated`` says, and all their values are text. Empty lines are
+    skipped. Of a file that is damaged half-way (a truncated gzip, a corrupt Parquet row group) the
+    records before the damage come first, then one Unreadable that is ``of_file``; of Parquet then
+    the next row group.
 
     Args:
         file: The file.
@@ -42,31 +44,43 @@ def read_records(
     if file.format == "parquet":
         return _read_parquet(file.path, lists)
     if file.format == "jsonl":
-        return _read_json_lines(file.path, lists)
+        return _read_json_lines(file, lists)
     if file.format == "wikispeedia_paths":
         return wikispeedia.read_paths(file.path)
     if file.format == "wikispeedia_articles":
         return wikispeedia.read_articles(file.path)
-    return read_separated(file.path, DELIMITERS[file.format])
+    return read_separated(file.path, dialect_of(file.path, file.format, file.layout))
 
 
-def column_names(file: SourceFile) -> list[str] | None:
-    """Returns the columns that a CSV, TSV or Parquet file says it has.
+def column_names(file: SourceFile) -> list[str] | Unreadable | None:
+    """Returns the columns that a file says it has, or why nothing of it can be read.
 
     None where each record says it (JSON), where the columns are always the same (Wikispeedia) and
-    where the header can't be read: then ``read_records`` yields the reason.
+    in an empty file.
+
+    Raises:
+        InputError: If the file can't be opened.
     """
     if file.format == "parquet":
         return parquet.parquet_columns(file.path)
     if file.format in DELIMITERS:
-        header = read_header(file.path, DELIMITERS[file.format])
-        if header is not None and not isinstance(header.names, Unreadable):
-            return header.names
+        dialect = dialect_of(file.path, file.format, file.layout)
+        header = read_header(file.path, dialect)
+        return None if header is None else header.names
+    if file.format == "jsonl" and (no_data := json_form(file).no_data) is not None:
+        return Unreadable("", no_data, of_file=True)
     return None
 
 
-def _read_json_lines(path: str, lists: Sequence[str]) -> Iterator[tuple[int, dict | Unreadable]]:
-    for number, line in read_lines(path):
+def json_form(file: SourceFile) -> TextForm:
+    """Returns what the text of a file of JSON is."""
+    return form_of(file.path, file.layout.encoding, is_json=True)
+
+
+def _read_json_lines(
+    file: SourceFile, lists: Sequence[str]
+) -> Iterator[tuple[int, dict | Unreadable]]:
+    for number, line in read_lines(file.path, json_form(file)):
         if isinstance(line, Unreadable):
             yield number, line
         elif not line.isspace():

@@ -1,14 +1,9 @@
 """Text files in blocks of lines, and what stands in the place of what can't be read."""
 
-import contextlib
 import dataclasses
-import gzip
-import io
-import zlib
 from collections.abc import Iterator
 
-from twotower_tf import storage
-from twotower_tf.errors import InputError
+from twotower_tf.datasets.text_files import Damaged, TextForm, form_of, open_plain, pieces
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _RAW_CHARACTERS = 1000
@@ -23,10 +18,13 @@ class Unreadable:
         raw: The start of the line, undecodable bytes escaped with backslashes; ``""`` where there
             is no line to show.
         reason: One line: what is wrong.
+        of_file: Whether the file can't be read from here on: nobody knows how many records it
+            stands for.
     """
 
     raw: str
     reason: str
+    of_file: bool = False
 
     @classmethod
     def line(cls, raw: bytes, reason: str) -> "Unreadable":
@@ -46,7 +44,7 @@ class TextBlock:
 
     Attributes:
         text: The lines, the last one without its ``\\n``; at least one, which may be empty.
-        offset: The byte at which the first one begins; of a gzipped file, of what it holds.
+        offset: The byte at which the first one begins; of a compressed file, of what it holds.
         first: How many lines of the split come before the first one.
     """
 
@@ -66,7 +64,7 @@ class TextBlock:
 
 @dataclasses.dataclass(frozen=True)
 class Damage:
-    """What stands in the place of all that would follow, where a gzip is damaged.
+    """What stands in the place of all that would follow, where a file is damaged.
 
     Attributes:
         reason: What is wrong.
@@ -85,7 +83,7 @@ class LineBlock:
 
     Attributes:
         lines: The lines without their ``\\n``.
-        offset: The byte at which the first one begins; of a gzipped file, of what it holds.
+        offset: The byte at which the first one begins; of a compressed file, of what it holds.
         first: How many lines of the split come before the first one.
     """
 
@@ -94,22 +92,21 @@ class LineBlock:
     first: int
 
 
-def is_gzip(path: str) -> bool:
-    """Says whether a file is read as gzipped: if its name ends in ``.gz``."""
-    return path.lower().endswith(".gz")
+def read_lines(path: str, form: TextForm | None = None) -> Iterator[tuple[int, bytes | Unreadable]]:
+    """Reads a text file line by line.
 
-
-def read_lines(path: str) -> Iterator[tuple[int, bytes | Unreadable]]:
-    """Reads a text file, gzipped if its name ends in ``.gz``, line by line.
+    Args:
+        path: The file.
+        form: What it is, if that is known.
 
     Yields:
-        The line's number, from 1, and the line with a line break; in the end, where the gzip is
+        The line's number, from 1, and the line with a line break; in the end, where the file is
         damaged, one Unreadable.
 
     Raises:
         InputError: If the file can't be opened.
     """
-    for block in read_line_blocks(path):
+    for block in read_line_blocks(path, form=form):
         if isinstance(block, Damage):
             yield block.first + 1, block.reason
             return
@@ -118,19 +115,20 @@ def read_lines(path: str) -> Iterator[tuple[int, bytes | Unreadable]]:
 
 
 def read_line_blocks(
-    path: str, start: int = 0, stop: int | None = None
+    path: str, start: int = 0, stop: int | None = None, form: TextForm | None = None
 ) -> Iterator[LineBlock | Damage]:
     """Reads the lines that start in ``[start, stop)``, some megabytes at a time.
 
     Args:
-        path: A text file, gzipped if its name ends in ``.gz``; then all of it is read.
-        start: A byte.
-        stop: A byte; None: to the end.
+        path: A text file.
+        start: A byte; 0 if its form is not plain.
+        stop: A byte; None: to the end, as it must be if its form is not plain.
+        form: What it is, if that is known.
 
     Raises:
         InputError: If the file can't be opened.
     """
-    for block in read_text_blocks(path, start):
+    for block in read_text_blocks(path, start, form):
         if stop is not None and block.offset >= stop:
             return
         if isinstance(block, Damage):
@@ -145,26 +143,30 @@ def read_line_blocks(
             return
 
 
-def read_text_blocks(path: str, start: int = 0) -> Iterator[TextBlock | Damage]:
+def read_text_blocks(
+    path: str, start: int = 0, form: TextForm | None = None
+) -> Iterator[TextBlock | Damage]:
     """Reads the lines that start at a byte or after it, some megabytes at a time.
 
     Args:
-        path: A text file, gzipped if its name ends in ``.gz``.
-        start: A byte; 0 if it is gzipped.
+        path: A text file.
+        start: A byte; 0 if its form is not plain.
+        form: What it is, if that is known.
 
     Raises:
         InputError: If the file can't be opened.
     """
-    with _open(path) as file:
-        offset = _first_line_start(file, start)
-        first = 0
-        for text in _whole_lines(file):
-            if isinstance(text, Unreadable):
-                yield Damage(text, offset, first)
-                return
-            yield TextBlock(text, offset, first)
-            offset += len(text) + 1
-            first += text.count(b"\n") + 1
+    if form is None:
+        form = TextForm() if start else form_of(path)
+    offset = _first_line_start(path, start)
+    first = 0
+    for text in _whole_lines(_blocks(path, form, offset)):
+        if isinstance(text, Unreadable):
+            yield Damage(text, offset, first)
+            return
+        yield TextBlock(text, offset, first)
+        offset += len(text) + 1
+        first += text.count(b"\n") + 1
 
 
 def without_mark(first_line: bytes) -> bytes:
@@ -172,34 +174,25 @@ def without_mark(first_line: bytes) -> bytes:
     return first_line.removeprefix(BYTE_ORDER_MARK)
 
 
-@contextlib.contextmanager
-def _open(path: str) -> Iterator[io.BufferedIOBase]:
-    try:
-        file = storage.open_input(path)
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror or error}") from error
-    with file:
-        yield gzip.GzipFile(fileobj=file, mode="rb") if is_gzip(path) else file
-
-
-def _first_line_start(file: io.BufferedIOBase, start: int) -> int:
-    """Goes to the first line that starts at a byte or after it; returns where that is."""
+def _first_line_start(path: str, start: int) -> int:
+    """Returns where the first line starts that starts at a byte or after it."""
     if start == 0:
         return 0
-    file.seek(start - 1)
-    return start - 1 + len(file.readline())
+    with open_plain(path) as file:
+        file.seek(start - 1)
+        return start - 1 + len(file.readline())
 
 
-def _whole_lines(file: io.BufferedIOBase) -> Iterator[bytes | Unreadable]:
-    """Yields the lines of each piece; the rest of a line belongs to what is damaged after it."""
+def _whole_lines(blocks: Iterator[bytes | Unreadable]) -> Iterator[bytes | Unreadable]:
+    """Yields the lines of each block; the rest of a line belongs to what is damaged after it."""
     rest: list[bytes] = []
-    for piece in _pieces(file):
-        if isinstance(piece, Unreadable):
-            yield piece
+    for block in blocks:
+        if isinstance(block, Unreadable):
+            yield block
             return
-        lines, line_break, tail = piece.rpartition(b"\n")
+        lines, line_break, tail = block.rpartition(b"\n")
         if not line_break:
-            rest.append(piece)
+            rest.append(block)
             continue
         yield b"".join([*rest, lines])
         rest = [tail]
@@ -208,24 +201,22 @@ def _whole_lines(file: io.BufferedIOBase) -> Iterator[bytes | Unreadable]:
         yield last
 
 
-def _pieces(file: io.BufferedIOBase) -> Iterator[bytes | Unreadable]:
-    """Yields what a file holds in pieces of a few megabytes, and where it is damaged the reason."""
+def _blocks(path: str, form: TextForm, start: int) -> Iterator[bytes | Unreadable]:
+    """Yields what a file holds in blocks of a few megabytes, and where it is damaged the reason."""
     waiting: list[bytes] = []
     size = 0
     damage = None
-    more = True
-    while more:
-        try:
-            piece = file.read1(_BLOCK_BYTES)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            damage = Unreadable("", f"the gzip file is damaged from here on: {error}")
-            piece = b""
-        waiting.append(piece)
-        size += len(piece)
-        more = bool(piece)
-        if size and (size >= _BLOCK_BYTES or not more):
-            yield b"".join(waiting)
-            waiting, size = [], 0
+    try:
+        for piece in pieces(path, form, _BLOCK_BYTES, start):
+            waiting.append(piece)
+            size += len(piece)
+            if size >= _BLOCK_BYTES:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+    except Damaged as error:
+        damage = Unreadable("", str(error), of_file=True)
+    if size:
+        yield b"".join(waiting)
     if damage is not None:
         yield damage
 
@@ -249,9 +240,8 @@ def lines_before(path: str, start: int) -> int:
     """
     if start == 0:
         return 0
-    with _open(path) as file:
-        left = _first_line_start(file, start)
-        file.seek(0)
+    left = _first_line_start(path, start)
+    with open_plain(path) as file:
         count = 0
         while left:
             piece = file.read(min(left, _BLOCK_BYTES))

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from twotower_tf import storage
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.nested import EACH, roots_of
+from twotower_tf.datasets.text_files import PARQUET, form_of
 from twotower_tf.errors import InputError
 
 _BATCH_ROWS = 32_768
@@ -36,17 +37,17 @@ def row_group_bytes(path: str) -> list[int]:
         ]
 
 
-def parquet_columns(path: str) -> list[str] | None:
+def parquet_columns(path: str) -> list[str] | Unreadable:
     """Returns the names of a file's columns, those inside of others too.
 
-    None if it is no Parquet file that can be read.
+    Of what is no Parquet file that can be read, why.
 
     Raises:
         InputError: If the file can't be opened.
     """
     opened = _open(path)
     if isinstance(opened, Unreadable):
-        return None
+        return opened
     with opened:
         return [name for field in opened.schema_arrow for name in _names_of(field)]
 
@@ -116,7 +117,7 @@ def _read_group(
     except (OSError, pa.ArrowException) as error:
         _raise_if_of_store(error)
         reason = f"the Parquet file is damaged from here on: {one_line(error)}"
-        yield row, Unreadable("", reason)
+        yield row, Unreadable("", reason, of_file=True)
 
 
 def _open(path: str) -> pq.ParquetFile | Unreadable:
@@ -132,7 +133,14 @@ def _open(path: str) -> pq.ParquetFile | Unreadable:
         raise InputError(f"{path} can't be read: {error}") from error
     except (OSError, pa.ArrowException) as error:
         _raise_if_of_store(error)
-        return Unreadable("", f"not a Parquet file that can be read: {one_line(error)}")
+        return Unreadable("", _why_not(path, error), of_file=True)
+
+
+def _why_not(path: str, error: Exception) -> str:
+    no_data = form_of(path).no_data
+    if no_data not in (None, PARQUET):
+        return f"not a Parquet file but {no_data}"
+    return f"not a Parquet file that can be read: {one_line(error)}"
 
 
 def _raise_if_of_store(error: Exception) -> None:

@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from twotower_tf.datasets import parquet
 from twotower_tf.datasets.arrow_values import to_arrow
+from twotower_tf.datasets.dialects import DELIMITERS, dialect_of
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.datasets.formats import json_object, read_records
+from twotower_tf.datasets.formats import json_form, json_object, read_records
 from twotower_tf.datasets.lines import (
     Damage,
     LineBlock,
@@ -35,7 +36,6 @@ from twotower_tf.datasets.nested import (
     value_at,
 )
 from twotower_tf.datasets.parsed_lines import LOOKED_AT, ParsedLines
-from twotower_tf.datasets.separated import DELIMITERS
 from twotower_tf.datasets.separated_blocks import SeparatedBlock, read_separated_blocks
 from twotower_tf.datasets.splits import SourceSplit
 
@@ -57,6 +57,11 @@ class RecordBatch(ABC):
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    @property
+    def damage(self) -> Unreadable | None:
+        """Why the file can't be read from one of these records on, if it can't."""
+        return None
 
     @abstractmethod
     def column(self, name: str, rows: np.ndarray | None) -> tuple[pa.Array, np.ndarray]:
@@ -124,6 +129,12 @@ class _Records(RecordBatch):
         self.positions = np.arange(first, first + len(numbered))
         self._numbered = numbered
         self._unreadable = np.array([isinstance(record, Unreadable) for _, record in numbered])
+
+    @property
+    def damage(self) -> Unreadable | None:
+        """See ``RecordBatch``."""
+        unreadable = (self._numbered[row][1] for row in np.flatnonzero(self._unreadable).tolist())
+        return next((one for one in unreadable if one.of_file), None)
 
     def column(self, name: str, rows: np.ndarray | None) -> tuple[pa.Array, np.ndarray]:
         """See ``RecordBatch``."""
@@ -269,8 +280,9 @@ class _SeparatedRows(RecordBatch):
 
 def _read_separated(split: SourceSplit, columns: Sequence[str]) -> Iterator[RecordBatch]:
     before = _lines_before(split)
-    delimiter = DELIMITERS[split.file.format]
-    found = read_separated_blocks(split.file.path, delimiter, split.start, split.stop, columns)
+    file = split.file
+    dialect = dialect_of(file.path, file.format, file.layout)
+    found = read_separated_blocks(file.path, dialect, split.start, split.stop, columns)
     for block in found:
         if isinstance(block, Damage):
             yield _Lost(block.offset, before() + block.first + 1, block.reason)
@@ -336,7 +348,8 @@ class _JsonLines(RecordBatch):
 
 def _read_json_lines(split: SourceSplit, columns: Sequence[str]) -> Iterator[RecordBatch]:
     before = _lines_before(split)
-    for block in read_line_blocks(split.file.path, split.start, split.stop):
+    form = json_form(split.file)
+    for block in read_line_blocks(split.file.path, split.start, split.stop, form):
         if isinstance(block, Damage):
             yield _Lost(block.offset, before() + block.first + 1, block.reason)
         else:

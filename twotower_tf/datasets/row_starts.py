@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from twotower_tf.datasets import separated
+from twotower_tf.datasets.dialects import Dialect
 from twotower_tf.datasets.lines import read_line_blocks, read_lines
 
 # Of what a row may take. Where quotes are of no help in so much text, it goes undivided.
@@ -16,15 +17,15 @@ _MOST_LOOKED_AT = 4
 _BYTE_ORDER_MARK_BYTES = 3
 
 
-def row_starts(path: str, delimiter: str, wanted: Sequence[int]) -> list[int]:
+def row_starts(path: str, dialect: Dialect, wanted: Sequence[int]) -> list[int]:
     """Returns bytes behind the header at which surely a row starts.
 
     Such is a line that no row from before can go on over, be it since it quotes as only the start
     of a row can, or since there are no quotes in the ``MOST_CONTINUED_BYTES`` before it.
 
     Args:
-        path: A file that is not gzipped.
-        delimiter: What stands between fields.
+        path: A file whose form is plain.
+        dialect: How it is written.
         wanted: Bytes, ascending.
 
     Returns:
@@ -34,16 +35,16 @@ def row_starts(path: str, delimiter: str, wanted: Sequence[int]) -> list[int]:
     Raises:
         InputError: If the file can't be opened.
     """
-    header = separated.read_header(path, delimiter) if wanted else None
+    header = separated.read_header(path, dialect) if wanted else None
     if header is None:
         return []
     of_header = itertools.islice(read_lines(path), header.lines)
     behind = _BYTE_ORDER_MARK_BYTES + sum(len(line) for _, line in of_header)
-    found = (_next_row_start(path, delimiter, max(behind, byte)) for byte in wanted)
+    found = (_next_row_start(path, dialect, max(behind, byte)) for byte in wanted)
     return sorted({start for start in found if start is not None})
 
 
-def _next_row_start(path: str, delimiter: str, wanted: int) -> int | None:
+def _next_row_start(path: str, dialect: Dialect, wanted: int) -> int | None:
     without_quotes = None
     for at, line in _lines(path, wanted):
         if without_quotes is None:
@@ -52,8 +53,10 @@ def _next_row_start(path: str, delimiter: str, wanted: int) -> int | None:
             return at
         if at - wanted > _MOST_LOOKED_AT * separated.MOST_CONTINUED_BYTES:
             return None
+        if not dialect.quoted:
+            return at
         if b'"' in line:
-            if separated.is_surely_a_row(line, delimiter):
+            if separated.is_surely_a_row(line, dialect):
                 return at
             without_quotes = at + len(line)
     return None

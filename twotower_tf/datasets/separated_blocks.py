@@ -2,7 +2,8 @@
 
 A line is clean if Arrow's parser and ``separated.row_at`` can't but agree on it: it is valid UTF-8,
 has as many fields as the header, quotes only whole fields and closes all of its quotes. What is
-clean is found by counting bytes. So ``separated`` alone defines what a file holds; this is fast.
+clean is found by counting bytes (``clean_lines``). So ``separated`` alone defines what a file
+holds; this is fast.
 """
 
 import collections
@@ -15,6 +16,8 @@ import pyarrow as pa
 from pyarrow import csv
 
 from twotower_tf.datasets import separated
+from twotower_tf.datasets.clean_lines import SEPARATOR, Lines, line_ends, line_starts
+from twotower_tf.datasets.dialects import Dialect
 from twotower_tf.datasets.lines import (
     BYTE_ORDER_MARK,
     Damage,
@@ -22,8 +25,6 @@ from twotower_tf.datasets.lines import (
     Unreadable,
     read_text_blocks,
 )
-
-_LINE_FEED, _CARRIAGE_RETURN, _SPACE, _QUOTE = b'\n\r "'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class SeparatedBlock:
         columns: Those that were asked for and are there, text.
         singly: The records of the rows that were parsed one by one.
         header: The names of all columns.
-        delimiter: What stands between fields.
+        dialect: How the file is written.
     """
 
     text: TextBlock
@@ -50,45 +51,47 @@ class SeparatedBlock:
     columns: dict[str, pa.Array]
     singly: list[dict[str, str] | Unreadable]
     header: list[str]
-    delimiter: str
+    dialect: Dialect
 
     def record(self, row: int) -> dict[str, str] | Unreadable:
         """Returns the record of a row with all its columns, or why its line can't be read."""
         if not self.clean[row]:
             return self.singly[self.places[row]]
         line = _line(self.text.text, int(self.starts[self.lines[row]]))
-        return separated.row_at(line, (), self.delimiter).record(line, self.header)
+        row = separated.row_at(line, (), self.dialect, len(self.header))
+        return row.record(line, self.header)
 
 
 def read_separated_blocks(
-    path: str, delimiter: str, start: int, stop: int | None, columns: Sequence[str]
+    path: str, dialect: Dialect, start: int, stop: int | None, columns: Sequence[str]
 ) -> Iterator[SeparatedBlock | Damage]:
     """Reads the rows that start in ``[start, stop)``, some megabytes at a time.
 
     Args:
-        path: A file, gzipped if its name ends in ``.gz``.
-        delimiter: What stands between fields.
+        path: A file.
+        dialect: How it is written.
         start: 0, or a byte behind the header at which a row starts.
         stop: A byte at which a row starts; None: to the end.
         columns: Those that are needed.
 
     Yields:
-        What there is; in the end, where the header can't be read or the gzip is damaged, why.
+        What there is; in the end, where the header can't be read or the file is damaged, why.
 
     Raises:
         InputError: If the file can't be opened.
     """
-    header = separated.read_header(path, delimiter)
+    header = separated.read_header(path, dialect)
     if header is None:
         return
     if isinstance(header.names, Unreadable):
         if start == 0:
             yield Damage(header.names, 0, header.number - 1)
         return
-    blocks = _Blocks(read_text_blocks(path, start))
+    blocks = _Blocks(read_text_blocks(path, start, dialect.form))
     if start == 0:
         blocks.skip(header.lines)
-    parser = _Parser(header.names, delimiter, columns)
+        blocks.skip_mark()
+    parser = _Parser(header.names, dialect, columns)
     while (block := blocks.take()) is not None:
         if isinstance(block, Damage):
             yield block
@@ -128,11 +131,20 @@ class _Blocks:
     def skip(self, lines: int) -> None:
         """Leaves out some of the lines to come, of those that there are."""
         while lines and (block := self.take()) is not None:
-            starts = _line_starts(block.text)
+            starts = line_starts(block.text)
             if lines < len(starts):
                 self._ahead.appendleft(block.after(int(starts[lines]), lines))
                 return
             lines -= len(starts)
+
+    def skip_mark(self) -> None:
+        """Leaves out the byte order mark, if the next line is a file's first and begins with it."""
+        block = self.take()
+        starts_file = isinstance(block, TextBlock) and block.offset == 0
+        if starts_file and block.text.startswith(BYTE_ORDER_MARK):
+            block = block.after(len(BYTE_ORDER_MARK), 0)
+        if block is not None:
+            self._ahead.appendleft(block)
 
 
 class _Parser:
@@ -140,13 +152,13 @@ class _Parser:
 
     Args:
         header: The names of the columns in the file's order.
-        delimiter: What stands between fields, one character.
+        dialect: How the file is written.
         columns: The names of those to parse.
     """
 
-    def __init__(self, header: list[str], delimiter: str, columns: Sequence[str]):
+    def __init__(self, header: list[str], dialect: Dialect, columns: Sequence[str]):
         self._header = header
-        self._delimiter = delimiter
+        self._dialect = dialect
         # Of several of the same name a record holds the last one.
         places = {name: place for place, name in enumerate(header)}
         self._places = {name: places[name] for name in columns if name in places}
@@ -157,8 +169,8 @@ class _Parser:
         Takes from the blocks to come the lines that the last row goes on over.
         """
         own = block.text if stop is None else block.text[: max(0, stop - block.offset - 1)]
-        starts = _line_starts(own)
-        empty, clean = _Lines(own, starts).classified(ord(self._delimiter), len(self._header))
+        starts = line_starts(own)
+        empty, clean = Lines(own, starts, self._dialect).classified(len(self._header))
         rows = ~empty
         singly = []
         done = 0
@@ -169,7 +181,7 @@ class _Parser:
             following = itertools.chain(
                 _lines(block.text, int(starts[line]) + len(raw)), blocks.lines_ahead()
             )
-            row = separated.row_at(raw, following, self._delimiter)
+            row = separated.row_at(raw, following, self._dialect, len(self._header))
             done = line + 1 + row.continued
             rows[line + 1 : done] = False
             if row.fields is None:
@@ -187,7 +199,7 @@ class _Parser:
             self._columns(own, starts, clean & rows, bool((clean | empty).all())),
             singly,
             self._header,
-            self._delimiter,
+            self._dialect,
         )
 
     def _columns(
@@ -198,13 +210,19 @@ class _Parser:
         if not count or not self._places:
             return {name: pa.array([], pa.string()) for name in self._places}
         if not is_whole:
-            chosen = zip(starts[clean].tolist(), _ends(text, starts)[clean].tolist(), strict=True)
+            ends = line_ends(text, starts)[clean]
+            chosen = zip(starts[clean].tolist(), ends.tolist(), strict=True)
             text = b"\n".join([text[start:end] for start, end in chosen])
+        delimiter = self._dialect.delimiter
+        if len(delimiter.encode()) > 1:
+            text, delimiter = text.replace(delimiter.encode(), SEPARATOR), SEPARATOR.decode()
         numbers = [str(place) for place in range(len(self._header))]
         table = csv.read_csv(
             pa.BufferReader(text),
             csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=numbers),
-            csv.ParseOptions(delimiter=self._delimiter),
+            csv.ParseOptions(
+                delimiter=delimiter, quote_char='"' if self._dialect.quoted else False
+            ),
             csv.ConvertOptions(
                 check_utf8=False,
                 column_types=dict.fromkeys(numbers, pa.string()),
@@ -212,102 +230,6 @@ class _Parser:
             ),
         )
         return {name: table[str(place)].combine_chunks() for name, place in self._places.items()}
-
-
-class _Lines:
-    """Counts the bytes of lines.
-
-    Args:
-        text: The lines.
-        starts: As ``_line_starts`` gives them.
-    """
-
-    def __init__(self, text: bytes, starts: np.ndarray):
-        self._text = text
-        self._bytes = np.frombuffer(text, np.uint8)
-        self._starts = starts
-        self._ends = _ends(text, starts)
-
-    def classified(self, delimiter: int, fields: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns which lines are empty and which ones are clean, bool [lines]; some are neither.
-
-        Args:
-            delimiter: What stands between fields.
-            fields: How many a clean line has.
-        """
-        lengths = self._ends - self._starts
-        empty = lengths == 0
-        # Gigabytes are more than Arrow's parser holds.
-        odd = lengths > separated.MOST_CONTINUED_BYTES
-        if b"\r" in self._text:
-            returns = np.flatnonzero(self._bytes == _CARRIAGE_RETURN)
-            at_end = self._at(returns + 1) == _LINE_FEED
-            empty[self._of(returns[at_end & (self._at(returns - 1) == _LINE_FEED)])] = True
-            odd[self._of(returns[~at_end])] = True
-        if fields == 1:
-            # It may be empty.
-            odd |= self._at(self._starts) == _SPACE
-        if b"\0" in self._text or BYTE_ORDER_MARK in self._text:
-            odd[self._of(np.flatnonzero(self._bytes == 0))] = True
-            odd |= self._at(self._starts) == BYTE_ORDER_MARK[0]
-        if not self._text.isascii():
-            odd |= self._not_utf8()
-        delimiters = np.flatnonzero(self._bytes == delimiter)
-        if b'"' in self._text:
-            quotes = np.flatnonzero(self._bytes == _QUOTE)
-            odd |= self._wrongly_quoted(quotes, delimiter)
-            delimiters = delimiters[self._count(quotes, delimiters) % 2 == 0]
-        bounds = np.append(np.searchsorted(delimiters, self._starts), len(delimiters))
-        odd |= np.diff(bounds) != fields - 1
-        return empty, ~(odd | empty)
-
-    def _wrongly_quoted(self, quotes: np.ndarray, delimiter: int) -> np.ndarray:
-        """Says in which lines not every quote is the first or last of a field, or a doubled one."""
-        of_line = self._of(quotes)
-        opens = self._count(quotes, quotes) % 2 == 0
-        before, after = self._at(quotes - 1), self._at(quotes + 1)
-        begins = (before == delimiter) | (before == _LINE_FEED) | (before == _QUOTE)
-        # A carriage return that is not the last of its line makes the line odd anyway.
-        ends = (after == delimiter) | (after == _LINE_FEED) | (after == _QUOTE)
-        ends |= after == _CARRIAGE_RETURN
-        wrong = np.zeros(len(self._starts), bool)
-        wrong[of_line[~np.where(opens, begins, ends)]] = True
-        wrong |= np.bincount(of_line, minlength=len(wrong)) % 2 == 1
-        return wrong
-
-    def _count(self, quotes: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Returns how many quotes of its line are before each place."""
-        before_line = np.searchsorted(quotes, self._starts)
-        return np.searchsorted(quotes, places) - before_line[self._of(places)]
-
-    def _not_utf8(self) -> np.ndarray:
-        """Says which lines are not UTF-8."""
-        wrong = np.zeros(len(self._starts), bool)
-        if _is_utf8(self._text):
-            return wrong
-        for line in np.unique(self._of(np.flatnonzero(self._bytes >= 0x80))).tolist():
-            wrong[line] = not _is_utf8(self._text[self._starts[line] : self._ends[line]])
-        return wrong
-
-    def _of(self, places: np.ndarray) -> np.ndarray:
-        """Returns the lines of some bytes."""
-        return np.searchsorted(self._starts, places, "right") - 1
-
-    def _at(self, places: np.ndarray) -> np.ndarray:
-        """Returns bytes, a line feed before and after the text."""
-        inside = (places >= 0) & (places < len(self._bytes))
-        found = np.full(len(places), _LINE_FEED, np.uint8)
-        found[inside] = self._bytes[places[inside]]
-        return found
-
-
-def _line_starts(text: bytes) -> np.ndarray:
-    breaks = np.flatnonzero(np.frombuffer(text, np.uint8) == _LINE_FEED)
-    return np.append(0, breaks + 1)
-
-
-def _ends(text: bytes, starts: np.ndarray) -> np.ndarray:
-    return np.append(starts[1:] - 1, len(text))
 
 
 def _line(text: bytes, start: int) -> bytes:
@@ -322,11 +244,3 @@ def _lines(text: bytes, start: int) -> Iterator[bytes]:
             end = len(text)
         yield text[start:end] + b"\n"
         start = end + 1
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -4,10 +4,10 @@ import dataclasses
 
 from twotower_tf import storage
 from twotower_tf.datasets import parquet
+from twotower_tf.datasets.dialects import DELIMITERS, dialect_of
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.datasets.lines import is_gzip
+from twotower_tf.datasets.formats import json_form
 from twotower_tf.datasets.row_starts import row_starts
-from twotower_tf.datasets.separated import DELIMITERS
 from twotower_tf.errors import InputError
 
 
@@ -31,9 +31,10 @@ def splits_of(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
     """Divides a file into parts of about the same size, in their order.
 
     Plain text is divided by bytes and Parquet by row groups. Everything else is one split: what is
-    gzipped can't be entered half-way, and in a file that no day divides the records without a
-    readable time belong to the day of the file's earliest readable one, which only its one reader
-    knows. CSV and TSV are divided only where a row surely starts: see ``row_starts``.
+    compressed, or has to be made UTF-8, can't be entered half-way, and in a file that no day
+    divides the records without a readable time belong to the day of the file's earliest readable
+    one, which only its one reader knows. CSV and TSV are divided only where a row surely starts:
+    see ``row_starts``.
 
     Args:
         file: The file.
@@ -46,14 +47,13 @@ def splits_of(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
         return [SourceSplit(file)]
     if file.format == "parquet":
         return _by_row_groups(file, split_bytes)
-    if is_gzip(file.path):
-        return [SourceSplit(file)]
-    if file.format == "jsonl":
-        return _between(file, _even_bytes(file, split_bytes))
-    if file.format in DELIMITERS:
-        first, *wanted = _even_bytes(file, split_bytes)
-        starts = row_starts(file.path, DELIMITERS[file.format], wanted)
-        return _between(file, [first, *starts])
+    first, *wanted = _even_bytes(file, split_bytes)
+    if file.format == "jsonl" and wanted and json_form(file).is_plain:
+        return _between(file, [first, *wanted])
+    if file.format in DELIMITERS and wanted:
+        dialect = dialect_of(file.path, file.format, file.layout)
+        if dialect.form.is_plain:
+            return _between(file, [first, *row_starts(file.path, dialect, wanted)])
     return [SourceSplit(file)]
 
 

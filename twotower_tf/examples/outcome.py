@@ -1,7 +1,7 @@
 """What the workers of a build report to the driver: counts, files written, problems."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -47,6 +47,12 @@ def problem(text: str) -> Report:
     return ("problem", text)
 
 
+def unreadable(day: int, log: str, path: str, reason: str) -> Report:
+    """Reports a file, by its path below the source, that can't be read, with what is lost of a
+    day's log."""
+    return ("unreadable", day, log, path, reason)
+
+
 def merged(reports: Iterable[Report]) -> list[Report]:
     """Returns reports with the counts of a day and name as one, of others the first of a kind."""
     counts: Counter[tuple[int, str]] = Counter()
@@ -78,6 +84,7 @@ class Outcome:
         unmatched: By day and what, an id that did not find what it names.
         written: What manifests say of the files in the scratch folder, by their path there.
         problems: Why the build can't go on, one line each.
+        unreadable: Why files can't be read, by day and log and then by path below the source.
     """
 
     def __init__(self, reports: Sequence[Report]):
@@ -86,6 +93,7 @@ class Outcome:
         self.unmatched: dict[tuple[int, str], str] = {}
         self.written: dict[str, dict] = {}
         self.problems: list[str] = []
+        self.unreadable: defaultdict[tuple[int, str], dict[str, str]] = defaultdict(dict)
         for kind, *values in sorted(reports):
             if kind == "count":
                 day, name, number = values
@@ -96,6 +104,9 @@ class Outcome:
             elif kind == "unmatched":
                 day, what, example = values
                 self.unmatched.setdefault((day, what), example)
+            elif kind == "unreadable":
+                day, log, path, reason = values
+                self.unreadable[day, log].setdefault(path, reason)
             elif kind == "problem":
                 self.problems += values
             else:

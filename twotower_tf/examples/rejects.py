@@ -7,6 +7,7 @@ import os
 import re
 
 from twotower_tf import storage
+from twotower_tf.config.examples import ExamplesSection
 
 KIND = "rejected"
 # What makes two reasons of the same kind differ: quoted values and numbers.
@@ -49,6 +50,18 @@ def _without_nan(value):
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
+
+
+def are_too_many(rejected: int, read: int, section: ExamplesSection) -> bool:
+    """Says whether too many records were rejected for the others to be used.
+
+    Args:
+        rejected: How many.
+        read: How many records there are.
+        section: Has the limits.
+    """
+    most = max(section.max_rejected_share * read, section.max_rejected)
+    return rejected > most or (rejected == read > 0 and section.max_rejected_share < 1)
 
 
 def too_many(what: str, lines: list[str], read: int, most: float) -> str:

@@ -18,6 +18,7 @@ from twotower_tf.datasets.formats import column_names
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.nested import has_column, names_of
 from twotower_tf.errors import InputError
+from twotower_tf.examples import unreadable_files
 
 # In fewer records a column that is rarely given may be missing by chance.
 _RECORDS_THAT_TELL = 20
@@ -83,12 +84,17 @@ def check_columns(file: SourceFile, config: Config, what: str) -> None:
     """Checks that a file has the columns the configuration names, as far as its header says.
 
     Args:
-        what: ``events``, ``items``, ``users`` or ``searches``.
+        what: ``events``, ``items``, ``users``, ``searches`` or ``impressions``.
 
     Raises:
-        InputError: Names the file, the column and its key, and the columns that are there.
+        InputError: Names the file, the column and its key, and the columns that are there; or why
+            the file can't be read, if that is an error.
     """
     there = column_names(file)
+    if isinstance(there, Unreadable):
+        if config.examples.unreadable_files == "error":
+            raise InputError(unreadable_files.error(file, there.reason))
+        return
     if there is None:
         return
     for column, key in required_columns(config, what).items():

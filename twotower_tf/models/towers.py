@@ -1,6 +1,5 @@
 """Towers: feature encoders side by side, what comes of them, an L2-normalised end."""
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ from twotower_tf.models.features.encoder import FeatureEncoder, RawFeatures
 from twotower_tf.models.features.items import ItemsEncoder
 from twotower_tf.models.history.item_sequence import ItemSequence
 from twotower_tf.models.item_features import ItemFeatures
-from twotower_tf.storage import open_input
+from twotower_tf.storage.id_lists import read_ids
 
 
 class Tower(tf.keras.layers.Layer):
@@ -209,5 +208,4 @@ def _vocabulary(given: str | Section | None) -> list[str] | int:
         return given.built
     if isinstance(given, CatalogueVocabulary):
         return given.rows
-    with io.TextIOWrapper(open_input(given), encoding="utf-8") as file:
-        return [line.rstrip("\n") for line in file if line.strip()]
+    return read_ids(given, "vocabulary")

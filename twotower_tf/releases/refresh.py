@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
+from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError, JobError
@@ -41,7 +42,7 @@ from twotower_tf.serving.serving_description import (
 )
 from twotower_tf.serving.stitching import FRESH
 from twotower_tf.storage import Workdir, read_on_disk
-from twotower_tf.storage.files import read_ids
+from twotower_tf.storage.id_lists import read_ids, unknown_ids
 from twotower_tf.storage.whole_files import link_file
 
 WITHDRAWN_FILE = os.path.join("assets.extra", "withdrawn.txt")
@@ -143,6 +144,7 @@ def _refresh(
     _check_features(release, config)
     built = item_hashes.read(os.path.join(release.path, INDEXED_FILE))
     before = _Fresh.of(release.path)
+    _warn_of_unknown(sorted(withdrawn), built, catalogue)
     withdrawn = sorted({*before.withdrawn, *withdrawn})
     fresh, removed = _compare(built, catalogue, withdrawn)
     _check_share(config, len(removed), len(fresh), int(removed.sum()))
@@ -173,6 +175,16 @@ def _refresh(
 
     published = publish(workdir, config.name, release.day, save, metadata)
     return Refreshed(published, **counts)
+
+
+def _warn_of_unknown(withdrawn: list[str], built: ItemHashes, catalogue: Catalogue) -> None:
+    ids = pa.array(withdrawn, pa.string())
+    known = pc.or_(
+        pc.is_in(ids, value_set=built.item_ids),
+        pc.is_in(ids, value_set=pa.array(catalogue.item_ids, pa.string())),
+    ).to_pylist()
+    if said := unknown_ids(withdrawn, known, "withdrawn items", "neither catalogue nor index"):
+        logging.warning("%s", said)
 
 
 def _check_features(release: Release, config: Config) -> None:

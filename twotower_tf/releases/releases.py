@@ -37,6 +37,8 @@ RELEASE_FILE = "release.json"
 _SAVED_MODEL = "saved_model.pb"
 _VERSION = re.compile(r"^\d{10}$", re.ASCII)
 _NUMBER = re.compile(r"^\d+$", re.ASCII)
+# How many versions there are of a day: their last two digits count from 00.
+_A_DAY = 100
 # A reader that loses this many races against publishing and pruning has another problem.
 _MOST_ATTEMPTS = 10
 
@@ -98,8 +100,8 @@ def publish(
         metadata: What ``release.json`` is to say besides (metrics, gates, fingerprints, ...).
 
     Raises:
-        JobError: If a release of a later day exists, which would be served instead; or if another
-            process is publishing the same version.
+        JobError: If a release of a later day exists, which would be served instead; if the day has
+            its 100 releases; or if another process is publishing the same version.
     """
     folder = releases_folder(workdir, model_name)
     return publish_version(folder, model_name, _next_version(folder, day), day, save, metadata)
@@ -200,7 +202,12 @@ def largest_number(folder: str) -> int:
 def _next_version(folder: str, day: datetime.date) -> str:
     first = int(f"{day:%Y%m%d}00")
     largest = largest_number(folder)
-    if largest >= first + 99:
+    if largest == first + _A_DAY - 1:
+        raise JobError(
+            f"the {_A_DAY} versions of {day} in {folder} are taken, up to {largest}: refresh every "
+            "15 minutes or less often, or publish a later day"
+        )
+    if largest >= first + _A_DAY:
         raise JobError(
             f"release {largest} in {folder} outranks every release of {day}: TensorFlow Serving "
             "would go on serving it; publish a later day, or remove it"

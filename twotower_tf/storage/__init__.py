@@ -38,6 +38,8 @@ from twotower_tf.storage.workdir import (
     RANKING,
     RANKING_CHECKPOINTS,
     Workdir,
+    is_bound_by,
+    is_workdir,
 )
 
 __all__ = [
@@ -58,9 +60,11 @@ __all__ = [
     "filled_on_disk",
     "for_tensorflow",
     "has_leftovers",
+    "is_bound_by",
     "is_folder",
     "is_of_store",
     "is_url",
+    "is_workdir",
     "move",
     "move_all",
     "names",

@@ -7,13 +7,11 @@ without credentials or without the permission.
 
 import contextlib
 import hashlib
-import io
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from twotower_tf.errors import InputError
 from twotower_tf.storage import connection
 from twotower_tf.storage.disk import Disk
 from twotower_tf.storage.objects import ObjectStore
@@ -181,23 +179,3 @@ def for_tensorflow(path: str) -> str:
 
 def _store_of_both(source: str, target: str) -> Disk | ObjectStore:
     return store_of(source if connection.is_url(source) else target)
-
-
-def read_ids(path: str, what: str) -> list[str]:
-    """Returns the ids in a text file, one a line; empty lines are passed over.
-
-    Args:
-        path: The file, UTF-8.
-        what: What names it, for the message.
-
-    Raises:
-        InputError: If it can't be read.
-    """
-    try:
-        with open_input(path) as file:
-            return [line.strip() for line in io.TextIOWrapper(file, "utf-8") if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"{what}: {path} can't be read ({reason}); give a text file with an id a line"
-        ) from error

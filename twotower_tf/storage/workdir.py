@@ -16,6 +16,7 @@ EXAMPLES = "examples"
 RANKING = "ranking"
 CHECKPOINTS = "checkpoints"
 RANKING_CHECKPOINTS = "ranking_checkpoints"
+_CONFIGURATION = "configuration.json"
 _DAY_FOLDER = re.compile(r"^dt=(\d{4}-\d{2}-\d{2})$")
 
 
@@ -56,7 +57,7 @@ class Workdir:
         Raises:
             InputError: If what it holds was made by another configuration; names the first keys.
         """
-        path = os.path.join(self.root, "configuration.json")
+        path = os.path.join(self.root, _CONFIGURATION)
         bound = files.read_json(path)
         differing = [] if bound is None else [key for key, _, _ in _differences(bound, sections)]
         if differing and self.days(EXAMPLES):
@@ -103,6 +104,24 @@ class Workdir:
     def path(self, *parts: str) -> str:
         """Returns a path below the work directory."""
         return os.path.join(self.root, *parts)
+
+
+def is_bound_by(path: str) -> bool:
+    """Says whether a file is called like the one that says what a work directory is bound to."""
+    return os.path.basename(path) == _CONFIGURATION
+
+
+def is_workdir(folder: str) -> bool:
+    """Says whether a folder or URL is a work directory that is bound to a configuration."""
+    path = os.path.join(folder, _CONFIGURATION)
+    if not files.exists(path):
+        return False
+    try:
+        bound = files.read_json(path)
+    except ValueError:
+        return False
+    # Somebody else's file may have the same name.
+    return isinstance(bound, dict) and {"source", "examples", "query", "candidate"} <= set(bound)
 
 
 def _check_url(given: str, root: str) -> bool:

@@ -9,6 +9,7 @@ from twotower_tf.examples import statistics
 from twotower_tf.examples.items.catalogue_reader import distinct_ids, latest_catalogue
 from twotower_tf.models.compiled_model import CompiledModel
 from twotower_tf.storage import Workdir
+from twotower_tf.training.listed_items import warn_of_unknown_items
 
 
 def prepare(
@@ -33,6 +34,7 @@ def prepare(
             tower.adapt({name: window.dense[f"{side}/{name}"] for name in names})
         for name, size in statistics.built_vocabularies(config).items():
             model.tables[name].set_vocabulary(window.vocabulary(name, size))
+    warn_of_unknown_items(config, workdir, days[-1])
     tables = {
         name: table.vocabulary.rows
         for name, table in config.tables.items()

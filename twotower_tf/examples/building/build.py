@@ -60,10 +60,13 @@ def build_examples(
 
     Raises:
         InputError: If a day can't be built from this source into this work directory; names it.
+            If an option is none of Beam's.
         JobError: If another build is running, or if the workers left nothing here.
     """
     started = time.monotonic()
     if days_to_build(config, workdir, days):
+        if beam_args:
+            beam_runs.check_options(beam_args)
         with storage.scratch(workdir.path(JOB)) as scratch:
             _clear_away(workdir)
             # Asked again, as another build may have published them until now.

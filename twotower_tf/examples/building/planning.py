@@ -9,7 +9,7 @@ from collections.abc import Collection
 import numpy as np
 
 from twotower_tf import storage
-from twotower_tf.config import Config
+from twotower_tf.config import Config, dated_paths
 from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.datasets.splits import SourceSplit, splits_of
@@ -203,7 +203,7 @@ def _find_log(
         if None not in by_day and day not in by_day:
             raise InputError(
                 f"there are no {what} of {day}: no file matches "
-                f"{os.path.join(root, log.path.replace('{date}', str(day)))} "
+                f"{os.path.join(root, dated_paths.on(log.path, day))} "
                 "(an empty file makes an empty day)"
             )
     chosen = _of_days(files, days)

@@ -8,7 +8,14 @@ from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.errors import InputError
-from twotower_tf.examples import counts, matches, rejects, statistics, statistics_sources
+from twotower_tf.examples import (
+    counts,
+    matches,
+    rejects,
+    statistics,
+    statistics_sources,
+    unreadable_files,
+)
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot
 from twotower_tf.examples.encoding import tfrecord
 from twotower_tf.examples.outcome import Outcome, input_entry, manifest_entry
@@ -142,14 +149,18 @@ class Publisher:
 
     def _check_rejected(self, day: datetime.date) -> None:
         number = day.toordinal()
-        most = self._config.examples.max_rejected_share
+        section = self._config.examples
         for log in logs(self._config):
+            what = f"{log} of {day}"
+            files = [file for file in getattr(self._plan, log) if file.day in (None, day)]
+            lost = self._outcome.unreadable[number, log]
+            unreadable_files.check_share(self._config, what, self._plan.root, lost, files)
             path = shard_path(rejects.KIND, number, rejects.file_name(log))
             read, rejected = self._outcome.counts[number, log], self._outcome.records(path)
-            if rejected > most * read:
+            if rejects.are_too_many(rejected, read, section):
                 with storage.open_input(os.path.join(self._plan.scratch, path)) as file:
                     lines = [line.decode() for line in file]
-                raise InputError(rejects.too_many(f"{log} of {day}", lines, read, most))
+                raise InputError(rejects.too_many(what, lines, read, section.max_rejected_share))
 
     def _publish_snapshot(self, snapshot: Snapshot) -> None:
         with self._write(snapshot.kind, snapshot.day, snapshot.manifest) as folder:

@@ -15,7 +15,7 @@ from twotower_tf.config.source import Files
 from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.errors import InputError
-from twotower_tf.examples import rejects
+from twotower_tf.examples import rejects, unreadable_files
 from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.outcome import input_entry, manifest_entry
 from twotower_tf.examples.plan import latest
@@ -69,10 +69,12 @@ def _stage_catalogue(
     config: Config, day: datetime.date, files: list[SourceFile], root: str, folder: str
 ) -> dict:
     parsed = catalogue.parse_catalogue(files, root, config)
-    parsed.seen.check(f"items of {day}", config, "items")
-    most = config.examples.max_rejected_share
-    if len(parsed.rejected) > most * parsed.read:
-        raise InputError(rejects.too_many(f"items of {day}", parsed.rejected, parsed.read, most))
+    section, what = config.examples, f"items of {day}"
+    parsed.seen.check(what, config, "items")
+    unreadable_files.check_share(config, what, root, parsed.unreadable, files)
+    if rejects.are_too_many(len(parsed.rejected), parsed.read, section):
+        most = section.max_rejected_share
+        raise InputError(rejects.too_many(what, parsed.rejected, parsed.read, most))
     path = os.path.join(folder, catalogue.FILE)
     catalogue.write_catalogue(parsed, path)
     with open(os.path.join(folder, CATALOGUE.rejected), "w", encoding="utf-8") as file:
@@ -118,7 +120,7 @@ def snapshots(
     Raises:
         InputError: If a day has none, or if one can't be used.
     """
-    dated = "{date}" in _section(config, which).path
+    dated = _section(config, which).is_dated
     usable = [
         day
         for day in workdir.days(which.kind)

@@ -15,7 +15,14 @@ from twotower_tf import storage
 from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
 from twotower_tf.examples import build_progress, rejects
-from twotower_tf.examples.outcome import Report, count, merged, problem, written
+from twotower_tf.examples.outcome import (
+    Report,
+    count,
+    merged,
+    problem,
+    unreadable,
+    written,
+)
 from twotower_tf.examples.plan import Plan, shard_path
 from twotower_tf.examples.reading.event_reading import (
     EventReader,
@@ -67,6 +74,8 @@ class LogSplitter:
         except InputError as error:
             yield OUTCOME, problem(str(error))
         yield from others
+        for day, path, reason in self._reader.unreadable(split.file):
+            yield OUTCOME, unreadable(day, self._reader.log, path, reason)
 
     def _valid(self, file_number: int, split: SourceSplit, others: list) -> Iterator[pa.Table]:
         """Yields the valid records; appends the other outputs to ``others``."""

@@ -25,6 +25,7 @@ from twotower_tf.examples.source_columns import (
     named_columns,
     required_columns,
 )
+from twotower_tf.examples.unreadable_files import UnreadableFiles
 from twotower_tf.examples.values import RejectedRecord
 
 KIND = "catalogue"
@@ -43,6 +44,7 @@ class ParsedCatalogue:
         duplicates: How many of them a later one with the same item id replaced.
         rejected: A line of JSON for each that can't be used.
         seen: Which columns they have, where no header says it.
+        unreadable: Why files can't be read, by their path below the source.
     """
 
     items: pa.Table
@@ -50,10 +52,15 @@ class ParsedCatalogue:
     duplicates: int
     rejected: list[str]
     seen: ColumnsSeen
+    unreadable: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def parse_catalogue(files: list[SourceFile], root: str, config: Config) -> ParsedCatalogue:
-    """Reads catalogue files; of several records with an item id the last one holds."""
+    """Reads catalogue files; of several records with an item id the last one holds.
+
+    Raises:
+        InputError: If a file can't be opened, or read and that is an error.
+    """
     parser = ItemParser(config)
     columns, required = named_columns(config, "items"), required_columns(config, "items")
     seen = ColumnsSeen()
@@ -62,9 +69,10 @@ def parse_catalogue(files: list[SourceFile], root: str, config: Config) -> Parse
     items: list[Item] = []
     rejected: list[str] = []
     read = 0
+    unreadable = UnreadableFiles(config, root)
     for file in files:
         has_header = column_names(file) is not None
-        for number, record in read_records(file, tuple(columns)):
+        for number, record in unreadable.records(file, read_records(file, tuple(columns))):
             read += 1
             if not has_header:
                 seen.add(record, required)
@@ -80,7 +88,8 @@ def parse_catalogue(files: list[SourceFile], root: str, config: Config) -> Parse
                 items = []
     table = pa.concat_tables([*tables, _table(items, config)])
     kept = _last_of_each(table)
-    return ParsedCatalogue(kept, read, len(table) - len(kept), rejected, seen)
+    duplicates = len(table) - len(kept)
+    return ParsedCatalogue(kept, read, duplicates, rejected, seen, unreadable.reasons)
 
 
 def _last_of_each(items: pa.Table) -> pa.Table:

@@ -36,6 +36,7 @@ from twotower_tf.examples.reading.event_rewards import EventRewards
 from twotower_tf.examples.reading.log_columns import LogColumns, Reason
 from twotower_tf.examples.rejects import rejected_line
 from twotower_tf.examples.source_columns import required_columns
+from twotower_tf.examples.unreadable_files import UnreadableFiles
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class LogReader(ABC):
         self._schema = schema
         self._required = tuple(required_columns(plan.config, self.log))
         self._keep_late = plan.config.examples.late_events == "keep"
+        self._unreadable = UnreadableFiles(plan.config, plan.root)
 
     @abstractmethod
     def _more_columns(
@@ -119,13 +121,21 @@ class LogReader(ABC):
             split: What to read.
 
         Raises:
-            InputError: If the file can't be opened, or if it has records, no day divides it and
-                not one has a readable time.
+            InputError: If the file can't be opened, or read and that is an error; or if it has
+                records, no day divides it and not one has a readable time.
         """
-        batches = read_batches(split, self._columns.needed)
+        batches = self._unreadable.batches(split, read_batches(split, self._columns.needed))
         if split.file.day is None:
             return self._read_undivided(file_number, split.file, batches)
         return self._read_dated(file_number, split.file, batches)
+
+    def unreadable(self, file: SourceFile) -> Iterator[tuple[int, str, str]]:
+        """Yields the days of which something is lost in a file read so far, its path and why."""
+        path = os.path.relpath(file.path, self._plan.root)
+        if path in self._unreadable.reasons:
+            # In a file that no day divides it may be of any.
+            for day in self._plan.days if file.day is None else [file.day.toordinal()]:
+                yield day, path, self._unreadable.reasons[path]
 
     def _read_dated(
         self, file_number: int, file: SourceFile, batches: Iterator[RecordBatch]

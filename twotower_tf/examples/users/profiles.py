@@ -27,13 +27,14 @@ from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.errors import InputError
 from twotower_tf.examples.hashes import shards, text_hashes
 from twotower_tf.examples.records import User, UserParser
-from twotower_tf.examples.rejects import rejected_line, too_many
+from twotower_tf.examples.rejects import are_too_many, rejected_line, too_many
 from twotower_tf.examples.schema import RawFeature, raw_features
 from twotower_tf.examples.source_columns import (
     ColumnsSeen,
     named_columns,
     required_columns,
 )
+from twotower_tf.examples.unreadable_files import UnreadableFiles, check_share
 from twotower_tf.examples.users import user_files
 from twotower_tf.examples.values import RejectedRecord
 
@@ -112,8 +113,10 @@ def stage_profiles(
         with open(rejected_path, "w", encoding="utf-8") as rejected_file:
             tables = _tables(records.users(files, rejected_file), config)
             _fill_buckets(tables, schema, buckets)
-        records.seen.check(f"user profiles of {day}", config, "users")
-        _check_rejected(config, day, records, rejected_path)
+        what = f"user profiles of {day}"
+        records.seen.check(what, config, "users")
+        check_share(config, what, root, records.unreadable.reasons, files)
+        _check_rejected(config, what, records, rejected_path)
         users = _write_shards(config.examples.shards, schema, buckets, folder)
     duplicates = records.read - records.rejected - sum(users)
     return StagedProfiles(folder, records.read, duplicates, records.rejected, users)
@@ -126,6 +129,7 @@ class _Records:
         read: How many records were read so far.
         rejected: How many of them can't be used.
         seen: Which columns they have, where no header says it.
+        unreadable: Which files can't be read.
     """
 
     def __init__(self, config: Config, root: str):
@@ -135,12 +139,14 @@ class _Records:
         self._required = tuple(required_columns(config, "users"))
         self.read = self.rejected = 0
         self.seen = ColumnsSeen()
+        self.unreadable = UnreadableFiles(config, root)
 
     def users(self, files: Sequence[SourceFile], rejected_file: TextIO) -> Iterator[User]:
         """Yields the valid profiles of files in their order; the others go as lines to a file."""
         for file in files:
             has_header = column_names(file) is not None
-            for number, record in read_records(file, self._columns):
+            read = read_records(file, self._columns)
+            for number, record in self.unreadable.records(file, read):
                 self.read += 1
                 if not has_header:
                     self.seen.add(record, self._required)
@@ -155,12 +161,12 @@ class _Records:
                     rejected_file.write(f"{line}\n")
 
 
-def _check_rejected(config: Config, day: datetime.date, records: _Records, path: str) -> None:
-    most = config.examples.max_rejected_share
-    if records.rejected > most * records.read:
+def _check_rejected(config: Config, what: str, records: _Records, path: str) -> None:
+    if are_too_many(records.rejected, records.read, config.examples):
         with open(path, encoding="utf-8") as file:
             lines = file.readlines()
-        raise InputError(too_many(f"user profiles of {day}", lines, records.read, most))
+        most = config.examples.max_rejected_share
+        raise InputError(too_many(what, lines, records.read, most))
 
 
 def _tables(users: Iterator[User], config: Config) -> Iterator[pa.Table]:

@@ -26,7 +26,7 @@ from twotower_tf.examples.items.catalogue_reader import (
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.examples.values import SECONDS_PER_DAY
 from twotower_tf.storage import Partition
-from twotower_tf.storage.files import read_ids
+from twotower_tf.storage.id_lists import read_ids, unknown_ids
 
 _SECONDS_PER_HOUR = 3600
 # Older than any real time, and far enough from the ends of int64 to be negated.
@@ -165,10 +165,11 @@ class _Choice:
 
     def _listed(self, key: str, path: str) -> np.ndarray:
         ids = read_ids(path, f"selection.{key}")
-        listed = pc.is_in(self._table["item_id"], pa.array(ids, pa.string())).to_numpy()
-        if ids and not listed.any():
-            logging.warning("selection.%s: no id of %s is in the catalogue", key, path)
-        return listed
+        column = pa.array(ids, pa.string())
+        known = pc.is_in(column, self._table["item_id"].combine_chunks()).to_pylist()
+        if said := unknown_ids(ids, known, f"selection.{key}: {path}", "the catalogue"):
+            logging.warning("%s", said)
+        return pc.is_in(self._table["item_id"], column).to_numpy()
 
     @functools.cached_property
     def _engagement(self) -> np.ndarray:
