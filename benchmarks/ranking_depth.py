@@ -97,7 +97,7 @@ def loss_of(runs: Sequence[Sequence[dict]], method: str) -> Figure:
 
 def measure(flags: argparse.Namespace, folder: pathlib.Path) -> dict:
     """Trains and measures every row, with every seed; returns their losses by row."""
-    sizes = {"days": 7, "pages_per_day": 5000}
+    sizes = {"days": 5, "pages_per_day": 5000}
     if flags.quick:
         sizes = {"days": 3, "events_per_day": 3000, "pages_per_day": 300}
     simulator = Simulator(SimulatorSettings(**sizes))

@@ -3,9 +3,10 @@
     python -m benchmarks.serving_ranking --out=FILE.json
     python -m benchmarks.serving_ranking --items=1000000 --candidates 100 500
 
-The query tower and the ranking model of configs/youtube.yaml with smaller tables, untrained, its
-layers [512, 256]; 50 watched and 50 shown items, and 50 own items as a nominator beside the index.
-It is asked by a session as TensorFlow Serving asks it, with --threads threads an operation:
+The query tower and the ranking model of configs/youtube.yaml with smaller tables, untrained; an
+item is the sum of its features' vectors, ranking has layers [512, 256]. A request has 50 watched
+and 50 shown items, and 50 own items for the nominator beside the index. It is asked by a session as
+TensorFlow Serving asks it, with --threads threads an operation:
 
 - retrieval: query tower and index alone, as many items as are ranked
 - candidates: the same, own items merged, none of them twice
@@ -56,6 +57,9 @@ _RANKED = [
     "source.events.columns={seed_item_id: seed_item_id, dwell: watched_seconds}",
     "source.impressions={path: 'shown/dt={date}/*.jsonl', columns: {score: score, source: by}}",
     "examples.own_length=100",
+    "candidate.layers=[]",
+    "candidate.combine=sum",
+    "candidate.dim=128",
     "nominators=[index, own_items]",
 ]
 _K, _PAST, _OWN = 20, 50, 50

@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from twotower_tf.config import Config
+from twotower_tf.config.examples import Duplicates
 from twotower_tf.config.registries import TOWERS
 from twotower_tf.errors import InputError
 from twotower_tf.storage import checksum, exists
@@ -176,8 +177,10 @@ def binding_sections(config: Config) -> dict:
         for kind, files in whole["source"].items()
         if isinstance(files, dict)
     }
+    _drop_unused(sections, config)
     # A day with many rejects may be let through without starting anew.
     del sections["examples"]["max_rejected_share"]
+    del sections["examples"]["warn_match_share"]
     for name, table in config.tables.items():
         if isinstance(table.vocabulary, str):
             # The ids count, wherever they are.
@@ -190,6 +193,11 @@ def binding_sections(config: Config) -> dict:
     _drop_unset(sections["source"]["events"]["columns"], "event_type", "dwell")
     for feature in sections["query"]["features"]:
         _drop_unset(feature.get("encoder") or {}, "types", "dwell")
+    for feature in (*sections["query"]["features"], *sections["candidate"]["features"]):
+        if feature["required"]:
+            del feature["required"]
+        if feature["kind"] == "text" and feature["tokens"] == "auto":
+            del feature["tokens"]
     sections["training"] = {"batch_size": config.training.batch_size}
     # So they are older than ``negatives``, and have uniform draws where those were configured.
     negatives = {key: value for key, value in whole["negatives"].items() if value}
@@ -205,6 +213,18 @@ def binding_sections(config: Config) -> dict:
         # Work directories are older than this one, too.
         sections["self_supervised"] = whole["self_supervised"]
     return sections
+
+
+def _drop_unused(sections: dict, config: Config) -> None:
+    """Leaves keys out of the source and the examples that work directories are older than."""
+    for files in sections["source"].values():
+        if files["missing"] is None:
+            del files["missing"]
+        _drop_unset(files, "optional")
+    _drop_unset(sections["examples"], "normalise_ids")
+    if config.examples.duplicates == Duplicates():
+        del sections["examples"]["duplicates"]
+    _drop_unset(sections["examples"]["reward"] or {}, "values", "times")
 
 
 def _drop_unset(section: dict, *keys: str) -> None:

@@ -131,3 +131,17 @@ def test_a_damaged_metrics_file_is_named(workdir):
 def test_an_unknown_protocol_is_refused(workdir):
     with pytest.raises(ValueError, match="got 'during'"):
         day_table(workdir, [FIRST], protocol="during")
+
+
+def test_a_second_stage_stands_beside_retrieval(workdir):
+    def losses(**by_method) -> dict:
+        return {"methods": {name: {"user_loss": loss} for name, loss in by_method.items()}}
+
+    after = losses(model=0.1234, most_clicked=0.5, mean_watch_time=0.25, nomination_score=None)
+    write_json(workdir.metrics_path("evaluate_ranking", FIRST), {"before": None, "after": after})
+    groups, titles, _, line = day_table(workdir, [FIRST]).splitlines()
+    assert groups.endswith("ranking: user loss")
+    assert titles.split()[-3:] == ["model", "best", "other"]
+    assert line.split()[-2:] == ["0.1234", "0.2500"]
+    assert day_table(workdir, [FIRST], "before").splitlines()[-1].split()[-2:] == ["-", "-"]
+    assert max(map(len, (groups, titles, line))) <= 140

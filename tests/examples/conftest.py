@@ -246,6 +246,8 @@ def event(user: int, item_number: int, second: int, **values) -> dict:
         "item_id": f"i{item_number}",
         "timestamp": MIDNIGHT + second,
         "watched": 50,
+        "seed": "",
+        "device": "",
         **values,
     }
 

@@ -1,6 +1,7 @@
 """The columnar reader of events, against a reader of one record at a time."""
 
 import datetime
+import decimal
 import json
 import pathlib
 
@@ -17,6 +18,7 @@ from twotower_tf.datasets.formats import read_records
 from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.reading.column_values import lists, texts
+from twotower_tf.examples.values import UNITS_A_SECOND
 
 # Mostly what is usual, so that there is something to convert fast; then everything else.
 TEXT = st.sampled_from(["a", "i1", "tv", "ü", "", "a|b||c", "x;y", "é" * 7, "true", "7"]).map(str)
@@ -29,6 +31,7 @@ SCALAR = (
     | st.sampled_from([7.0, -0.0, 1e16, 3.5e38, 0.1])
     | TEXT
     | st.text(max_size=3)
+    | st.sampled_from(["NULL", "7.0", "-0.0", "-7.000", "07.0", "e\u0301", "7\u0301.0", "-0", ".0"])
     | st.sampled_from(["\ud800", "1e3", "1_000", " 12 ", "nan", "inf", "-7", "0x1", "1e999"])
 )
 NESTED = st.lists(st.lists(SCALAR, max_size=2), max_size=2)
@@ -38,14 +41,16 @@ ANYTHING = (SCALAR | st.lists(SCALAR, max_size=3) | OBJECT | NESTED).map(lambda 
 TIMES = (
     st.integers(T - 50_000, T + 50_000)
     | st.sampled_from(
-        ["2024-03-01T12:00:00Z", "2024-03-01 12:00:00.123+02:00", "2024-03-01", "2024-02-30",
-         "2024-03-01T12:00:00.5", " 2024-03-01T12:00:00z ", f"{T}", T * 1000, T + 0.5]
+        ["2024-03-01T12:00:00Z", "2024-03-01 12:00:00 UTC", "2024-03-01 UTC", "20240301", 20240301,
+         T * 10**9 - 1, f"{T}999999999", f"{T}000001", T * 10**6, "nan", "\\N",
+         "2024-03-01 12:00:00.123+02:00", "2024-03-01", "2024-02-30", "2024-03-01T12:00:00.5",
+         " 2024-03-01T12:00:00z ", f"{T}", T * 1000, T + 0.5]
     )
     | ANYTHING
 )  # fmt: skip
 NUMBERS = st.integers(-1, 20) | st.floats(-1, 20) | ANYTHING
-IDS = st.sampled_from(["i1", "i2", "i3", "7", 7, 7.0, "unknown", "é" * 7]) | ANYTHING
-LISTS = st.lists(TEXT, max_size=4) | ANYTHING
+IDS = st.sampled_from(["i1", "i2", "i3", "7", 7, 7.0, "7.0", "unknown", "é" * 7, "-"]) | ANYTHING
+LISTS = st.lists(TEXT, max_size=4) | st.sampled_from(["a|NULL|7.0", "i1;-;7.00", "\\N"]) | ANYTHING
 USUAL_TIMES = range(T - 40_000, T + 40_000)
 USUAL = {
     "user_id": st.sampled_from(["u1", "u2"]),
@@ -69,7 +74,11 @@ RECORDS = st.builds(
 )
 SETTINGS = st.fixed_dictionaries(
     {
-        "unit": st.sampled_from(["seconds", "milliseconds", "iso8601"]),
+        "unit": st.sampled_from(
+            ["seconds", "milliseconds", "microseconds", "nanoseconds", "iso8601", "%Y%m%d"]
+        ),
+        "own_rules": st.booleans(),
+        "by_type": st.booleans(),
         "zone": st.sampled_from(["UTC", "Europe/Zurich"]),
         "late": st.sampled_from(["reject", "keep"]),
         "unknown": st.sampled_from(["reject", "keep"]),
@@ -77,16 +86,34 @@ SETTINGS = st.fixed_dictionaries(
 )
 
 
+BY_TYPE = {
+    "column": "device",
+    "values": {"tv": 0.5, "7": 1, "true": 0.1},
+    "times": ["watched"],
+    "divided_by": "length",
+}
+
+
 def in_unit(seconds: int, unit: str) -> int | str:
-    if unit == "iso8601":
-        return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat()
-    return seconds * 1000 if unit == "milliseconds" else seconds
+    if unit in UNITS_A_SECOND:
+        return seconds * UNITS_A_SECOND[unit]
+    time = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return time.isoformat() if unit == "iso8601" else time.strftime(unit)
 
 
 def config_of(settings: dict) -> Config:
     return make_config(
-        {"timestamp_unit": settings["unit"], "time_zone": settings["zone"]},
-        {"late_events": settings["late"], "unknown_items": settings["unknown"]},
+        {
+            "timestamp_unit": settings["unit"],
+            "time_zone": settings["zone"],
+            "missing": ["a", "7"] if settings["own_rules"] else None,
+        },
+        {
+            "late_events": settings["late"],
+            "unknown_items": settings["unknown"],
+            "normalise_ids": settings["own_rules"],
+            **({"reward": BY_TYPE} if settings["by_type"] else {}),
+        },
     )
 
 
@@ -234,3 +261,61 @@ def test_parquet_text_that_is_no_utf8_costs_its_row_only(tmp_path):
     rows, lines, _, _ = read(plan, [SourceSplit(file)])
     assert len(rows) == 2
     assert "a value that can't be converted" in json.loads(lines[0].line)["reason"]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_orders_are_read_as_their_items_would_be_a_line_each(tmp_path, ending):
+    nested = {"item_id": "items[].id", "user_id": "user.id", "seed_item_id": None, "history": None}
+    query = [{"name": "price", "column": "items[].price", "kind": "dense", "default": -1.0}]
+    reward = {"reward": {"column": "items[].n", "low": 0, "high": 4}}
+    plan = make_plan(tmp_path, make_config({"columns": nested}, reward, query))
+    of_lines = {"reward": {**reward["reward"], "column": "n"}}
+    own_columns = {"columns": {"seed_item_id": None, "history": None}}
+    flat = make_plan(
+        tmp_path, make_config(own_columns, of_lines, [{**query[0], "column": "price"}])
+    )
+    items = [{"id": f"i{n % 3 + 1}", "n": n, "price": n / 2 if n % 2 else None} for n in range(9)]
+    orders = [
+        {"user": {"id": f"u{n}"}, "timestamp": T + n, "items": items[start:stop]}
+        for n, (start, stop) in enumerate([(0, 3), (3, 3), (3, 4), (4, 9)])
+    ]
+    path = tmp_path / f"orders.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(orders), path, row_group_size=2)
+    else:
+        path.write_text("".join(json.dumps(order) + "\n" for order in orders))
+    lines = [
+        {**item, "item_id": item["id"], "user_id": f"u{n}", "timestamp": T + n}
+        for n, order in enumerate(orders)
+        for item in order["items"]
+    ]
+    (tmp_path / "flat.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    file = SourceFile(str(path), ending, DAY)
+    of_flat = SourceFile(str(tmp_path / "flat.jsonl"), "jsonl", DAY)
+    flat_rows, _, _, _ = read(flat, [SourceSplit(of_flat)])
+    rows, rejected, counts, _ = read(plan, splits_of(file, 1))
+    assert rows == flat_rows
+    assert not rejected
+    assert counts == {DAY.toordinal(): 9}
+
+
+def test_decimals_of_parquet_are_numbers_ids_and_times(tmp_path):
+    plan = make_plan(tmp_path, make_config())
+    exact = decimal.Decimal
+    table = pa.table(
+        {
+            "user_id": pa.array([exact("7.00")], pa.decimal128(10, 2)),
+            "item_id": ["i1"],
+            "timestamp": pa.array([exact(T)], pa.decimal128(20, 0)),
+            "watched": pa.array([exact("5.25")], pa.decimal256(40, 2)),
+            "mood": pa.array([[exact("0.5"), exact("0.25")]], pa.list_(pa.decimal128(5, 2))),
+        }
+    )
+    path = tmp_path / "x.parquet"
+    pq.write_table(table, path)
+    file = SourceFile(str(path), "parquet", DAY)
+    assert_same(plan, file, [SourceSplit(file)])
+    ((row,), rejected, _, _) = read(plan, [SourceSplit(file)])
+    assert not rejected
+    assert (row["user_id"], row["timestamp"], row["event/mood"]) == ("7", T, [0.5, 0.25])
+    assert row["reward"] == pytest.approx((5.25 / 10 - 0.1) / 0.9)

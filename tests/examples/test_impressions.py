@@ -93,7 +93,7 @@ def test_what_is_no_impression_is_rejected_with_the_reason_and_counted(telling, 
         "'seconds' is -5.0; it must be a number of seconds, 0 or more": impression(
             1, 1, 2, clicked=1, seconds=-5
         ),
-        "'points' is nan; it must be a finite number": impression(1, 1, 3, points=float("nan")),
+        "'points' is inf; it must be a finite number": impression(1, 1, 3, points=float("inf")),
         "'place' is 'top'; it must be a finite number": impression(1, 1, 4, place="top"),
         "'clicked' is 'yes'": impression(1, 1, 5, clicked="yes"),
         "'item_id' is missing": impression(1, 1, 6, item_id=None),
@@ -328,8 +328,11 @@ def test_a_page_id_that_is_used_again_is_another_page(ranking, days, examples_of
 
 
 def many(rng, users: int = 40, pages: int = 6) -> list[dict]:
+    # With all columns: a day of which no record has one is refused.
+    nothing = dict.fromkeys([*IMPRESSIONS["columns"].values(), *OUTCOME.values()])
     return [
-        impression(
+        nothing
+        | impression(
             user, item, page * 7200 + user, page=f"p{page}", clicked=rng.random() < 0.2, seconds=9
         )
         for user in range(users)

@@ -10,7 +10,7 @@ import pytest
 from twotower_tf.errors import InputError
 from twotower_tf.examples.building import planning
 from twotower_tf.examples.items import catalogue, item_lookup
-from twotower_tf.examples.records import check_columns
+from twotower_tf.examples.source_columns import check_columns
 from twotower_tf.examples.users import profiles
 from twotower_tf.storage import read_json
 

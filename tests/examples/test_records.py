@@ -18,9 +18,8 @@ from twotower_tf.examples.records import (
     ItemParser,
     RejectedRecord,
     UserParser,
-    check_columns,
-    required_columns,
 )
+from twotower_tf.examples.source_columns import check_columns, required_columns
 
 T = 1_700_000_000
 
@@ -74,6 +73,13 @@ def rejection(parse, *args, **record):
         (2**70, str(2**70)),
         ("é" * 4, "é" * 4),
         (decimal.Decimal("12"), "12"),
+        ("6.0", "6"),
+        ("-12.00", "-12"),
+        ("-0.0", "0"),
+        ("06.0", "06.0"),
+        ("1.50", "1.50"),
+        (".0", ".0"),
+        ("v1.0", "v1.0"),
     ],
 )
 def test_ids_are_text_or_whole_numbers(given, expected):
@@ -106,6 +112,58 @@ def test_ids_that_can_not_be_ids_are_rejected(given, reason):
     assert reason.replace("user_id", "item_id") in rejection(item, for_ids, item_id=given)
 
 
+@pytest.mark.parametrize("token", ["\\N", "NULL", "None", "nan", "-"])
+def test_usual_texts_for_nothing_are_no_ids_and_no_numbers_but_texts(token):
+    columns = {"columns": {"seed_item_id": "seed"}}
+    features = [
+        {"name": "user_id", "kind": "id", "table": "t"},
+        {"name": "tags", "kind": "id_bag", "table": "t", "separator": "|"},
+        {"name": "price", "kind": "dense", "default": 3.5},
+        {"name": "device", "kind": "category"},
+        {"name": "login", "kind": "age", "since": "logged_in"},
+    ]
+    read = event(
+        config(columns, query=features), seed=token, user_id="u", tags=f"a|{token}", price=token,
+        device=token, logged_in=token,
+    )  # fmt: skip
+    assert read.seed_item_id == ""
+    assert read.values == {
+        "user_id": "u", "tags": ["a"], "price": 3.5, "device": token, "login": None,
+    }  # fmt: skip
+    for parse in (event, item):
+        assert f"is {token!r}, which stands for a missing value; it must be an id" in rejection(
+            parse, config(), item_id=token
+        )
+    with pytest.raises(RejectedRecord, match="stands for a missing value"):
+        UserParser(config()).parse({"user_id": token})
+
+
+def test_what_stands_for_nothing_can_be_said_and_then_counts_in_texts_too():
+    features = [{"name": "user_id", "kind": "id", "table": "t"}, {"name": "d", "kind": "category"}]
+    own = config({"missing": ["?"]}, query=features)
+    assert event(own, item_id="NULL", d="?").values["d"] == ""
+    assert event(own, item_id="NULL", d="?").item_id == "NULL"
+    assert "stands for a missing value" in rejection(event, own, item_id="?")
+    assert event(config({"missing": []}), item_id="-").item_id == "-"
+
+
+def test_ids_are_in_one_normal_form_if_asked():
+    features = [{"name": "maker", "kind": "id", "table": "t"}]
+    as_they_are, normal = (
+        config(candidate=features, examples={"normalise_ids": chosen}) for chosen in (False, True)
+    )
+    torn, whole = "Cafe\u0301", "Caf\u00e9"
+    assert item(as_they_are, item_id=torn, maker=torn).item_id == torn
+    assert item(normal, item_id=torn, maker=torn) == item(normal, item_id=whole, maker=whole)
+    assert item(normal, item_id=torn, maker=torn).values == {"maker": whole}
+
+
+def test_a_list_of_texts_is_one_text_of_many_lines():
+    features = [{"name": "about", "kind": "text", "table": "t"}]
+    read = item(config(candidate=features), about=["Red shoes", None, "size 40"])
+    assert read.values["about"] == "Red shoes\nsize 40"
+
+
 @pytest.mark.parametrize(("given", "expected"), [(None, ""), ("", ""), ("x", "x"), (5, "5")])
 def test_seed_item_is_read_from_its_column_and_may_be_missing(given, expected):
     columns = {"columns": {"seed_item_id": "watching"}}
@@ -132,6 +190,13 @@ NOON = datetime.datetime(2026, 1, 31, 12, 0, 0, 999_999)
         ("iso8601", "2026-01-31 12:00:00", 1_769_860_800),
         ("iso8601", "2026-01-31T12:00:00.999+02:00", 1_769_853_600),
         ("iso8601", "2026-01-31", 1_769_817_600),
+        ("iso8601", "2026-01-31 12:00:00 UTC", 1_769_860_800),
+        ("microseconds", T * 10**6 + 999_999, T),
+        ("nanoseconds", T * 10**9 + 999_999_999, T),
+        ("nanoseconds", f"{T}999999999", T),
+        ("%d/%m/%Y %H:%M", "31/01/2026 12:00", 1_769_860_800),
+        ("%Y%m%d", 20260131, 1_769_817_600),
+        ("%Y-%m-%dT%H:%M:%S%z", "2026-01-31T12:00:00+0200", 1_769_853_600),
     ]
     + [
         (unit, time, seconds)
@@ -157,7 +222,10 @@ def test_times_of_every_unit_become_whole_unix_seconds(unit, given, expected):
         ("milliseconds", T, "this looks like seconds; set timestamp_unit: seconds"),
         ("seconds", 631_151_999, "a time between 1990-01-01 and 2100-01-01"),
         ("seconds", 4_102_444_800, "a time between 1990-01-01 and 2100-01-01"),
-        ("seconds", T * 10**6, "a time between"),
+        ("seconds", T * 10**6, "this looks like microseconds; set timestamp_unit: microseconds"),
+        ("milliseconds", T * 10**9, "set timestamp_unit: nanoseconds"),
+        ("%d/%m/%Y", "31-01-2026", "is '31-01-2026'; it must be a time like %d/%m/%Y"),
+        ("iso8601", "\\N", "is '\\\\N', which stands for a missing value; it must be a time"),
         ("seconds", "2026-01-31", "for dates as text set timestamp_unit: iso8601"),
         ("seconds", True, "is True; it must be a time in Unix seconds"),
         ("milliseconds", "", "is ''; it must be a time in Unix milliseconds"),
@@ -258,10 +326,11 @@ def test_features_are_converted(column, given, name, expected):
         ("device", {"a": 1}, "must be text"),
         ("device", "\udfff", "must be valid Unicode"),
         ("volume", "loud", "column 'volume' is 'loud'; it must be a finite number"),
-        ("volume", math.nan, "is nan; it must be a finite number"),
+        ("volume", math.inf, "is inf; it must be a finite number"),
         ("volume", 10**400, "must be a finite number"),
         ("volume", 1e39, "must be a finite number"),
         ("volume", [1.0], "must be a finite number"),
+        ("tags", ["a", "NULL"], "is ['a', 'NULL']; it must be a list without empty values"),
         ("tags", ["a", None], "is ['a', None]; it must be a list without empty values"),
         ("tags", ["a", ""], "column 'tags' is ['a', '']; it must be a list without empty values"),
         ("how", [None], "column 'how' is [None]; it must be a list without empty values"),
@@ -315,6 +384,22 @@ def reward_config(**section):
         examples={"reward": {"column": "watched", **section}},
         candidate=[{"name": "length", "kind": "dense", "default": 7.0}],
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "quantity", "expected"),
+    [("view", 1, 0.1), ("buy", "3", 3.0), (7, 2, 1.0), (True, 0.5, 0.125)],
+)
+def test_a_reward_may_go_by_a_table_of_texts_times_quantities(given, quantity, expected):
+    reward = {"column": "event", "values": {"view": 0.1, "buy": 1, 7: 0.5, True: 0.25}}
+    by_type = config(examples={"reward": {**reward, "times": ["quantity"]}})
+    assert event(by_type, event=given, quantity=quantity).reward_value == pytest.approx(expected)
+    assert "is 'buyy'; it must be one of view, buy, 7, true (examples.reward)" in rejection(
+        event, by_type, event="buyy", quantity=1
+    )
+    assert "column 'event' is missing" in rejection(event, by_type, quantity=1)
+    assert "column 'quantity' is missing" in rejection(event, by_type, event="buy")
+    assert {"event", "quantity"} < set(required_columns(by_type, "events"))
 
 
 def test_without_a_reward_section_no_column_is_read_for_it():
@@ -393,3 +478,16 @@ def test_any_record_is_parsed_or_rejected_and_never_breaks_the_build(record):
     assert all(text.encode("utf-8") is not None for text in texts)
     assert math.isfinite(parsed.values["volume"])
     assert len(parsed.values["likes"]) == len(parsed.values["likes_weights"])
+
+
+@pytest.mark.parametrize(
+    ("unit", "reason"),
+    [
+        ("miliseconds", "did you mean 'milliseconds'"),
+        ("%H:%M", "does not say year, month and day"),
+        ("%Y-%m-%d %Q", "is no pattern of strptime"),
+    ],
+)
+def test_units_of_time_that_are_none_are_refused(unit, reason):
+    with pytest.raises(ValueError, match=reason):
+        config({"timestamp_unit": unit})

@@ -38,7 +38,8 @@ def actions(rows: list[tuple], first: int = 0) -> Actions:
     order = np.array([order_of(*row) for row in rows], np.uint64)
     user, time, item = np.array(rows, np.int64).reshape(-1, 3).T
     records = first + np.arange(len(rows))
-    return Actions(user, time, item.astype(np.int32), order, records)
+    copy = np.zeros(len(rows), np.uint64)
+    return Actions(user, time, item.astype(np.int32), order, records, copy)
 
 
 def naive(log: list[tuple], carried: dict[int, list], length: int) -> tuple[dict, dict]:

@@ -1,5 +1,7 @@
 """Tables, encoders and towers against plain NumPy."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -143,6 +145,27 @@ def test_text_is_the_mean_of_its_lower_cased_words_and_bigrams():
     expected = np.mean([_row(table, gram) for gram in grams], axis=0)
     np.testing.assert_allclose(got.numpy()[0], expected, atol=1e-6)
     np.testing.assert_array_equal(got.numpy()[1], np.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text", "expected"),
+    [
+        # Vowel signs of Hindi are marks, and belong to their words.
+        ("auto", "हिन्दी किताब", ["हिन्दी", "किताब"]),
+        ("words", "Cafe\u0301s, İ2", ["caf\u00e9s", "i\u03072"]),
+        ("words", "東京タワー 333m", ["東京タワー", "333m"]),
+        ("auto", "東京タワーへ go!", ["東", "京", "タ", "ワ", "ー", "へ", "go"]),
+        ("auto", "น้ำปลา 3 ขวด", ["น้", "ำ", "ป", "ล", "า", "3", "ข", "ว", "ด"]),
+        ("auto", "한국어 책", ["한국어", "책"]),
+        ("characters", "Ab é1", ["a", "b", "é", "1"]),
+    ],
+)
+def test_tokens_of_text_are_words_or_characters(tokens, text, expected):
+    table = EmbeddingTable(buckets=1000, dim=4, seed=5)
+    got = TextEncoder("title", table, 2, tokens)({"title": tf.constant([text])})
+    grams = [*expected, *(f"{a} {b}" for a, b in itertools.pairwise(expected))]
+    rows = np.mean([_row(table, gram) for gram in grams], axis=0)
+    np.testing.assert_allclose(got.numpy()[0], rows, atol=1e-6)
 
 
 @pytest.mark.parametrize("padded", [False, True])

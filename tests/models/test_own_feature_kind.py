@@ -14,7 +14,7 @@ from twotower_tf.config.registries import FEATURE_KINDS
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.items.catalogue_reader import read_catalogue
-from twotower_tf.examples.records import required_columns
+from twotower_tf.examples.source_columns import required_columns
 from twotower_tf.storage import Workdir
 
 # isort: split

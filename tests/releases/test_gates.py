@@ -10,6 +10,8 @@ from twotower_tf.releases.gates import Measured, MeasuredRanking, check_gates
 GATES = Gates(min_examples=1000, min_recall_ratio=0.5, min_index_recall=0.9, min_coverage=0.8)
 GOOD = {
     "examples": 1000,
+    "weight": 300.5,
+    "items_per_batch": 2.0,
     "loss": 2.5,
     "recall_at": 50,
     "recall": 0.2,
@@ -25,7 +27,15 @@ def _results(**changes):
 
 def test_numbers_that_just_reach_the_gates_pass():
     results = _results()
-    assert list(results) == ["examples", "loss", "recall@50", "index_recall", "coverage"]
+    assert list(results) == [
+        "examples",
+        "weight",
+        "items_per_batch",
+        "loss",
+        "recall@50",
+        "index_recall",
+        "coverage",
+    ]
     assert all(result.passed for result in results.values())
 
 
@@ -36,6 +46,12 @@ def test_numbers_that_just_reach_the_gates_pass():
             {"examples": 999},
             "examples",
             "examples: 999 is less than the required 1,000 (gates.min_examples)",
+        ),
+        ({"weight": 0.0}, "weight", "weight: no example has a reward above 0"),
+        (
+            {"items_per_batch": 1.0},
+            "items_per_batch",
+            "items_per_batch: 1 is less than the required 2 (gates.min_items_per_batch)",
         ),
         ({"loss": math.nan}, "loss", "loss: nan, a finite number is required"),
         ({"loss": math.inf}, "loss", "loss: inf, a finite number is required"),
@@ -72,6 +88,8 @@ def test_one_number_that_falls_short_fails_its_gate_alone(changes, name, message
         ({"index_recall": None}, "index_recall", "no held-out examples"),
         ({"coverage": None}, "coverage", "no recent training examples"),
         ({"loss": None}, "loss", "nothing was trained"),
+        ({"weight": None}, "weight", "no training examples that were counted"),
+        ({"items_per_batch": None}, "items_per_batch", "no batches that were counted"),
     ],
 )
 def test_a_gate_without_a_number_passes_and_says_so(changes, name, why):

@@ -2,15 +2,29 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from twotower_tf.config.section import Column, Days, Natural, Positive, Section, Share
 
 
+def _texts_of_keys(values):
+    """Returns keys as the log has them: YAML reads some texts as numbers and booleans."""
+    if not isinstance(values, dict):
+        return values
+    if not values:
+        raise ValueError("there must be a text at least")
+    return {
+        str(key).lower() if isinstance(key, bool) else str(key): value
+        for key, value in values.items()
+    }
+
+
 class Reward(Section):
-    """r = clip((``column`` / ``divided_by`` - ``low``) / (``high`` - ``low``), 0, 1).
+    """r = clip((``column`` x ``times`` / ``divided_by`` - ``low``) / (``high`` - ``low``), 0, 1).
 
     ```yaml
+    reward: {column: event, values: {view: 0.1, cart: 0.5, buy: 1.0}}
+    reward: {column: price, times: [quantity], high: 100}
     reward: {column: rating, low: 2, high: 5}      # 1 and 2 stars: 0; 5 stars: 1
     reward: {column: watched_seconds, divided_by: duration_seconds, low: 0.1, high: 1.0}
     ```
@@ -23,6 +37,13 @@ class Reward(Section):
 
     column: Annotated[str, Field(title="column of the event")]
     """Watched seconds, a rating, ..."""
+    values: Annotated[
+        dict[str, float] | None, BeforeValidator(_texts_of_keys), Field(title="text → number")
+    ] = None
+    """What each text of ``column`` is worth, such as the types of events; without it the column is
+    a number. Events of any other text are rejected: give those a 0."""
+    times: list[Column] = Field(default_factory=list)
+    """Columns of the event that the reward is multiplied by, such as a quantity."""
     divided_by: Column | None = None
     """Of the event or, where the event lacks it, of its item: a duration. Must be above 0."""
     low: float = 0.0
@@ -35,6 +56,24 @@ class Reward(Section):
         if not self.low < self.high:
             raise ValueError(f"low must be less than high, got low={self.low}, high={self.high}")
         return self
+
+
+class Duplicates(Section):
+    """Which events are copies of one another: those of one user, item and second.
+
+    A log that knows only dates has many such that are none:
+
+    ```yaml
+    duplicates: {key: [order_id]}      # two orders of one day are two events
+    duplicates: {keep: all}
+    ```
+    """
+
+    key: list[Column] = Field(default_factory=list)
+    """Columns of the event, text or whole numbers, that must be alike too."""
+    keep: Literal["first", "all"] = "first"
+    """``first``: the one delivered first is kept, the others count as duplicates. ``all``: every
+    one is an event of its own, one that was delivered twice too."""
 
 
 class ExamplesSection(Section):
@@ -62,6 +101,8 @@ class ExamplesSection(Section):
     heavy users don't dominate. The user's other events still count in histories."""
     min_reward: Share | None = None
     """Events of a reward below this make no example, but count in histories: positives only."""
+    duplicates: Duplicates = Duplicates()
+    """Which events are copies, and whether they are left out."""
     late_events: Literal["reject", "keep"] = "reject"
     """With ``{date}`` in the path: what to do with an event of an earlier date than its file's.
     Kept, it becomes an event of the file's day, with its own time. Events of a later date are
@@ -72,8 +113,14 @@ class ExamplesSection(Section):
     max_rejected_share: Share = 0.05
     """More rejected records than this share (of a day's events or searches, of a catalogue, of
     the profiles) end the job."""
+    warn_match_share: Share = 0.5
+    """Where fewer of a day's seed items, items of histories (of the log) and events are of items of
+    the catalogue, or fewer of its users have a profile, there is a warning."""
     max_id_bytes: Positive = 512
     """Longer user and item ids are rejected (UTF-8 bytes)."""
+    normalise_ids: bool = False
+    """Bring ids to Unicode's normal form NFC, so that an accent is the same whether it was written
+    as one character or two: in files, and in the graph for the features of a request."""
     full_histories_every_days: Days = 14
     """How often the histories of all users are written; on the days between, only those of the
     users who acted."""

@@ -103,6 +103,10 @@ class BaseFeature(Section):
     """Whose column: in the query ``event`` (the default) or ``user`` (the profile); in the
     candidate ``item``."""
 
+    required: bool = True
+    """``false``: files may lack the column, as those from before it was first logged; the feature
+    is then missing in all their records."""
+
     @model_validator(mode="before")
     @classmethod
     def _default_column(cls, values):

@@ -51,6 +51,11 @@ class Gates(Section):
 
     min_examples: Natural = 1
     """Training examples of the day."""
+    min_weight: NotNegative = 0.0
+    """Sum of the rewards of the day's training examples. It must be above 0 in any case: where it
+    is not, nothing was learned."""
+    min_items_per_batch: NotNegative = 2.0
+    """Distinct items of a batch, on average: an item that is alone has nothing to be told from."""
     recall_at: Annotated[Positive | None, Field(title="one of `evaluation.at`")] = None
     """The K of the next gate; without it the largest of ``evaluation.at``."""
     min_recall_ratio: NotNegative = 0.5

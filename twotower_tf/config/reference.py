@@ -52,9 +52,9 @@ a list's element is addressed by its number:
 
 **What may change later.** A work directory remembers the configuration it was made with and refuses
 another (`was made by another configuration, which differs in loss.temperature`). These may change at
-any time: `extensions`, `source.*.path`, `source.homepage`, `examples.max_rejected_share`, all of
-`evaluation`, `selection`, `embedding`, `index`, `nominators`, `blend` and `gates`, and of `training`
-everything but `batch_size`. For the rest use a new folder.
+any time: `extensions`, `source.*.path`, `source.homepage`, `examples.max_rejected_share`,
+`examples.warn_match_share`, all of `evaluation`, `selection`, `embedding`, `index`, `nominators`,
+`blend` and `gates`, and of `training` everything but `batch_size`. For the rest use a new folder.
 
 In the tables, *required* keys have no default, and *none* means the key may be left out. A *number*
 may be a fraction; where only bounds are given it is whole, and not above 2147483647. A section with

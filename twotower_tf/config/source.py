@@ -1,5 +1,7 @@
 """Where events come from: files, their columns, their formats."""
 
+import datetime
+import re
 import zoneinfo
 from typing import Annotated, Literal
 
@@ -96,7 +98,53 @@ class ImpressionColumnsSection(Section):
 Format = Literal[
     "auto", "csv", "tsv", "jsonl", "parquet", "wikispeedia_paths", "wikispeedia_articles"
 ]
-TimeUnit = Literal["seconds", "milliseconds", "iso8601"]
+# What data frames, databases and tools write where there is nothing.
+USUAL_MISSING = (
+    "\\N",
+    "NULL",
+    "Null",
+    "null",
+    "(null)",
+    "None",
+    "NaN",
+    "nan",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "<NA>",
+    "-",
+)
+# Keys of ``columns`` without which there is no record.
+ALWAYS = ("user_id", "item_id", "timestamp", "query", "held_out")
+_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds", "iso8601")
+
+
+def _check_unit(unit: str) -> str:
+    if unit not in _UNITS and "%" not in unit:
+        raise ValueError(
+            f"must be one of {', '.join(_UNITS)} or a pattern such as '%d/%m/%Y %H:%M', "
+            f"got '{unit}'{nearest(unit, _UNITS)}"
+        )
+    if "%" in unit:
+        _check_pattern(unit)
+    return unit
+
+
+def _check_pattern(pattern: str) -> None:
+    time = datetime.datetime(2024, 3, 1, 12, 30, 45, tzinfo=datetime.timezone.utc)
+    try:
+        found = datetime.datetime.strptime(time.strftime(pattern), pattern)
+    except (ValueError, re.error) as error:
+        raise ValueError(f"'{pattern}' is no pattern of strptime: {error}") from error
+    if (found.year, found.month, found.day) != (2024, 3, 1):
+        raise ValueError(f"'{pattern}' does not say year, month and day")
+
+
+TimeUnit = Annotated[
+    str,
+    AfterValidator(_check_unit),
+    Field(title=" / ".join(f"`{unit}`" for unit in _UNITS) + " / pattern of `strptime`"),
+]
 
 
 def _check_time_zone(name: str) -> str:
@@ -124,12 +172,44 @@ class Files(Section):
     """``auto`` goes by the file's name: ``.csv``, ``.tsv``, ``.jsonl``, ``.json`` (each also with
     ``.gz``), ``.parquet``. The last two read the Wikispeedia data set."""
     timestamp_unit: TimeUnit = "seconds"
-    """Of every time in these files: Unix time, or text such as ``2026-01-31T12:00:00Z``.
-    Parquet's own times need no unit."""
+    """Of every time in these files: Unix time, ``iso8601`` for text such as
+    ``2026-01-31T12:00:00Z``, ``2026-01-31 12:00:00 UTC`` or ``2026-01-31``, or how else they are
+    written, as a pattern of Python's ``strptime``: ``"%d/%m/%Y %H:%M"``, ``"%Y%m%d"``. Parquet's
+    own times need no unit."""
     time_zone: TimeZone = "UTC"
     """Of the times in these files that don't say their zone: text without one, Parquet's times
     without one, dates (their midnight). Text with ``Z`` or ``+02:00`` keeps its own; Unix times
     have none. A *day* is a UTC date all the same."""
+    optional: list[Column] = Field(default_factory=list)
+    """Columns among ``columns``, beside ids and times, that files may lack, such as a seed item's
+    that was first logged today; for a feature say ``required: false``."""
+    missing: list[str] | None = None
+    """Texts that stand for a missing value, beside the empty one and NaN. Without it those that
+    databases and data frames write (``\\N``, ``NULL``, ``None``, ``nan``, ``N/A``, ``-`` and the
+    like), in ids, numbers and times. Those listed here count in all columns, text too; ``[]``:
+    there are none."""
+
+    @model_validator(mode="after")
+    def _check_optional(self):
+        may_lack = {
+            column: key
+            for key, column in getattr(self, "columns", ())
+            if key not in ALWAYS and column is not None
+        }
+        for column in self.optional:
+            if column not in may_lack:
+                allowed = ", ".join(may_lack) or "none"
+                raise ValueError(
+                    f"optional: '{column}' is none of the columns that may be missing "
+                    f"({allowed}){nearest(column, may_lack)}; of features say required: false"
+                )
+        return self
+
+    def missing_in(self, of_text: bool) -> frozenset[str]:
+        """Returns the texts that stand for a missing value, in text or in all else."""
+        if self.missing is not None:
+            return frozenset(self.missing)
+        return frozenset() if of_text else frozenset(USUAL_MISSING)
 
 
 class EventFiles(Files):

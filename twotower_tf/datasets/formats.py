@@ -5,18 +5,21 @@ broken line must not cost the day.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from twotower_tf.datasets import parquet, wikispeedia
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.lines import Unreadable, not_utf8, read_lines
+from twotower_tf.datasets.nested import batch_taken_apart, lists_of, taken_apart
 from twotower_tf.datasets.separated import DELIMITERS, read_header, read_separated
 
 # As Python objects, rows take many times their space.
 _ROWS_AT_ONCE = 1024
 
 
-def read_records(file: SourceFile) -> Iterator[tuple[int, dict | Unreadable]]:
+def read_records(
+    file: SourceFile, columns: Sequence[str] = ()
+) -> Iterator[tuple[int, dict | Unreadable]]:
     """Reads a file's records in their order, in bounded memory.
 
     CSV and TSV have a header, and fields may be quoted with ``"``; all their values are text.
@@ -24,16 +27,22 @@ def read_records(file: SourceFile) -> Iterator[tuple[int, dict | Unreadable]]:
     Parquet row group) the records before the damage come first, then one Unreadable; of
     Parquet then the next row group.
 
+    Args:
+        file: The file.
+        columns: Those that are needed: if they name the elements of lists (``items[].id``), there
+            is a record an element, as ``nested`` says.
+
     Yields:
         The position (line or row number, from 1; of several lines, the first) and the record.
 
     Raises:
         InputError: If the file can't be opened.
     """
+    lists = lists_of(columns)
     if file.format == "parquet":
-        return _read_parquet(file.path)
+        return _read_parquet(file.path, lists)
     if file.format == "jsonl":
-        return _read_json_lines(file.path)
+        return _read_json_lines(file.path, lists)
     if file.format == "wikispeedia_paths":
         return wikispeedia.read_paths(file.path)
     if file.format == "wikispeedia_articles":
@@ -56,12 +65,14 @@ def column_names(file: SourceFile) -> list[str] | None:
     return None
 
 
-def _read_json_lines(path: str) -> Iterator[tuple[int, dict | Unreadable]]:
+def _read_json_lines(path: str, lists: Sequence[str]) -> Iterator[tuple[int, dict | Unreadable]]:
     for number, line in read_lines(path):
         if isinstance(line, Unreadable):
             yield number, line
         elif not line.isspace():
-            yield number, json_object(line)
+            record = json_object(line)
+            for one in taken_apart(record, lists) if lists else [record]:
+                yield number, one
 
 
 def json_object(line: bytes) -> dict | Unreadable:
@@ -81,11 +92,15 @@ def json_object(line: bytes) -> dict | Unreadable:
     return value
 
 
-def _read_parquet(path: str) -> Iterator[tuple[int, dict | Unreadable]]:
+def _read_parquet(path: str, lists: Sequence[str]) -> Iterator[tuple[int, dict | Unreadable]]:
     for row, batch in parquet.read_parquet(path):
         if isinstance(batch, Unreadable):
             yield row, batch
             continue
         for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-            records = parquet.batch_records(batch.slice(start, _ROWS_AT_ONCE))
-            yield from enumerate(records, row + start)
+            some = batch.slice(start, _ROWS_AT_ONCE)
+            numbers = range(row + start, row + start + len(some))
+            if lists:
+                some, rows, _ = batch_taken_apart(some, lists)
+                numbers = (row + start + rows).tolist()
+            yield from zip(numbers, parquet.batch_records(some), strict=True)

@@ -1,5 +1,6 @@
 """Parquet files in batches of columns."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 
 from twotower_tf import storage
 from twotower_tf.datasets.lines import Unreadable
+from twotower_tf.datasets.nested import EACH, roots_of
 from twotower_tf.errors import InputError
 
 _BATCH_ROWS = 32_768
@@ -35,7 +37,9 @@ def row_group_bytes(path: str) -> list[int]:
 
 
 def parquet_columns(path: str) -> list[str] | None:
-    """Returns the names of a file's columns; None if it is no Parquet file that can be read.
+    """Returns the names of a file's columns, those inside of others too.
+
+    None if it is no Parquet file that can be read.
 
     Raises:
         InputError: If the file can't be opened.
@@ -44,7 +48,19 @@ def parquet_columns(path: str) -> list[str] | None:
     if isinstance(opened, Unreadable):
         return None
     with opened:
-        return list(opened.schema_arrow.names)
+        return [name for field in opened.schema_arrow for name in _names_of(field)]
+
+
+def _names_of(field: pa.Field) -> Iterator[str]:
+    """Yields the name of a column and of those inside of it: ``items[].id`` of a list's."""
+    yield field.name
+    type_, name = field.type, field.name
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        type_, name = type_.value_type, name + EACH
+        yield name
+    if pa.types.is_struct(type_):
+        for inside in type_:
+            yield from _names_of(inside.with_name(f"{name}.{inside.name}"))
 
 
 def read_parquet(
@@ -60,7 +76,8 @@ def read_parquet(
 
     Args:
         path: The file.
-        columns: The columns to read, those of them that the file has; None: all.
+        columns: The columns to read, those of them that the file has, whole where they are inside
+            of others; None: all.
         start: A row group.
         stop: A row group; None: to the end.
 
@@ -88,13 +105,13 @@ def _read_group(
 ) -> Iterator[tuple[int, pa.RecordBatch | Unreadable]]:
     if columns is not None:
         # In the file's order, in which a rejected record is shown.
-        columns = [name for name in opened.schema_arrow.names if name in columns]
+        columns = roots_of(opened.schema_arrow.names, columns)
     batches = opened.iter_batches(
         _BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False
     )
     try:
         for batch in batches:
-            yield row, _as_python_has_times(batch)
+            yield row, _readable(batch)
             row += batch.num_rows
     except (OSError, pa.ArrowException) as error:
         _raise_if_of_store(error)
@@ -124,17 +141,36 @@ def _raise_if_of_store(error: Exception) -> None:
         raise error
 
 
-def _as_python_has_times(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Casts times in nanoseconds and in zones that Python may not know: it could not hold them."""
+def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Casts what Python could not hold, or would take for something else.
+
+    Times in nanoseconds and in zones that Python may not know, and bytes, which are how some
+    writers store text.
+    """
     for position, field in enumerate(batch.schema):
-        if not pa.types.is_timestamp(field.type):
+        type_ = _readable_type(field.type)
+        if type_ == field.type:
             continue
-        unit = "us" if field.type.unit == "ns" else field.type.unit
-        type_ = pa.timestamp(unit, field.type.tz and "UTC")
-        if type_ != field.type:
+        with contextlib.suppress(pa.ArrowInvalid):
+            # Bytes of which some are no text stay as they are.
             column = batch.column(position).cast(type_, safe=False)
+            column.validate(full=True)
             batch = batch.set_column(position, field.with_type(type_), column)
     return batch
+
+
+def _readable_type(type_: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(type_):
+        return pa.timestamp("us" if type_.unit == "ns" else type_.unit, type_.tz and "UTC")
+    if pa.types.is_binary(type_) or pa.types.is_fixed_size_binary(type_):
+        return pa.string()
+    if pa.types.is_large_binary(type_):
+        return pa.large_string()
+    if pa.types.is_list(type_):
+        return pa.list_(_readable_type(type_.value_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([inside.with_type(_readable_type(inside.type)) for inside in type_])
+    return type_
 
 
 def batch_records(batch: pa.RecordBatch) -> list[dict[str, Any] | Unreadable]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from twotower_tf.datasets import parquet
@@ -26,13 +25,23 @@ from twotower_tf.datasets.lines import (
     read_line_blocks,
     without_mark,
 )
+from twotower_tf.datasets.nested import (
+    batch_taken_apart,
+    column_at,
+    has_column,
+    lists_of,
+    names_of,
+    taken_apart,
+    value_at,
+)
+from twotower_tf.datasets.parsed_lines import LOOKED_AT, ParsedLines
 from twotower_tf.datasets.separated import DELIMITERS
 from twotower_tf.datasets.separated_blocks import SeparatedBlock, read_separated_blocks
 from twotower_tf.datasets.splits import SourceSplit
 
 _ROWS = 32_768
-_LINES_AT_ONCE = 1024
-_NO_VALUES: dict[str, Any] = {}
+# Of the elements of a list in Parquet so many have places of their own in the file.
+_ELEMENTS = 1 << 12
 
 Record = dict[str, Any] | Unreadable
 
@@ -70,6 +79,21 @@ class RecordBatch(ABC):
     def number(self, row: int) -> int:
         """Returns the line or row number of a record in its file, from 1."""
 
+    def says_columns(self) -> np.ndarray | None:
+        """Returns which records could be read and say what columns they have, bool [n].
+
+        None where the file has a header, which says it of all.
+        """
+        return None
+
+    def has(self, name: str) -> np.ndarray:
+        """Says which of these have a column, be it empty: bool [n]."""
+        raise NotImplementedError
+
+    def names(self) -> set[str]:
+        """Returns the names of columns of some records, where there is no header."""
+        return set()
+
 
 def read_batches(split: SourceSplit, columns: Sequence[str]) -> Iterator[RecordBatch]:
     """Reads a split in bounded memory.
@@ -84,7 +108,8 @@ def read_batches(split: SourceSplit, columns: Sequence[str]) -> Iterator[RecordB
     file = split.file
     if file.format == "parquet":
         read = parquet.read_parquet(file.path, columns, split.start, split.stop)
-        return (_parquet_batch(row, batch) for row, batch in read)
+        lists = lists_of(columns)
+        return (_parquet_batch(row, batch, lists) for row, batch in read)
     if file.format == "jsonl":
         return _read_json_lines(split, columns)
     if file.format in DELIMITERS:
@@ -103,7 +128,7 @@ class _Records(RecordBatch):
     def column(self, name: str, rows: np.ndarray | None) -> tuple[pa.Array, np.ndarray]:
         """See ``RecordBatch``."""
         values = [
-            None if odd else record.get(name)
+            None if odd else value_at(record, name)
             for odd, (_, record) in zip(self._unreadable.tolist(), self._numbered, strict=True)
         ]
         unreadable = self._unreadable
@@ -120,6 +145,25 @@ class _Records(RecordBatch):
         """See ``RecordBatch``."""
         return self._numbered[row][0]
 
+    def says_columns(self) -> np.ndarray | None:
+        """See ``RecordBatch``."""
+        return ~self._unreadable
+
+    def has(self, name: str) -> np.ndarray:
+        """See ``RecordBatch``."""
+        return np.array(
+            [
+                not odd and has_column(record, name)
+                for odd, (_, record) in zip(self._unreadable, self._numbered, strict=True)
+            ],
+            bool,
+        )
+
+    def names(self) -> set[str]:
+        """See ``RecordBatch``."""
+        some = (record for _, record in self._numbered[:LOOKED_AT])
+        return {name for one in some if not isinstance(one, Unreadable) for name in names_of(one)}
+
 
 def _read_any(file: SourceFile) -> Iterator[RecordBatch]:
     records = read_records(file)
@@ -132,15 +176,19 @@ def _read_any(file: SourceFile) -> Iterator[RecordBatch]:
 class _ParquetRows(RecordBatch):
     """A batch of columns as it was read."""
 
-    def __init__(self, first: int, batch: pa.RecordBatch):
-        self.positions = np.arange(first, first + batch.num_rows)
+    def __init__(self, first: int, batch: pa.RecordBatch, lists: Sequence[str]):
+        self._numbers = self.positions = np.arange(first, first + batch.num_rows)
+        if lists:
+            batch, rows, places = batch_taken_apart(batch, lists)
+            self._numbers = self._numbers[rows]
+            self.positions = self._numbers * _ELEMENTS + np.minimum(places, _ELEMENTS - 1)
         self._batch = batch
 
     def column(self, name: str, rows: np.ndarray | None) -> tuple[pa.Array, np.ndarray]:
         """See ``RecordBatch``."""
-        # Of several of the same name a record holds the last one.
-        found = self._batch.schema.get_all_field_indices(name)
-        array = self._batch.column(found[-1]) if found else pa.nulls(len(self))
+        array = column_at(self._batch, name)
+        if array is None:
+            array = pa.nulls(len(self))
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
         if rows is not None:
@@ -153,7 +201,7 @@ class _ParquetRows(RecordBatch):
 
     def number(self, row: int) -> int:
         """See ``RecordBatch``."""
-        return int(self.positions[row])
+        return int(self._numbers[row])
 
 
 def _not_utf8(array: pa.Array) -> np.ndarray:
@@ -165,10 +213,12 @@ def _not_utf8(array: pa.Array) -> np.ndarray:
     return np.zeros(len(array), bool)
 
 
-def _parquet_batch(row: int, batch: pa.RecordBatch | Unreadable) -> RecordBatch:
+def _parquet_batch(
+    row: int, batch: pa.RecordBatch | Unreadable, lists: Sequence[str]
+) -> RecordBatch:
     if isinstance(batch, Unreadable):
-        return _Lost(row, row, batch)
-    return _ParquetRows(row, batch)
+        return _Lost(row * _ELEMENTS if lists else row, row, batch)
+    return _ParquetRows(row, batch, lists)
 
 
 class _Lost(_Records):
@@ -176,6 +226,10 @@ class _Lost(_Records):
 
     def __init__(self, position: int, number: int, reason: Unreadable):
         super().__init__(position, [(number, reason)])
+
+    def says_columns(self) -> None:
+        """See ``RecordBatch``."""
+        return None
 
 
 class _SeparatedRows(RecordBatch):
@@ -225,12 +279,7 @@ def _read_separated(split: SourceSplit, columns: Sequence[str]) -> Iterator[Reco
 
 
 class _JsonLines(RecordBatch):
-    """Lines of JSON, parsed twice where they are out of the ordinary.
-
-    orjson is several times as fast as json, but refuses NaN and half of a surrogate pair, and
-    makes floats of whole numbers beyond 64 bits. What it refuses, and what ``record`` is asked
-    for, is left to json.
-    """
+    """Lines of JSON, parsed twice where they are out of the ordinary."""
 
     def __init__(
         self, block: LineBlock, columns: Sequence[str], lines_before_split: Callable[[], int]
@@ -239,10 +288,19 @@ class _JsonLines(RecordBatch):
         self._first = block.first
         self._starts_file = block.offset == 0
         self._lines_before_split = lines_before_split
-        self._columns, rows, refused = _parsed(block.lines, columns)
-        self._rows, self._refused = np.array(rows, np.int64), np.array(refused, bool)
+        self._lists = lists_of(columns)
+        lines = block.lines
+        if self._starts_file:
+            lines = [without_mark(lines[0]), *lines[1:]]
+        parsed = ParsedLines(lines, columns, self._lists)
+        self._columns, self._present = parsed.values, parsed.present
+        self._names = parsed.names
+        self._rows, self._refused = np.array(parsed.rows, np.int64), np.array(parsed.refused, bool)
+        self._places = np.array(parsed.places, np.int64)
         lengths = np.fromiter(map(len, block.lines), np.int64, len(block.lines)) + 1
-        self.positions = (block.offset + np.cumsum(lengths) - lengths)[self._rows]
+        starts = block.offset + np.cumsum(lengths) - lengths
+        # An element of a list takes a byte at least.
+        self.positions = starts[self._rows] + self._places
 
     def column(self, name: str, rows: np.ndarray | None) -> tuple[pa.Array, np.ndarray]:
         """See ``RecordBatch``."""
@@ -252,46 +310,28 @@ class _JsonLines(RecordBatch):
         array, odd = to_arrow(values)
         return array, odd | refused
 
+    def says_columns(self) -> np.ndarray:
+        """See ``RecordBatch``."""
+        return ~self._refused
+
+    def has(self, name: str) -> np.ndarray:
+        """See ``RecordBatch``."""
+        return np.array(self._present[name], bool)
+
+    def names(self) -> set[str]:
+        """See ``RecordBatch``."""
+        return self._names
+
     def record(self, row: int) -> Record:
         """See ``RecordBatch``."""
         line = int(self._rows[row])
         text = self._lines[line]
-        return json_object(without_mark(text) if line == 0 and self._starts_file else text)
+        found = json_object(without_mark(text) if line == 0 and self._starts_file else text)
+        return taken_apart(found, self._lists)[self._places[row]] if self._lists else found
 
     def number(self, row: int) -> int:
         """See ``RecordBatch``."""
         return self._lines_before_split() + self._first + int(self._rows[row]) + 1
-
-
-def _parsed(
-    lines: list[bytes], columns: Sequence[str]
-) -> tuple[dict[str, list[Any]], list[int], list[bool]]:
-    """Parses lines and takes their columns apart, a few at a time: while caches have them.
-
-    Returns:
-        The values of each column, None where there is none; and for each record its line, empty
-        ones having none, and whether orjson refused it.
-    """
-    values: dict[str, list[Any]] = {name: [] for name in columns}
-    rows: list[int] = []
-    refused: list[bool] = []
-    loads = orjson.loads
-    for start in range(0, len(lines), _LINES_AT_ONCE):
-        records = []
-        for row, line in enumerate(lines[start : start + _LINES_AT_ONCE], start):
-            try:
-                record = loads(line)
-            except orjson.JSONDecodeError:
-                if not line.strip():
-                    continue
-                record = None
-            is_object = type(record) is dict
-            records.append(record if is_object else _NO_VALUES)
-            rows.append(row)
-            refused.append(not is_object)
-        for name, column in values.items():
-            column += [record.get(name) for record in records]
-    return values, rows, refused
 
 
 def _read_json_lines(split: SourceSplit, columns: Sequence[str]) -> Iterator[RecordBatch]:

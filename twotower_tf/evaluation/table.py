@@ -14,12 +14,15 @@ from twotower_tf.evaluation.day_metrics import (
 from twotower_tf.storage import Workdir
 
 # So many columns of recall fit beside the others; of a method at most so many.
-_MOST_RECALLS = 10
+_MOST_RECALLS, _MOST_RECALLS_BESIDE_RANKING = 10, 8
 _MOST_CUT_OFFS = 3
 
 
 def day_table(workdir: Workdir, days: Sequence[datetime.date], protocol: str = "after") -> str:
     """Writes a line a day: the data, the training, and recall of the model and the baselines.
+
+    With a second stage also the weighted per-user loss of the ranking model (the lower, the
+    better), and that of the best method without a model.
 
     Args:
         workdir: Where the metrics are.
@@ -37,11 +40,17 @@ def day_table(workdir: Workdir, days: Sequence[datetime.date], protocol: str = "
         raise ValueError(f"protocol must be 'before' or 'after', got '{protocol}'")
     metrics = read_days(workdir, days)
     methods = methods_of(metrics)
-    at = _few(cut_offs(metrics), min(_MOST_CUT_OFFS, _MOST_RECALLS // len(methods)))
+    ranks = any(day.get("evaluate_ranking") for day in metrics)
+    most = _MOST_RECALLS_BESIDE_RANKING if ranks else _MOST_RECALLS
+    at = _few(cut_offs(metrics), min(_MOST_CUT_OFFS, most // len(methods)))
     groups = [("", ["day", "events", "examples", "rejected", "ex/s", "loss"])]
     groups += [(name, [f"R@{k}" for k in at]) for name in methods.values() if at]
+    if ranks:
+        groups.append(("ranking: user loss", ["model", "best other"]))
     titles = [title for _, titles in groups for title in titles]
-    rows = [titles, *(_row(day, protocol, methods, at) for day in metrics)]
+    rows = [titles]
+    for day in metrics:
+        rows.append(_row(day, protocol, methods, at) + (_ranking(day, protocol) if ranks else []))
     widths = [max(len(row[column]) for row in rows) for column in range(len(titles))]
     _widen(widths, groups)
     lines = [_line(row, widths) for row in rows]
@@ -66,6 +75,18 @@ def _row(day: DayMetrics, protocol: str, methods: Iterable[str], at: list[int]) 
         decimal(day.number("train", "loss")),
         *(decimal(day.recall(protocol, method, k)) for method in methods for k in at),
     ]
+
+
+def _ranking(day: DayMetrics, protocol: str) -> list[str]:
+    """Returns the weighted per-user loss of the ranking model, and the least of what needs none."""
+    methods = day.get("evaluate_ranking", protocol, "methods") or {}
+    losses = {
+        name: day.number("evaluate_ranking", protocol, "methods", name, "user_loss")
+        for name in methods
+    }
+    own = losses.pop("model", None)
+    others = [loss for loss in losses.values() if loss is not None]
+    return [decimal(own), decimal(min(others, default=None))]
 
 
 def _widen(widths: list[int], groups: list[tuple[str, list[str]]]) -> None:

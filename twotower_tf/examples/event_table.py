@@ -11,6 +11,7 @@ import pyarrow as pa
 from twotower_tf.config import Config
 from twotower_tf.examples.schema import (
     RawFeature,
+    copy_keys,
     history_traits,
     logged_features,
     raw_features,
@@ -46,8 +47,8 @@ def query_features(config: Config) -> list[RawFeature]:
 
 
 def event_features(config: Config) -> list[RawFeature]:
-    """Returns ``query_features`` and what later histories keep of the event (its traits)."""
-    return [*query_features(config), *history_traits(config).values()]
+    """Returns ``query_features``, what later histories keep of the event, what tells copies."""
+    return [*query_features(config), *history_traits(config).values(), *copy_keys(config)]
 
 
 def shown_features(config: Config) -> list[RawFeature]:

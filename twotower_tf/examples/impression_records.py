@@ -6,15 +6,16 @@ from functools import partial
 from typing import Any
 
 from twotower_tf.config import Config
+from twotower_tf.datasets.nested import value_at
 from twotower_tf.examples.event_table import query_features
-from twotower_tf.examples.records import LogParser, RecordFeatures
+from twotower_tf.examples.records import LogParser, RecordFeatures, id_rules
 from twotower_tf.examples.schema import logged_features
 from twotower_tf.examples.values import (
+    id_text,
     id_value,
     number_value,
     optional_value,
     rejected,
-    text_value,
 )
 
 
@@ -54,21 +55,26 @@ class ImpressionParser(LogParser):
         log = config.source.impressions
         if log is None:
             raise ValueError("there are no impressions to parse: source.impressions is not set")
-        longest = config.examples.max_id_bytes
-        super().__init__(log, longest)
+        rules = id_rules(config, "impressions")
+        super().__init__(log, rules)
+        self._missing = rules.missing
         self._columns = columns = log.columns
         self._tells_outcome = log.tells_outcome
-        self._item_id = partial(id_value, column=columns.item_id, longest=longest)
-        seed_id = partial(id_value, column=columns.seed_item_id, longest=longest)
-        self._seed_item_id = partial(optional_value, convert=seed_id, default="")
-        page_id = partial(text_value, column=columns.page_id)
-        self._page_id = partial(optional_value, convert=page_id, default=None)
+        self._item_id = partial(id_value, column=columns.item_id, rules=rules)
+        seed_id = partial(id_value, column=columns.seed_item_id, rules=rules)
+        self._seed_item_id = partial(
+            optional_value, convert=seed_id, default="", missing=rules.missing
+        )
+        page_id = partial(id_text, column=columns.page_id, nfc=rules.nfc)
+        self._page_id = partial(
+            optional_value, convert=page_id, default=None, missing=rules.missing
+        )
         self._values = RecordFeatures(query_features(config), log)
         self._logged = RecordFeatures(logged_features(config), log)
 
     def parse(self, record: Mapping[str, Any]) -> Impression:
         """Returns the impression of a raw record; see ``LogParser.parse``."""
-        get, columns = record.get, self._columns
+        get, columns = partial(value_at, record), self._columns
         clicked, watched = self._outcome(record)
         return Impression(
             user_id=self._user_id(record),
@@ -86,14 +92,14 @@ class ImpressionParser(LogParser):
         """Returns whether it was clicked, and for how long it was watched then."""
         if not self._tells_outcome:
             return None, None
-        watched = _number(record, self._columns.watched_seconds)
+        watched = self._number(record, self._columns.watched_seconds)
         if watched < 0.0:
             raise rejected(watched, self._columns.watched_seconds, "a number of seconds, 0 or more")
         column = self._columns.clicked
-        clicked = watched > 0.0 if column is None else _number(record, column) != 0.0
+        clicked = watched > 0.0 if column is None else self._number(record, column) != 0.0
         return clicked, watched if clicked else 0.0
 
-
-def _number(record: Mapping[str, Any], column: str) -> float:
-    """Returns a number, 0 where it is missing."""
-    return optional_value(record.get(column), partial(number_value, column=column), 0.0)
+    def _number(self, record: Mapping[str, Any], column: str) -> float:
+        """Returns a number, 0 where it is missing."""
+        convert = partial(number_value, column=column)
+        return optional_value(value_at(record, column), convert, 0.0, self._missing)

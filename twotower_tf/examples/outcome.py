@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,16 @@ Report = tuple[Any, ...]
 def count(day: int, name: str, number: int) -> Report:
     """Reports a part of a day's count."""
     return ("count", day, name, int(number))
+
+
+def names(day: int, log: str, found: Iterable[str]) -> Report:
+    """Reports the names of columns of some records of a day."""
+    return ("names", day, log, sorted(found))
+
+
+def unmatched(day: int, what: str, example: str) -> Report:
+    """Reports an id that did not find what it names, of ``matches``."""
+    return ("unmatched", day, what, example)
 
 
 def count_days(name: str, days: np.ndarray, fewer: np.ndarray) -> Iterator[Report]:
@@ -37,6 +47,18 @@ def problem(text: str) -> Report:
     return ("problem", text)
 
 
+def merged(reports: Iterable[Report]) -> list[Report]:
+    """Returns reports with the counts of a day and name as one, of others the first of a kind."""
+    counts: Counter[tuple[int, str]] = Counter()
+    others: dict[tuple, Report] = {}
+    for report in reports:
+        if report[0] == "count":
+            counts[report[1:3]] += report[3]
+        else:
+            others.setdefault(report[:3], report)
+    return [*(count(day, name, number) for (day, name), number in counts.items()), *others.values()]
+
+
 def manifest_entry(path: str, records: int, checksum: str) -> dict:
     """Returns what a manifest says of a file."""
     return {"file": os.path.basename(path), "records": records, "sha256": checksum}
@@ -52,18 +74,28 @@ class Outcome:
 
     Attributes:
         counts: By day and name.
+        names: By day and log, columns that some records have, where one is missing.
+        unmatched: By day and what, an id that did not find what it names.
         written: What manifests say of the files in the scratch folder, by their path there.
         problems: Why the build can't go on, one line each.
     """
 
     def __init__(self, reports: Sequence[Report]):
         self.counts: Counter[tuple[int, str]] = Counter()
+        self.names: dict[tuple[int, str], set[str]] = {}
+        self.unmatched: dict[tuple[int, str], str] = {}
         self.written: dict[str, dict] = {}
         self.problems: list[str] = []
         for kind, *values in sorted(reports):
             if kind == "count":
                 day, name, number = values
                 self.counts[day, name] += number
+            elif kind == "names":
+                day, log, found = values
+                self.names.setdefault((day, log), set()).update(found)
+            elif kind == "unmatched":
+                day, what, example = values
+                self.unmatched.setdefault((day, what), example)
             elif kind == "problem":
                 self.problems += values
             else:

@@ -7,25 +7,24 @@ Which columns are needed follows from the configuration. Every mistake in a reco
 import dataclasses
 import zoneinfo
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from twotower_tf.config import Config
-from twotower_tf.config.section import nearest
 from twotower_tf.config.source import EventFiles, Files, ImpressionFiles, SearchFiles
-from twotower_tf.datasets.files import SourceFile
-from twotower_tf.datasets.formats import column_names
-from twotower_tf.errors import InputError
+from twotower_tf.datasets.nested import value_at
 from twotower_tf.examples.event_table import event_features
 from twotower_tf.examples.schema import HISTORY, RawFeature, raw_features
 from twotower_tf.examples.value_types.age import since_time
 from twotower_tf.examples.values import (
     EARLIEST,
+    IdRules,
     RejectedRecord,
     Time,
     divisor_value,
     id_value,
+    is_missing,
     list_value,
     number_value,
     optional_value,
@@ -44,7 +43,8 @@ class Event:
     Attributes:
         timestamp: Unix seconds.
         seed_item_id: The item on screen, ``""`` where there is none.
-        reward_value: The number in ``examples.reward.column``, None without a reward section.
+        reward_value: The number in, or the worth of, ``examples.reward.column``, times its
+            ``times``; None without a reward section.
         reward_divisor: The number in ``examples.reward.divided_by`` if the event has it.
         held_out: The number in ``source.events.columns.held_out``, None if no such column is
             named.
@@ -96,19 +96,20 @@ class LogParser(ABC):
 
     Args:
         log: The log's part of the source.
-        longest_id: How many bytes an id may have.
+        id_rules: How its ids are read.
 
     Attributes:
         time: The conversion of the records' times.
         time_column: Where those are.
     """
 
-    def __init__(self, log: EventFiles | SearchFiles | ImpressionFiles, longest_id: int):
+    def __init__(self, log: EventFiles | SearchFiles | ImpressionFiles, id_rules: IdRules):
         zone = zoneinfo.ZoneInfo(log.time_zone)
         self.time_column = log.columns.timestamp
-        self.time = Time(self.time_column, log.timestamp_unit, EARLIEST, zone)
+        missing = log.missing_in(of_text=False)
+        self.time = Time(self.time_column, log.timestamp_unit, EARLIEST, zone, missing)
         self._user_id_column = log.columns.user_id
-        self._longest_id = longest_id
+        self._id_rules = id_rules
 
     def timestamp(self, record: Mapping[str, Any]) -> int:
         """Returns the Unix seconds of a raw record, whatever else is wrong with it.
@@ -116,7 +117,7 @@ class LogParser(ABC):
         Raises:
             RejectedRecord: If its time can't be read.
         """
-        return self.time(record.get(self.time_column))
+        return self.time(value_at(record, self.time_column))
 
     @abstractmethod
     def parse(self, record: Mapping[str, Any]) -> Any:
@@ -128,7 +129,7 @@ class LogParser(ABC):
 
     def _user_id(self, record: Mapping[str, Any]) -> str:
         column = self._user_id_column
-        return id_value(record.get(column), column, self._longest_id)
+        return id_value(value_at(record, column), column, self._id_rules)
 
 
 class EventParser(LogParser):
@@ -136,31 +137,35 @@ class EventParser(LogParser):
 
     def __init__(self, config: Config):
         columns = config.source.events.columns
-        longest = config.examples.max_id_bytes
-        super().__init__(config.source.events, longest)
+        rules = id_rules(config, "events")
+        super().__init__(config.source.events, rules)
         self._features = RecordFeatures(event_features(config), config.source.events)
         self._columns = columns
-        self._item_id = partial(id_value, column=columns.item_id, longest=longest)
-        seed_id = partial(id_value, column=columns.seed_item_id, longest=longest)
-        self._seed_item_id = partial(optional_value, convert=seed_id, default="")
-        past_id = partial(id_value, column=columns.history, longest=longest)
+        self._missing = rules.missing
+        self._item_id = partial(id_value, column=columns.item_id, rules=rules)
+        seed_id = partial(id_value, column=columns.seed_item_id, rules=rules)
+        self._seed_item_id = partial(
+            optional_value, convert=seed_id, default="", missing=rules.missing
+        )
+        past_id = partial(id_value, column=columns.history, rules=rules)
         self._history = partial(
             list_value,
             column=columns.history,
             convert=past_id,
             separator=history_separator(config),
+            missing=rules.missing,
         )
         self._history_length = config.examples.history_length
         self._reward = config.examples.reward
 
     def parse(self, record: Mapping[str, Any]) -> Event:
         """Returns the event of a raw record; see ``LogParser.parse``."""
-        get, columns, reward = record.get, self._columns, self._reward
+        get, columns, reward = partial(value_at, record), self._columns, self._reward
         value = divisor = None
         if reward is not None:
-            value = number_value(get(reward.column), reward.column)
+            value = self._reward_value(get)
             if reward.divided_by is not None:
-                divisor = divisor_value(get(reward.divided_by), reward.divided_by)
+                divisor = divisor_value(get(reward.divided_by), reward.divided_by, self._missing)
         history = held_out = None
         if columns.held_out is not None:
             held_out = number_value(get(columns.held_out), columns.held_out)
@@ -177,6 +182,20 @@ class EventParser(LogParser):
             history=history,
             values=self._features.values(record),
         )
+
+    def _reward_value(self, get: Callable[[str], Any]) -> float:
+        """Returns what is divided, if anything divides, and brought into [0, 1]."""
+        column, values = self._reward.column, self._reward.values
+        given = get(column)
+        if values is None:
+            found = number_value(given, column)
+        else:
+            found = values.get(text_value(given, column)) if given is not None else None
+            if found is None:
+                raise rejected(given, column, f"one of {', '.join(values)} (examples.reward)")
+        for factor in self._reward.times:
+            found *= number_value(get(factor), factor)
+        return found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -203,13 +222,14 @@ class SearchParser(LogParser):
     def __init__(self, config: Config):
         if config.source.searches is None:
             raise ValueError("there are no searches to parse: source.searches is not set")
-        super().__init__(config.source.searches, config.examples.max_id_bytes)
+        super().__init__(config.source.searches, id_rules(config, "searches"))
         self._query_column = config.source.searches.columns.query
+        self._missing = config.source.searches.missing_in(of_text=True)
 
     def parse(self, record: Mapping[str, Any]) -> Search:
         """Returns the search of a raw record; see ``LogParser.parse``."""
-        query = record.get(self._query_column)
-        if query is None or query == "":
+        query = value_at(record, self._query_column)
+        if is_missing(query, self._missing):
             raise rejected(query, self._query_column, "text that is not empty")
         return Search(
             user_id=self._user_id(record),
@@ -222,16 +242,22 @@ class ItemParser:
     """Turns the catalogue's records into ``Item``."""
 
     def __init__(self, config: Config):
-        self._columns = columns = config.source.items.columns
-        self._item_id = partial(
-            id_value, column=columns.item_id, longest=config.examples.max_id_bytes
+        items = config.source.items
+        self._columns = columns = items.columns
+        rules = id_rules(config, "items")
+        self._missing = rules.missing
+        self._item_id = partial(id_value, column=columns.item_id, rules=rules)
+        published_at = since_time(columns.published_at, items)
+        self._published_at = partial(
+            optional_value, convert=published_at, default=None, missing=rules.missing
         )
-        published_at = since_time(columns.published_at, config.source.items)
-        self._published_at = partial(optional_value, convert=published_at, default=None)
         self._title = partial(
-            optional_value, convert=partial(text_value, column=columns.title), default=""
+            optional_value,
+            convert=partial(text_value, column=columns.title),
+            default="",
+            missing=items.missing_in(of_text=True),
         )
-        self._features = RecordFeatures(_features_of(config, "item"), config.source.items)
+        self._features = RecordFeatures(features_of(config, "item"), config.source.items)
         self._divided_by = config.examples.reward and config.examples.reward.divided_by
 
     def parse(self, record: Mapping[str, Any]) -> Item:
@@ -240,11 +266,11 @@ class ItemParser:
         Raises:
             RejectedRecord: If the item id is missing or a value is wrong.
         """
-        get, columns = record.get, self._columns
+        get, columns = partial(value_at, record), self._columns
         item_id = self._item_id(get(columns.item_id))
         values = self._features.values(record)
         if self._divided_by is not None:
-            divisor = divisor_value(get(self._divided_by), self._divided_by)
+            divisor = divisor_value(get(self._divided_by), self._divided_by, self._missing)
             if divisor is not None:
                 values[DIVISOR] = divisor
         return Item(
@@ -267,8 +293,9 @@ class UserParser:
             raise ValueError("there are no user profiles to parse: source.users is not set")
         users = config.source.users
         self._column = users.columns.user_id
-        self._user_id = partial(id_value, column=self._column, longest=config.examples.max_id_bytes)
-        self._features = RecordFeatures(_features_of(config, "user"), users)
+        rules = id_rules(config, "users")
+        self._user_id = partial(id_value, column=self._column, rules=rules)
+        self._features = RecordFeatures(features_of(config, "user"), users)
 
     def parse(self, record: Mapping[str, Any]) -> User:
         """Returns the profile of a raw record.
@@ -276,63 +303,25 @@ class UserParser:
         Raises:
             RejectedRecord: If the user id is missing or a value is wrong.
         """
-        return User(self._user_id(record.get(self._column)), self._features.values(record))
+        return User(self._user_id(value_at(record, self._column)), self._features.values(record))
+
+
+def id_rules(config: Config, what: str) -> IdRules:
+    """Returns how the ids of a part of the source are read."""
+    missing = getattr(config.source, what).missing_in(of_text=False)
+    return IdRules(missing, config.examples.normalise_ids, config.examples.max_id_bytes)
 
 
 def history_separator(config: Config) -> str | None:
     """Returns what separates the ids of a history that the log gives as text, if it is known."""
-    for raw in _features_of(config, "event"):
+    for raw in features_of(config, "event"):
         if raw.filled_in == HISTORY and raw.type.is_list and raw.type.separator:
             return raw.type.separator
     return None
 
 
-def required_columns(config: Config, what: str) -> dict[str, str]:
-    """Returns the columns that a part of the source must have, and the key that names each.
-
-    Args:
-        what: ``events``, ``items``, ``users``, ``searches`` or ``impressions``. The column
-            ``examples.reward.divided_by`` is not among them, since it may be the event's or the
-            item's; nor are the query's features of impressions, which have their defaults.
-    """
-    columns = getattr(config.source, what).columns
-    needed = {
-        column: f"source.{what}.columns.{key}" for key, column in columns if column is not None
-    }
-    if what == "events" and config.examples.reward is not None:
-        needed.setdefault(config.examples.reward.column, "examples.reward.column")
-    if what in ("searches", "impressions"):
-        return needed
-    owned = event_features(config) if what == "events" else _features_of(config, what[:-1])
-    tower = "candidate" if what == "items" else "query"
-    for raw in owned:
-        needed.setdefault(raw.source_column, f"{tower}.features, {raw.name}")
-    return needed
-
-
-def check_columns(file: SourceFile, config: Config, what: str) -> None:
-    """Checks that a file has the columns the configuration names, as far as its header says.
-
-    Args:
-        what: ``events``, ``items``, ``users``, ``searches`` or ``impressions``.
-
-    Raises:
-        InputError: Names the file, the column and its key, and the columns that are there.
-    """
-    there = column_names(file)
-    if there is None:
-        return
-    for column, key in required_columns(config, what).items():
-        if column not in there:
-            raise InputError(
-                f"{file.path}: there is no column '{column}' ({key}){nearest(column, there)}; its "
-                f"columns are {', '.join(there)}"
-            )
-        if there.count(column) > 1:
-            raise InputError(f"{file.path}: the column '{column}' ({key}) is there more than once")
-
-
-def _features_of(config: Config, owner: str) -> list[RawFeature]:
+def features_of(config: Config, owner: str) -> list[RawFeature]:
+    """Returns the raw features that are read from the columns of an owner, such as ``item``."""
     tower = "candidate" if owner == "item" else "query"
     return [raw for raw in raw_features(config, tower) if raw.of == owner]
 
@@ -352,8 +341,7 @@ class RecordFeatures:
 
     def values(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the values by name; raises RejectedRecord for one that is wrong."""
-        get = record.get
-        values = {name: read(get(column)) for name, column, read in self._readers}
+        values = {name: read(value_at(record, column)) for name, column, read in self._readers}
         # Before lists are cut, for then a lacking weight would go unseen.
         for raw in self._weights:
             weights, ids = values[raw.name], values[raw.type.weighs]

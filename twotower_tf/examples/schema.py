@@ -169,6 +169,17 @@ def history_traits(config: Config) -> dict[str, RawFeature]:
     return {column: raw for column, raw in known.items() if column in asked}
 
 
+def copy_keys(config: Config) -> list[RawFeature]:
+    """Returns how the columns of ``examples.duplicates.key`` are read.
+
+    No feature has a name with a slash.
+    """
+    return [
+        RawFeature(f"copy/{column}", column, "event", value_types.Text())
+        for column in config.examples.duplicates.key
+    ]
+
+
 def has_own_items(config: Config) -> bool:
     """Says whether own items are counted: not where the log gives the histories.
 

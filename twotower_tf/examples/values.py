@@ -1,9 +1,12 @@
 """Converts single values of raw records; what can't be converted is rejected with a reason."""
 
 import contextlib
+import dataclasses
 import datetime
 import decimal
 import math
+import re
+import unicodedata
 import zoneinfo
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +18,17 @@ EARLIEST = datetime.datetime(1990, 1, 1, tzinfo=datetime.timezone.utc)
 # Films and books are older than logs.
 EARLIEST_SINCE = datetime.datetime(1000, 1, 1, tzinfo=datetime.timezone.utc)
 _LATEST = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
-UNITS_A_SECOND = {"seconds": 1, "milliseconds": 1000}
+UNITS_A_SECOND = {
+    "seconds": 1,
+    "milliseconds": 10**3,
+    "microseconds": 10**6,
+    "nanoseconds": 10**9,
+}
+# Data frames write whole numbers so in whose column one is missing. 007.0 is no number but a name.
+WHOLE_FLOAT = r"^(-?(?:0|[1-9][0-9]*))\.0+$"
+_WHOLE_FLOAT = re.compile(WHOLE_FLOAT, re.ASCII)
+_INTEGER = re.compile(r"^\s*-?[0-9]{1,40}\s*$", re.ASCII)
+NOTHING: frozenset[str] = frozenset()
 # Numbers are stored as float32.
 LARGEST = 3.4028234663852886e38
 EXACT_INTEGERS = 1 << 53
@@ -26,37 +39,87 @@ class RejectedRecord(ValueError):
     """A record that can't be used; ``str(error)`` is the reason, one line."""
 
 
-def optional_value(value: Any, convert: Callable[[Any], Any], default: Any) -> Any:
-    """Converts a value; returns the default for None and ``""``."""
-    return default if value is None or value == "" else convert(value)
+@dataclasses.dataclass(frozen=True)
+class IdRules:
+    """How ids are read.
+
+    Attributes:
+        missing: The texts that stand for a missing one.
+        nfc: Whether their Unicode is brought to the normal form NFC.
+        longest: How many bytes of UTF-8 one may have; None: any number.
+    """
+
+    missing: frozenset[str] = NOTHING
+    nfc: bool = False
+    longest: int | None = None
+
+
+def is_missing(value: Any, missing: frozenset[str]) -> bool:
+    """Says whether there is no value: None, NaN, ``""`` or a text that stands for it."""
+    if type(value) is str:
+        return not value or value in missing
+    # Only NaN is not what it is.
+    return value is None or value != value
+
+
+def optional_value(
+    value: Any, convert: Callable[[Any], Any], default: Any, missing: frozenset[str] = NOTHING
+) -> Any:
+    """Converts a value; returns the default for one that is missing."""
+    return default if is_missing(value, missing) else convert(value)
 
 
 def list_value(
-    value: Any, column: str, convert: Callable[[Any], Any], separator: str | None
+    value: Any,
+    column: str,
+    convert: Callable[[Any], Any],
+    separator: str | None,
+    missing: frozenset[str] = NOTHING,
 ) -> list:
-    """Converts a list, or text with a separator, element by element; None gives an empty one."""
-    if value is None or value == "":
+    """Converts a list, or text with a separator, element by element; a missing one is empty."""
+    if is_missing(value, missing):
         return []
     if isinstance(value, str) and separator is not None:
         # Separators at the ends, or two in a row, are a matter of spelling.
-        return [convert(part) for part in value.split(separator) if part]
+        return [convert(part) for part in value.split(separator) if not is_missing(part, missing)]
     if isinstance(value, (list, tuple)):
         # Serving pads lists with "": a list in an example must not hold it.
-        if None in value or "" in value:
+        # What is wrong with NaN is said by who converts it.
+        if any(is_missing(one, missing) for one in value if not isinstance(one, float)):
             raise rejected(value, column, "a list without empty values")
         return [convert(element) for element in value]
     return [convert(value)]
 
 
-def id_value(value: Any, column: str, longest: int) -> str:
-    """Returns an id as text: not empty, valid Unicode, at most ``longest`` bytes as UTF-8."""
-    text = value if type(value) is str else _whole_number(value)
+def id_value(value: Any, column: str, rules: IdRules) -> str:
+    """Returns an id as text: not missing, valid Unicode, not too long."""
+    right = "an id: text that is not empty, or a whole number"
+    if is_missing(value, rules.missing):
+        raise _missing(value, column, right)
+    text = id_text(value, column, rules.nfc) if type(value) is str else _whole_number(value)
     if not text:
-        raise rejected(value, column, "an id: text that is not empty, or a whole number")
+        raise rejected(value, column, right)
     size = len(text) if text.isascii() else len(_utf8(text, column))
-    if size > longest:
-        raise rejected(value, column, f"an id of at most {longest} bytes ({size} are given)")
+    if rules.longest is not None and size > rules.longest:
+        raise rejected(value, column, f"an id of at most {rules.longest} bytes ({size} are given)")
     return text
+
+
+def id_text(value: Any, column: str, nfc: bool) -> str:
+    """Returns the text of an id: whole numbers as such (``6`` of ``6.0``), in NFC if asked."""
+    text = text_value(value, column)
+    if not text.isascii():
+        return unicodedata.normalize("NFC", text) if nfc else text
+    if text[-1:] == "0" and (whole := _WHOLE_FLOAT.match(text)):
+        return "0" if whole[1] == "-0" else whole[1]
+    return text
+
+
+def prose_value(value: Any, column: str) -> str:
+    """Returns text to be read for its words; of a list of texts, all of them, a line each."""
+    if isinstance(value, (list, tuple)):
+        return "\n".join(text_value(one, column) for one in value if not is_missing(one, NOTHING))
+    return text_value(value, column)
 
 
 def text_value(value: Any, column: str) -> str:
@@ -104,9 +167,9 @@ def number_value(value: Any, column: str) -> float:
     return number
 
 
-def divisor_value(value: Any, column: str) -> float | None:
+def divisor_value(value: Any, column: str, missing: frozenset[str] = NOTHING) -> float | None:
     """Returns a number, None where it is missing."""
-    return None if value is None or value == "" else number_value(value, column)
+    return None if is_missing(value, missing) else number_value(value, column)
 
 
 class Time:
@@ -114,12 +177,15 @@ class Time:
 
     Args:
         column: Where it is from, for the reasons.
-        unit: ``seconds``, ``milliseconds`` or ``iso8601``: what numbers and text mean.
+        unit: One of ``UNITS_A_SECOND``, ``iso8601`` or a pattern of ``strptime``: what numbers and
+            text mean.
         earliest: No time may be before; nor from 2100 on.
         zone: Of text and Arrow's or Python's times that don't say theirs.
+        missing: The texts that stand for a missing one.
 
     Attributes:
         unit: As given.
+        missing: As given.
         zone: As given.
         earliest: Unix seconds.
         latest: Unix seconds; the first that is too late.
@@ -131,8 +197,10 @@ class Time:
         unit: str,
         earliest: datetime.datetime,
         zone: zoneinfo.ZoneInfo,
+        missing: frozenset[str] = NOTHING,
     ):
         self.unit = unit
+        self.missing = missing
         self.zone = zone
         self.earliest = (earliest - _EPOCH) // _SECOND
         self.latest = (_LATEST - _EPOCH) // _SECOND
@@ -140,21 +208,40 @@ class Time:
         self._range = f"between {earliest.date()} and {_LATEST.date()}"
 
     def __call__(self, value: Any) -> int:
+        if type(value) is str and value in self.missing:
+            raise _missing(value, self._column, f"a time {self._range}")
         if isinstance(value, datetime.date):
             seconds = unix_seconds(value, self.zone)
         elif self.unit == "iso8601":
             seconds = self._from_text(value)
+        elif self.is_pattern:
+            seconds = self._from_pattern(value)
         else:
             seconds = self._from_number(value)
         if not self.earliest <= seconds < self.latest:
             raise rejected(value, self._column, f"a time {self._range}")
         return seconds
 
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the unit is a pattern of ``strptime``."""
+        return "%" in self.unit
+
+    def _from_pattern(self, value: Any) -> int:
+        # 20260131 is a number in JSON.
+        text = _whole_number(value) or value
+        if isinstance(text, str):
+            with contextlib.suppress(ValueError):
+                return unix_seconds(datetime.datetime.strptime(text.strip(), self.unit), self.zone)
+        raise rejected(value, self._column, f"a time like {self.unit} (timestamp_unit)")
+
     def _from_text(self, value: Any) -> int:
         if isinstance(value, str):
             text = value.strip()
             if text[-1:] in ("Z", "z"):
                 text = text[:-1] + "+00:00"
+            elif text[-4:] == " UTC":
+                text = text[:-4] + "+00:00"
             with contextlib.suppress(ValueError):
                 return unix_seconds(datetime.datetime.fromisoformat(text), self.zone)
         raise rejected(value, self._column, "a time such as 2026-01-31T12:00:00Z (iso8601)")
@@ -166,13 +253,23 @@ class Time:
         except RejectedRecord:
             right += "; for dates as text set timestamp_unit: iso8601"
             raise rejected(value, self._column, right) from None
-        seconds = math.floor(number / UNITS_A_SECOND[self.unit])
+        # float64 has too few digits for nanoseconds.
+        exact = _exact_integer(value)
+        scale = UNITS_A_SECOND[self.unit]
+        seconds = math.floor(number / scale) if exact is None else exact // scale
         if not self.earliest <= seconds < self.latest:
             for unit, scale in UNITS_A_SECOND.items():
                 if self.earliest <= number / scale < self.latest:
                     right += f", but this looks like {unit}; set timestamp_unit: {unit}"
                     raise rejected(value, self._column, right)
         return seconds
+
+
+def _exact_integer(value: Any) -> int | None:
+    """Returns a whole number that is written as such."""
+    if isinstance(value, str) and _INTEGER.match(value):
+        return int(value)
+    return value if isinstance(value, int) else None
 
 
 def unix_seconds(time: datetime.date, zone: datetime.tzinfo) -> int:
@@ -186,6 +283,15 @@ def unix_seconds(time: datetime.date, zone: datetime.tzinfo) -> int:
     if time.tzinfo is None:
         time = time.replace(tzinfo=zone, fold=0)
     return (time - _EPOCH) // _SECOND
+
+
+def _missing(value: Any, column: str | None, right: str) -> RejectedRecord:
+    """Words that there is no value, where a text may stand for that."""
+    if type(value) is str and value:
+        return RejectedRecord(
+            f"column '{column}' is {value!r}, which stands for a missing value; it must be {right}"
+        )
+    return rejected(value, column, right)
 
 
 def rejected(value: Any, column: str | None, right: str) -> RejectedRecord:

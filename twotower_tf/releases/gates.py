@@ -28,6 +28,8 @@ class Measured:
 
     Attributes:
         examples: Number of examples trained on that day.
+        weight: The sum of their rewards.
+        items_per_batch: How many distinct items a batch had on average.
         loss: Mean loss of the day.
         recall_at: k of the two recalls below.
         recall: Recall@k of the day's held-out examples.
@@ -41,6 +43,8 @@ class Measured:
     """
 
     examples: int
+    weight: float | None = None
+    items_per_batch: float | None = None
     loss: float | None = None
     recall_at: int | None = None
     recall: float | None = None
@@ -77,12 +81,21 @@ class GateResult:
 def check_gates(gates: Gates, measured: Measured) -> list[GateResult]:
     """Checks every gate, also after one has failed.
 
-    These are examples, loss, recall, recall over that of baselines, index recall, coverage, and of
-    the second stage, if there is one, loss and weighted per-user loss.
+    These are examples, their weight, items of a batch, loss, recall, recall over that of
+    baselines, index recall, coverage, and of the second stage, if there is one, loss and weighted
+    per-user loss.
     A gate whose number was not measured passes and says so; a number that is NaN never passes.
     """
     return [
         _at_least("examples", measured.examples, gates.min_examples, "gates.min_examples"),
+        _weight(gates, measured.weight),
+        _at_least(
+            "items_per_batch",
+            measured.items_per_batch,
+            gates.min_items_per_batch,
+            "gates.min_items_per_batch",
+            of="batches that were counted",
+        ),
         _finite_loss("loss", measured.loss),
         _recall(gates, measured),
         *_over_baselines(gates, measured),
@@ -112,6 +125,13 @@ def _at_least(
     words = "is at least" if passed else "is less than"
     message = f"{name}: {_shown(value)} {words} the required {_shown(required)} ({why})"
     return GateResult(name, passed, value, required, message)
+
+
+def _weight(gates: Gates, weight: float | None) -> GateResult:
+    if weight == 0.0:
+        return GateResult("weight", False, weight, None, "weight: no example has a reward above 0")
+    of = "training examples that were counted"
+    return _at_least("weight", weight, gates.min_weight, "gates.min_weight", of=of)
 
 
 def _finite_loss(name: str, loss: float | None) -> GateResult:

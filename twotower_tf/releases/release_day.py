@@ -107,6 +107,9 @@ def measure(config: Config, workdir: Workdir, day: datetime.date, index: dict) -
     comparable = last is not None and _kind_of_recall(last) == (k, recall_of)
     return Measured(
         examples=trained["examples"],
+        # Work directories are older than these.
+        weight=trained.get("weight"),
+        items_per_batch=trained.get("items_per_batch"),
         loss=trained["loss"],
         recall_at=k,
         recall=recalls["model"][str(k)],

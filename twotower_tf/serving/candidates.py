@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from twotower_tf.config.nominators import INDEX, NominatorSection
+from twotower_tf.graph.membership import is_among
 from twotower_tf.indexing.kinds.indexes import Index
 from twotower_tf.indexing.nominators.nominator import Request as NominatorRequest
 from twotower_tf.indexing.nominators.nominator import proposed_by, side_by_side
@@ -22,7 +23,6 @@ from twotower_tf.serving.fresh_items import FreshItems, where_now
 from twotower_tf.serving.retrieval import (
     NO_ITEM,
     Request,
-    is_among,
     live_items,
     nearest,
 )

@@ -4,6 +4,7 @@ Yi et al. 2019, section 5.2.
 """
 
 import datetime
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from twotower_tf.progress import progress
 from twotower_tf.training.backfill import Validate, window_of
 from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars
 from twotower_tf.training.checkpoints import Checkpoints
+from twotower_tf.training.largest_number import largest_number
 from twotower_tf.training.preparing import prepare
 from twotower_tf.training.sizes import with_sizes
 
@@ -139,7 +141,7 @@ class DayTrainer:
                 speed = self._fit(batches, count, day, f"training on {day}")
         metrics = self._measure(examples, time.monotonic() - start, speed)
         if challenge is not None:
-            self._check_loss(str(day), examples)
+            self._check_loss(str(day), [day], examples)
             metrics |= {"retrain": challenge(self)} | self._state()
         if challenge is not None or self.fresh_since is None:
             self._checkpoints.fresh_since = day
@@ -189,7 +191,7 @@ class DayTrainer:
             self._prepare(days)
         while examples and not passes.end(settings.passes, settings.patience):
             speed = self._pass_over(partitions, passes.done + 1, settings)
-            self._check_loss(f"pass {passes.done + 1}", examples)
+            self._check_loss(f"pass {passes.done + 1}", days, examples)
             passes.done += 1
             if settings.patience is not None:
                 passes.recalls.append(validate(days[-settings.validation_days :]))
@@ -257,20 +259,27 @@ class DayTrainer:
 
     def _done(self, days: Sequence[datetime.date], metrics: dict) -> dict:
         """Saves the model and what was measured of the days it was trained on now."""
-        self._check_loss(str(days[-1]), metrics["examples"])
+        self._check_loss(str(days[-1]), days, metrics["examples"])
         # The checkpoint is last: a day that has one is not trained again, nor measured.
         storage.write_json(self._workdir.metrics_path(self.job, days[-1]), metrics)
         self._checkpoints.save(days, metrics["last_step"])
         self.last_day = days[-1]
         return metrics
 
-    def _check_loss(self, what: str, examples: int) -> None:
+    def _check_loss(self, what: str, days: Sequence[datetime.date], examples: int) -> None:
         loss = sum(float(one.result()) for one in self._losses())
-        if examples and not math.isfinite(loss):
-            raise JobError(
-                f"the loss of {what} is {loss}: it was not trained; {self.remedy}, "
-                "in a new --workdir"
-            )
+        if not examples or math.isfinite(loss):
+            return
+        partitions = (self._workdir.partition(self.examples, day) for day in days)
+        batch_size = self._config.training.batch_size
+        batches = (self._reader.read(one, "train", batch_size) for one in partitions)
+        largest = largest_number(itertools.chain.from_iterable(batches))
+        advice = self.remedy
+        if largest is not None:
+            advice = f"{largest}: mend it in the source, or normalise it by its quantile"
+        raise JobError(
+            f"the loss of {what} is {loss}: it was not trained; {advice}, in a new --workdir"
+        )
 
     @property
     def _step(self) -> int:

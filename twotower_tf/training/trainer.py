@@ -46,7 +46,7 @@ class Trainer(DayTrainer):
             partition = self._workdir.partition(storage.EXAMPLES, day)
             batches = self._reader.read(partition, "train", self._config.training.batch_size)
             for batch in batches:
-                counts.add(batch["item_id"].numpy())
+                counts.add(batch["item_id"].numpy(), batch["reward"].numpy())
             self._counted = (day, counts)
         return self._counted[1].probabilities()
 
@@ -79,7 +79,12 @@ class Trainer(DayTrainer):
         if self.model.mean_contrast_loss is not None:
             loss = float(self.model.mean_contrast_loss.result())
             metrics["self_supervised_loss"] = loss if is_trained else None
-        return metrics | {"distinct_share": distinct_share if is_trained else None}
+        counts = self._counted[1] if is_trained and self._counted is not None else None
+        return metrics | {
+            "distinct_share": distinct_share if is_trained else None,
+            "weight": counts and counts.weight,
+            "items_per_batch": counts and counts.items_per_batch,
+        }
 
     def _scalars_of_day(self) -> dict[str, float]:
         scalars = {}

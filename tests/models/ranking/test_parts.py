@@ -83,7 +83,7 @@ def test_what_never_happened_is_told_from_the_longest_ago():
 
 def test_the_least_loss_is_at_the_odds_of_watched_seconds_to_unclicked_impressions():
     clicked = np.array([1, 0, 0, 1, 0], np.float32)
-    seconds = np.array([30, 7, 0, 90, 0], np.float32)
+    seconds = np.array([30, np.nan, 0, 90, 0], np.float32)
 
     def loss(logit: float) -> float:
         logits = tf.fill([5], np.float32(logit))

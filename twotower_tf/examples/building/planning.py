@@ -17,7 +17,7 @@ from twotower_tf.errors import InputError
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot, snapshots
 from twotower_tf.examples.items import item_lookup
 from twotower_tf.examples.plan import CatalogueFile, Plan, ProfileFiles
-from twotower_tf.examples.records import check_columns
+from twotower_tf.examples.source_columns import check_columns
 from twotower_tf.examples.users import histories
 
 # Small enough that a few workers share a day's files evenly, large enough for whole columns.

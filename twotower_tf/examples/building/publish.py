@@ -8,11 +8,12 @@ from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.errors import InputError
-from twotower_tf.examples import counts, rejects, statistics, statistics_sources
+from twotower_tf.examples import counts, matches, rejects, statistics, statistics_sources
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot
 from twotower_tf.examples.encoding import tfrecord
 from twotower_tf.examples.outcome import Outcome, input_entry, manifest_entry
 from twotower_tf.examples.plan import SPLITS, Plan, example_shard_name, shard_path
+from twotower_tf.examples.reading.columns_read import columns_seen
 from twotower_tf.examples.users import histories
 from twotower_tf.examples.users.histories import Link
 from twotower_tf.storage.whole_files import whole_file
@@ -92,20 +93,23 @@ class Publisher:
         self._fingerprint = examples_fingerprint(config)
         self._chains = list(plan.chains) or [()] * config.examples.shards
 
-    def publish(self, day: datetime.date) -> dict[str, float]:
+    def publish(self, day: datetime.date) -> dict:
         """Publishes the partitions of a day, the examples last.
 
         Rejected records come before the snapshots they are from: a build that starts anew after
         it died in between finds the records of the published ones there.
 
         Returns:
-            The day's counts, and what the build read and wrote for it.
+            The day's counts, what the build read and wrote for it, and how many of its ids found
+            what they name (``matches``).
 
         Raises:
-            InputError: If too many records of a log were rejected; then only those are published.
+            InputError: If too many records of a log were rejected, or not one has a column that is
+                needed; then only what was rejected is published.
         """
         due = [snapshot for snapshot in self._due if snapshot.day <= day]
         try:
+            self._check_columns(day)
             self._check_rejected(day)
         except InputError:
             self._publish_rejected(day, [])
@@ -123,7 +127,18 @@ class Publisher:
         of_day = self._publish_examples(day)
         rows_read = self._outcome.counts[day.toordinal(), "history_rows_read"]
         cost = {"history_rows_read": rows_read, "history_rows_written": rows_written}
-        return {**of_day, **cost}
+        found = matches.of_day(self._outcome, day)
+        matches.tell(found, day, self._config.examples.warn_match_share)
+        shares = {
+            what: {"given": one.given, "matched": one.matched, "share": one.share}
+            for what, one in found.items()
+        }
+        return {**of_day, **cost, "matches": shares}
+
+    def _check_columns(self, day: datetime.date) -> None:
+        for log in logs(self._config):
+            seen = columns_seen(self._outcome, day.toordinal(), log, self._config)
+            seen.check(f"{log} of {day}", self._config, log)
 
     def _check_rejected(self, day: datetime.date) -> None:
         number = day.toordinal()

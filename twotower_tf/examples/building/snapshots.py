@@ -19,7 +19,7 @@ from twotower_tf.examples import rejects
 from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.outcome import input_entry, manifest_entry
 from twotower_tf.examples.plan import latest
-from twotower_tf.examples.records import check_columns
+from twotower_tf.examples.source_columns import check_columns
 from twotower_tf.examples.users import profiles
 
 
@@ -69,6 +69,7 @@ def _stage_catalogue(
     config: Config, day: datetime.date, files: list[SourceFile], root: str, folder: str
 ) -> dict:
     parsed = catalogue.parse_catalogue(files, root, config)
+    parsed.seen.check(f"items of {day}", config, "items")
     most = config.examples.max_rejected_share
     if len(parsed.rejected) > most * parsed.read:
         raise InputError(rejects.too_many(f"items of {day}", parsed.rejected, parsed.read, most))

@@ -15,7 +15,7 @@ from twotower_tf import storage
 from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
 from twotower_tf.examples import build_progress, rejects
-from twotower_tf.examples.outcome import Report, count, problem, written
+from twotower_tf.examples.outcome import Report, count, merged, problem, written
 from twotower_tf.examples.plan import Plan, shard_path
 from twotower_tf.examples.reading.event_reading import (
     EventReader,
@@ -71,14 +71,17 @@ class LogSplitter:
     def _valid(self, file_number: int, split: SourceSplit, others: list) -> Iterator[pa.Table]:
         """Yields the valid records; appends the other outputs to ``others``."""
         log = self._reader.log
+        told: list[Report] = []
         for batch in self._reader.read(file_number, split):
             build_progress.advance(log, sum(batch.read.values()))
             for day, read in batch.read.items():
                 others.append((OUTCOME, count(day, log, read)))
+            told = merged([*told, *batch.reports])
             for day, rejected in itertools.groupby(batch.rejected, key=lambda one: one.day):
                 path = shard_path(rejects.KIND, day, rejects.file_name(log))
                 others.append((REJECTED, (path, (file_number, list(rejected)))))
             yield batch.valid
+        others += [(OUTCOME, report) for report in told]
 
 
 def write_rejected(scratch: str, name: str, parts: Iterable[RejectedOfFile]) -> Report:

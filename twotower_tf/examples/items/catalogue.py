@@ -15,11 +15,16 @@ import pyarrow.parquet
 
 from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.datasets.formats import read_records
+from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.examples.records import DIVISOR, Item, ItemParser
 from twotower_tf.examples.rejects import rejected_line
 from twotower_tf.examples.schema import raw_features
+from twotower_tf.examples.source_columns import (
+    ColumnsSeen,
+    named_columns,
+    required_columns,
+)
 from twotower_tf.examples.values import RejectedRecord
 
 KIND = "catalogue"
@@ -37,25 +42,32 @@ class ParsedCatalogue:
         read: How many records the files hold.
         duplicates: How many of them a later one with the same item id replaced.
         rejected: A line of JSON for each that can't be used.
+        seen: Which columns they have, where no header says it.
     """
 
     items: pa.Table
     read: int
     duplicates: int
     rejected: list[str]
+    seen: ColumnsSeen
 
 
 def parse_catalogue(files: list[SourceFile], root: str, config: Config) -> ParsedCatalogue:
     """Reads catalogue files; of several records with an item id the last one holds."""
     parser = ItemParser(config)
+    columns, required = named_columns(config, "items"), required_columns(config, "items")
+    seen = ColumnsSeen()
     # As Python objects a million items would take more than a gigabyte.
     tables = [_table([], config)]
     items: list[Item] = []
     rejected: list[str] = []
     read = 0
     for file in files:
-        for number, record in read_records(file):
+        has_header = column_names(file) is not None
+        for number, record in read_records(file, tuple(columns)):
             read += 1
+            if not has_header:
+                seen.add(record, required)
             try:
                 if isinstance(record, Unreadable):
                     raise RejectedRecord(record.reason)
@@ -68,7 +80,7 @@ def parse_catalogue(files: list[SourceFile], root: str, config: Config) -> Parse
                 items = []
     table = pa.concat_tables([*tables, _table(items, config)])
     kept = _last_of_each(table)
-    return ParsedCatalogue(kept, read, len(table) - len(kept), rejected)
+    return ParsedCatalogue(kept, read, len(table) - len(kept), rejected, seen)
 
 
 def _last_of_each(items: pa.Table) -> pa.Table:

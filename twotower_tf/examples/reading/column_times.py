@@ -7,8 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from twotower_tf.examples.reading.column_values import Converted, flags, numbers
-from twotower_tf.examples.values import UNITS_A_SECOND, Time, unix_seconds
+from twotower_tf.examples.reading.column_values import Converted, flags, numbers, without_missing
+from twotower_tf.examples.values import (
+    UNITS_A_SECOND,
+    RejectedRecord,
+    Time,
+    unix_seconds,
+)
 
 _TICKS_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SECONDS_A_DAY = 86_400
@@ -17,13 +22,14 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 _TEXT = (
     r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
     r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3}|\.[0-9]{6})?"
-    r"(?P<zone>[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?)?$"
+    r"(?P<zone>[Zz]| UTC|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?)?$"
 )
 _LOCAL_CHARACTERS = len("2026-01-31T12:00:00")
 
 
 def times(column: pa.Array, time: Time) -> Converted:
-    """Converts times to Unix seconds, rounded down, int64; ``""`` to null."""
+    """Converts times to Unix seconds, rounded down, int64; missing ones to null."""
+    column = without_missing(column, time.missing)
     type_ = column.type
     given = flags(column.is_valid())
     if pa.types.is_timestamp(type_):
@@ -36,6 +42,8 @@ def times(column: pa.Array, time: Time) -> Converted:
         odd = np.zeros(len(column), bool)
     elif time.unit == "iso8601":
         found, given, odd = _of_texts(column, time)
+    elif time.is_pattern:
+        found, given, odd = _of_distinct(column, time)
     else:
         found, given, odd = _of_numbers(column, time)
     odd = odd | (given & ((found < time.earliest) | (found >= time.latest)))
@@ -49,12 +57,40 @@ def _ticks(column: pa.Array, type_: pa.DataType) -> np.ndarray:
 def _of_numbers(column: pa.Array, time: Time) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if pa.types.is_boolean(column.type):
         return _all_odd(column)
+    if time.unit == "nanoseconds":
+        # float64 has too few digits for them.
+        return _of_distinct(column, time)
     converted = numbers(column)
     found = pc.fill_null(converted.values, 0.0).to_numpy(zero_copy_only=False)
     seconds = np.floor(found / UNITS_A_SECOND[time.unit])
     # Beyond int64, and out of every range.
     seconds = np.clip(seconds, -(2.0**62), 2.0**62).astype(np.int64)
     return seconds, converted.given, converted.odd
+
+
+def _of_distinct(column: pa.Array, time: Time) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Converts every distinct value of text or of whole numbers once, by ``time`` itself."""
+    type_ = column.type
+    if not (pa.types.is_string(type_) or pa.types.is_integer(type_)):
+        return _all_odd(column)
+    encoded = column.dictionary_encode()
+    found = [_seconds_or_none(value, time) for value in encoded.dictionary.to_pylist()]
+    readable = np.array([one is not None for one in found], bool)
+    seconds = np.array([one or 0 for one in found], np.int64)
+    given = flags(column.is_valid())
+    if pa.types.is_string(type_):
+        given &= ~flags(pc.equal(column, ""))
+    if not given.any():
+        return np.zeros(len(column), np.int64), given, np.zeros(len(column), bool)
+    place = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
+    return seconds[place], given & readable[place], given & ~readable[place]
+
+
+def _seconds_or_none(value: str | int, time: Time) -> int | None:
+    try:
+        return time(value)
+    except RejectedRecord:
+        return None
 
 
 def _of_texts(column: pa.Array, time: Time) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,7 +127,7 @@ def _less_offsets(seconds: np.ndarray, zones: pa.Array, time: Time) -> np.ndarra
 
 
 def _offset_seconds(text: str) -> int:
-    if text in "Zz":
+    if text in "Zz" or text == " UTC":
         return 0
     size = int(text[1:3]) * 3600 + int(text[4:6]) * 60
     return -size if text[0] == "-" else size

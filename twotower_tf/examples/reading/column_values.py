@@ -6,12 +6,15 @@ leaves to the conversion of single values, which then converts them or says what
 """
 
 import dataclasses
+import unicodedata
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from twotower_tf.examples.values import EXACT_INTEGERS, LARGEST
+from twotower_tf.examples.value_types import ID, NFC_ID
+from twotower_tf.examples.values import EXACT_INTEGERS, LARGEST, NOTHING, WHOLE_FLOAT, IdRules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,15 +35,32 @@ class Converted:
         return flags(self.values.is_valid())
 
 
-def texts(column: pa.Array, booleans: bool = True) -> Converted:
-    """Converts text, whole numbers and, if they may be, booleans to text; ``""`` to null."""
+def without_missing(column: pa.Array, missing: frozenset[str]) -> pa.Array:
+    """Returns a column with null for NaN and the texts that stand for a missing value."""
     type_ = column.type
+    if pa.types.is_floating(type_):
+        is_nan = np.isnan(_float64(column)) & _given(column)
+        return _with_null(column, is_nan) if is_nan.any() else column
     if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         column = column.cast(pa.string())
-    if pa.types.is_string(column.type):
+    if missing and pa.types.is_string(column.type):
+        stands_for_it = flags(pc.is_in(column, pa.array(sorted(missing), pa.string())))
+        return _with_null(column, stands_for_it) if stands_for_it.any() else column
+    return column
+
+
+def _with_null(column: pa.Array, where: np.ndarray) -> pa.Array:
+    return pc.if_else(pa.array(where), pa.scalar(None, column.type), column)
+
+
+def texts(column: pa.Array, missing: frozenset[str] = NOTHING, booleans: bool = True) -> Converted:
+    """Converts text, whole numbers and, if they may be, booleans to text; missing ones to null."""
+    column = without_missing(column, missing)
+    type_ = column.type
+    if pa.types.is_string(type_):
         empty = flags(pc.equal(column, ""))
         if empty.any():
-            column = pc.if_else(pa.array(empty), pa.scalar(None, pa.string()), column)
+            column = _with_null(column, empty)
         return Converted(column, np.zeros(len(column), bool))
     if pa.types.is_integer(type_) or (booleans and pa.types.is_boolean(type_)):
         return Converted(column.cast(pa.string()), np.zeros(len(column), bool))
@@ -57,15 +77,49 @@ def _whole_numbers(column: pa.Array) -> Converted:
     return Converted(pa.array(safe, mask=~whole).cast(pa.string()), _given(column) & ~whole)
 
 
-def ids(column: pa.Array, longest: int) -> Converted:
-    """Converts ids to text, as ``values.id_value``; ``""`` to null."""
-    converted = texts(column, booleans=False)
-    too_long = flags(pc.greater(pc.binary_length(converted.values), longest))
-    return Converted(converted.values, converted.odd | too_long)
+def texts_of(column: pa.Array, form: str, missing: frozenset[str]) -> Converted:
+    """Converts text of a form of ``value_types``, as ``TextType.conversion``."""
+    converted = texts(column, missing)
+    if form not in (ID, NFC_ID):
+        return converted
+    return dataclasses.replace(converted, values=_id_texts(converted.values, form == NFC_ID))
 
 
-def numbers(column: pa.Array) -> Converted:
-    """Converts numbers, and text that holds some, to float64, as ``values.number_value``."""
+def ids(column: pa.Array, rules: IdRules) -> Converted:
+    """Converts ids to text, as ``values.id_value``; missing ones to null."""
+    converted = texts(column, rules.missing, booleans=False)
+    values, odd = _id_texts(converted.values, rules.nfc), converted.odd
+    if rules.longest is not None:
+        odd = odd | flags(pc.greater(pc.binary_length(values), rules.longest))
+    return Converted(values, odd)
+
+
+def _id_texts(texts: pa.Array, nfc: bool) -> pa.Array:
+    """Writes ids as ``values.id_text`` does."""
+    if flags(pc.match_substring(texts, ".0")).any():
+        texts = pc.replace_substring_regex(texts, r"^-0\.0+$", "0")
+        texts = pc.replace_substring_regex(texts, WHOLE_FLOAT, r"\1")
+    if not nfc:
+        return texts
+    foreign = _given(texts) & ~flags(pc.string_is_ascii(texts))
+    if not foreign.any():
+        return texts
+    whole = texts.to_pylist()
+    return pa.array(
+        [
+            unicodedata.normalize("NFC", text) if is_foreign else text
+            for text, is_foreign in zip(whole, foreign, strict=True)
+        ],
+        pa.string(),
+    )
+
+
+def numbers(column: pa.Array, missing: frozenset[str] = NOTHING) -> Converted:
+    """Converts numbers, and text that holds some, to float64, as ``values.number_value``.
+
+    What is missing becomes null.
+    """
+    column = without_missing(column, missing)
     type_ = column.type
     if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_):
         found, given = _float64(column), _given(column)
@@ -77,6 +131,14 @@ def numbers(column: pa.Array) -> Converted:
     with np.errstate(invalid="ignore"):
         odd |= given & ~((found >= -LARGEST) & (found <= LARGEST))
     return Converted(pa.array(found, mask=~given | odd), odd)
+
+
+def numbers_of_texts(column: pa.Array, worth: Mapping[str, float]) -> Converted:
+    """Converts texts to numbers by a table; one that is not in it is odd."""
+    converted = texts(column)
+    places = pc.index_in(converted.values, pa.array(list(worth), pa.string()))
+    found = pa.array(list(worth.values()), pa.float64()).take(places)
+    return Converted(found, converted.odd | (converted.given & ~flags(found.is_valid())))
 
 
 def _numbers_in(column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -126,15 +188,18 @@ class ConvertedLists:
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
-def lists(column: pa.Array, convert, separator: str | None) -> ConvertedLists:
+def lists(
+    column: pa.Array, convert, separator: str | None, missing: frozenset[str] = NOTHING
+) -> ConvertedLists:
     """Converts lists, or text with a separator, element by element, as ``values.list_value``.
 
     Args:
-        column: Lists, or single values, which are lists of one; null and ``""`` are empty ones.
+        column: Lists, or single values, which are lists of one; missing ones are empty.
         convert: ``texts``, ``numbers`` or ``ids`` of all elements.
         separator: As in ``values.list_value``.
+        missing: Likewise; ``convert`` knows of it too.
     """
-    elements, lengths = _flat(column, separator)
+    elements, lengths = _flat(without_missing(column, missing), separator, missing)
     converted = convert(elements)
     # A list must not hold null or "".
     refused = converted.odd | ~converted.given
@@ -143,7 +208,9 @@ def lists(column: pa.Array, convert, separator: str | None) -> ConvertedLists:
     return ConvertedLists(converted.values, lengths, odd)
 
 
-def _flat(column: pa.Array, separator: str | None) -> tuple[pa.Array, np.ndarray]:
+def _flat(
+    column: pa.Array, separator: str | None, missing: frozenset[str]
+) -> tuple[pa.Array, np.ndarray]:
     """Returns the elements of all lists, and each list's length."""
     type_ = column.type
     if any(of(type_) for of in _LISTS):
@@ -153,14 +220,16 @@ def _flat(column: pa.Array, separator: str | None) -> tuple[pa.Array, np.ndarray
     if pa.types.is_string(type_) or pa.types.is_large_string(type_):
         given &= ~flags(pc.equal(column, ""))
         if separator is not None:
-            return _split(column, given, separator)
+            return _split(column, given, separator, missing)
     return column.filter(pa.array(given)), given.astype(np.int64)
 
 
-def _split(column: pa.Array, given: np.ndarray, separator: str) -> tuple[pa.Array, np.ndarray]:
+def _split(
+    column: pa.Array, given: np.ndarray, separator: str, missing: frozenset[str]
+) -> tuple[pa.Array, np.ndarray]:
     parts = pc.split_pattern(column.filter(pa.array(given)), separator)
     # Separators at the ends, or two in a row, are a matter of spelling.
-    filled = flags(pc.not_equal(parts.flatten(), ""))
+    filled = ~flags(pc.is_in(parts.flatten(), pa.array(["", *sorted(missing)], pa.string())))
     rows = np.repeat(np.flatnonzero(given), pc.list_value_length(parts).to_numpy())
     lengths = np.bincount(rows[filled], minlength=len(column)).astype(np.int64)
     return parts.flatten().filter(pa.array(filled)), lengths

@@ -9,9 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twotower_tf.config import Config
+from twotower_tf.config.examples import Reward
 from twotower_tf.config.source import Files
 from twotower_tf.examples.event_table import event_features
-from twotower_tf.examples.reading.column_values import ids, numbers, texts
+from twotower_tf.examples.reading.column_values import (
+    ids,
+    numbers,
+    numbers_of_texts,
+    texts,
+)
 from twotower_tf.examples.reading.log_columns import LogColumns, UsualColumns
 from twotower_tf.examples.records import (
     Event,
@@ -19,9 +25,10 @@ from twotower_tf.examples.records import (
     Search,
     SearchParser,
     history_separator,
-    required_columns,
+    id_rules,
 )
 from twotower_tf.examples.schema import RawFeature
+from twotower_tf.examples.source_columns import named_columns
 from twotower_tf.examples.value_types.lists import last_of_each
 
 # What an event is of by itself, without its features.
@@ -43,7 +50,7 @@ class EventColumns(LogColumns):
         self._own_features = event_features(config)
         super().__init__(EventParser(config), _schema(config, self._own_features))
         reward = config.examples.reward
-        needed = dict.fromkeys(required_columns(config, "events"))
+        needed = dict.fromkeys(named_columns(config, "events"))
         if reward is not None and reward.divided_by is not None:
             needed[reward.divided_by] = None
         self.needed = tuple(needed)
@@ -58,23 +65,43 @@ class EventColumns(LogColumns):
 
     def _usual(self, columns: UsualColumns) -> dict[str, pa.Array]:
         source, reward = self._config.source.events.columns, self._config.examples.reward
-        convert_id = partial(ids, longest=self._config.examples.max_id_bytes)
+        rules = id_rules(self._config, "events")
+        convert_id = partial(ids, rules=rules)
+        convert_number = partial(numbers, missing=rules.missing)
         timestamps = columns.required(source.timestamp, self._time)
         seconds = pc.fill_null(timestamps, 0).to_numpy(zero_copy_only=False)
+
+        def take(columns_take: Callable, name: str | None) -> pa.Array:
+            if name is None:
+                return pa.nulls(len(columns.rows), pa.float64())
+            return columns_take(name, convert_number)
+
         made = {
             "user_id": columns.required(source.user_id, convert_id),
             "item_id": columns.required(source.item_id, convert_id),
             "timestamp": timestamps,
             "seed_item_id": pc.fill_null(columns.optional(source.seed_item_id, convert_id), ""),
-            "reward_value": _numbers(columns, reward and reward.column, columns.required),
-            "reward_divisor": _numbers(columns, reward and reward.divided_by, columns.optional),
-            "held_out": _numbers(columns, source.held_out, columns.required),
+            "reward_value": take(None, None) if reward is None else self._worth(columns, reward),
+            "reward_divisor": take(columns.optional, reward and reward.divided_by),
+            "held_out": take(columns.required, source.held_out),
         }
         if source.history is not None:
-            past = columns.lists(source.history, convert_id, history_separator(self._config))
+            separator = history_separator(self._config)
+            past = columns.lists(source.history, convert_id, separator, rules.missing)
             made["history"] = last_of_each(past, self._config.examples.history_length)
         events = self._config.source.events
         return {**made, **feature_columns(self._own_features, columns, events, seconds)}
+
+    def _worth(self, columns: UsualColumns, reward: Reward) -> pa.Array:
+        """Returns what ``EventParser`` calls the reward's value, float64 [n]."""
+        convert_number = partial(numbers, missing=id_rules(self._config, "events").missing)
+        convert = convert_number
+        if reward.values is not None:
+            convert = partial(numbers_of_texts, worth=reward.values)
+        worth = columns.required(reward.column, convert)
+        for factor in reward.times:
+            worth = pc.multiply(worth, columns.required(factor, convert_number))
+        return worth
 
 
 def feature_columns(
@@ -118,10 +145,6 @@ def _schema(config: Config, features: list[RawFeature]) -> pa.Schema:
     return pa.schema(fields + [(raw.event_column, raw.type.arrow_type) for raw in features])
 
 
-def _numbers(columns: UsualColumns, name: str | None, take: Callable) -> pa.Array:
-    return pa.nulls(len(columns.rows), pa.float64()) if name is None else take(name, numbers)
-
-
 _SEARCH_SCHEMA = pa.schema(
     [
         ("row", pa.int64()),
@@ -140,17 +163,18 @@ class SearchColumns(LogColumns):
 
     def __init__(self, config: Config):
         self._columns = config.source.searches.columns
-        self._longest = config.examples.max_id_bytes
+        self._id_rules = id_rules(config, "searches")
+        self._missing = config.source.searches.missing_in(of_text=True)
         super().__init__(SearchParser(config), _SEARCH_SCHEMA)
-        self.needed = tuple(required_columns(config, "searches"))
+        self.needed = tuple(named_columns(config, "searches"))
 
     def _values(self, records: Sequence[Search]) -> dict[str, list]:
         return {name: [getattr(one, name) for one in records] for name in _SEARCH_SCHEMA.names[1:]}
 
     def _usual(self, columns: UsualColumns) -> dict[str, pa.Array]:
-        convert_id = partial(ids, longest=self._longest)
+        convert_id = partial(ids, rules=self._id_rules)
         return {
             "user_id": columns.required(self._columns.user_id, convert_id),
-            "query": columns.required(self._columns.query, texts),
+            "query": columns.required(self._columns.query, partial(texts, missing=self._missing)),
             "timestamp": columns.required(self._columns.timestamp, self._time),
         }

@@ -17,19 +17,25 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from twotower_tf.config.section import nearest
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.record_batches import RecordBatch, read_batches
 from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
+from twotower_tf.examples import matches
 from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
 from twotower_tf.examples.hashes import text_hashes
+from twotower_tf.examples.outcome import Report
 from twotower_tf.examples.plan import Plan, day_number
+from twotower_tf.examples.reading.columns_read import columns_read
 from twotower_tf.examples.reading.event_columns import EventColumns, SearchColumns
 from twotower_tf.examples.reading.event_rewards import EventRewards
 from twotower_tf.examples.reading.log_columns import LogColumns, Reason
 from twotower_tf.examples.rejects import rejected_line
+from twotower_tf.examples.source_columns import required_columns
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,11 +61,13 @@ class LogBatch:
         valid: The valid ones, in the file's order, in ``event_schema`` or ``SEARCH_SCHEMA``.
         rejected: The others, in the file's order.
         read: How many records there were of each day: as many as the two above hold.
+        reports: What else the driver is told of them.
     """
 
     valid: pa.Table
     rejected: list[Rejected]
     read: dict[int, int]
+    reports: list[Report] = dataclasses.field(default_factory=list)
 
 
 class LogReader(ABC):
@@ -85,6 +93,7 @@ class LogReader(ABC):
         self._plan = plan
         self._columns = columns
         self._schema = schema
+        self._required = tuple(required_columns(plan.config, self.log))
         self._keep_late = plan.config.examples.late_events == "keep"
 
     @abstractmethod
@@ -204,12 +213,20 @@ class LogReader(ABC):
             pa.Table.from_arrays(arrays, schema=self._schema),
             rejected,
             {int(day): int(count) for day, count in read if day},
+            [
+                *columns_read(batch, days, self.log, self._required),
+                *self._matches(parsed, days[rows]),
+            ],
         )
+
+    def _matches(self, valid: pa.Table, days: np.ndarray) -> Iterator[Report]:
+        """Reports how many ids of valid records, of some days, find what they name."""
+        return iter(())
 
     def _of_the_earliest(self, timeless: "_Timeless", earliest: int | None) -> Iterator[LogBatch]:
         """Yields the records without a readable time, if the day they belong to is built."""
         if earliest is None:
-            raise InputError(timeless.nothing_readable())
+            raise InputError(timeless.nothing_readable(self._columns.time_column))
         day = day_number(earliest)
         if day in self._plan.day_set:
             rejected = [Rejected(day, position, line) for position, line in timeless.records]
@@ -237,6 +254,31 @@ class EventReader(LogReader):
             made["held_out"] = parsed["held_out"].to_numpy() != 0
         return made, reasons
 
+    def _matches(self, valid: pa.Table, days: np.ndarray) -> Iterator[Report]:
+        """See ``LogReader``: items, seeds and, where the log gives them, histories."""
+        ids = {matches.SEEDS: (valid["seed_item_id"].combine_chunks(), days)}
+        if self._plan.config.examples.unknown_items == "keep":
+            # Else all that are left are in the catalogue.
+            ids[matches.ITEMS] = (valid["item_id"].combine_chunks(), days)
+        if "history" in valid.column_names:
+            lists = valid["history"].combine_chunks()
+            lengths = pc.list_value_length(lists).to_numpy()
+            ids[matches.HISTORIES] = (lists.flatten(), np.repeat(days, lengths))
+        for what, (column, of_day) in ids.items():
+            yield from matches.reports(of_day, what, column, self._in_catalogue(column, of_day))
+
+    def _in_catalogue(self, item_ids: pa.Array, days: np.ndarray) -> np.ndarray:
+        """Says which items are in the catalogue of their day, bool [n]."""
+        found = np.zeros(len(item_ids), bool)
+        distinct, places = np.unique(days, return_inverse=True)
+        snapshots = [self._plan.catalogue_of(int(day)).day for day in distinct]
+        snapshot_of = np.array(snapshots, np.int64)[places] if len(distinct) else places
+        for snapshot in set(snapshots):
+            rows = np.flatnonzero(snapshot_of == snapshot)
+            items = self._plan.items_of(snapshot)
+            found[rows] = items.rows_of(item_ids.take(pa.array(rows))) >= 0
+        return found
+
 
 class _Timeless:
     """The records of a file that have no readable time."""
@@ -246,22 +288,26 @@ class _Timeless:
         self._log = log
         self._file = file
         self._first: tuple[int, str] | None = None
+        self._names: set[str] = set()
         self.records: list[tuple[int, str]] = []
 
     def add(self, batch: RecordBatch, reasons: list[Reason]) -> None:
         """Keeps some of a batch, as lines: the batch need not be kept."""
         for row, reason in reasons:
             if self._first is None:
+                self._names = batch.names()
                 self._first = (batch.number(row), reason)
             self.records.append(_rejected_record(self._root, self._file, batch, row, reason))
 
-    def nothing_readable(self) -> str:
-        """Words that the file has no other records."""
+    def nothing_readable(self, column: str) -> str:
+        """Words that the file has no other records; times are looked for in the column."""
         path = os.path.relpath(self._file.path, self._root)
         number, reason = self._first
+        hint = "" if column in self._names else nearest(column, self._names)
+        log = f"source.{self._log}"
         return (
             f"{path} has not one record with a readable time; the first, {path}:{number}: "
-            f"{reason} (source.{self._log}.columns.timestamp, source.{self._log}.timestamp_unit)"
+            f"{reason}{hint} ({log}.columns.timestamp, {log}.timestamp_unit)"
         )
 
 

@@ -13,7 +13,9 @@ from twotower_tf.examples.impression_records import Impression, ImpressionParser
 from twotower_tf.examples.reading.column_values import flags, ids
 from twotower_tf.examples.reading.event_columns import feature_columns
 from twotower_tf.examples.reading.log_columns import LogColumns, UsualColumns
-from twotower_tf.examples.records import required_columns
+from twotower_tf.examples.records import id_rules
+from twotower_tf.examples.source_columns import named_columns
+from twotower_tf.examples.value_types import ID, NFC_ID
 
 _FIELDS = ("user_id", "item_id", "timestamp", "seed_item_id", "page_id")
 _OUTCOME = (("clicked", pa.bool_()), ("watched_seconds", pa.float64()))
@@ -30,7 +32,8 @@ class ImpressionColumns(LogColumns):
 
     def __init__(self, config: Config):
         self._log = config.source.impressions
-        self._longest = config.examples.max_id_bytes
+        self._id_rules = id_rules(config, "impressions")
+        self._id_form = NFC_ID if self._id_rules.nfc else ID
         self._features = shown_features(config)
         fields = [
             ("row", pa.int64()),
@@ -40,7 +43,7 @@ class ImpressionColumns(LogColumns):
         ]
         super().__init__(ImpressionParser(config), pa.schema(fields))
         own = (raw.source_column for raw in self._features)
-        self.needed = tuple(dict.fromkeys([*required_columns(config, "impressions"), *own]))
+        self.needed = tuple(dict.fromkeys([*named_columns(config, "impressions"), *own]))
 
     def _values(self, records: Sequence[Impression]) -> dict[str, list | pa.Array]:
         names = (*_FIELDS, *(name for name, _ in _OUTCOME))
@@ -56,7 +59,7 @@ class ImpressionColumns(LogColumns):
 
     def _usual(self, columns: UsualColumns) -> dict[str, pa.Array]:
         source = self._log.columns
-        convert_id = partial(ids, longest=self._longest)
+        convert_id = partial(ids, rules=self._id_rules)
         timestamps = columns.required(source.timestamp, self._time)
         seconds = pc.fill_null(timestamps, 0).to_numpy(zero_copy_only=False)
         made = {
@@ -67,7 +70,7 @@ class ImpressionColumns(LogColumns):
             "page_id": (
                 pa.nulls(len(columns.rows), pa.string())
                 if source.page_id is None
-                else columns.texts(source.page_id)
+                else columns.texts(source.page_id, self._id_form, self._id_rules.missing)
             ),
         }
         if self._log.tells_outcome:
@@ -77,10 +80,11 @@ class ImpressionColumns(LogColumns):
     def _outcome(self, columns: UsualColumns) -> dict[str, pa.Array]:
         """Returns whether each was clicked, and for how long it was watched then."""
         source = self._log.columns
-        watched = pc.fill_null(columns.numbers(source.watched_seconds), 0.0)
+        missing = self._id_rules.missing
+        watched = pc.fill_null(columns.numbers(source.watched_seconds, missing), 0.0)
         columns.odd |= flags(pc.less(watched, 0.0))
         told = watched
         if source.clicked is not None:
-            told = pc.fill_null(columns.numbers(source.clicked), 0.0)
+            told = pc.fill_null(columns.numbers(source.clicked, missing), 0.0)
         clicked = pc.not_equal(told, 0.0)
         return {"clicked": clicked, "watched_seconds": pc.if_else(clicked, watched, 0.0)}

@@ -20,7 +20,7 @@ from twotower_tf.examples.reading.column_values import (
     Converted,
     lists,
     numbers,
-    texts,
+    texts_of,
 )
 from twotower_tf.examples.records import LogParser
 from twotower_tf.examples.values import RejectedRecord, Time
@@ -66,32 +66,41 @@ class UsualColumns:
         return converted.values
 
     def lists(
-        self, name: str, convert: Callable[[pa.Array], Converted], separator: str | None
+        self,
+        name: str,
+        convert: Callable[[pa.Array], Converted],
+        separator: str | None,
+        missing: frozenset[str],
     ) -> pa.ListArray:
         """Returns a converted column of lists, none of them null."""
-        found = lists(self._column(name), convert, separator)
+        found = lists(self._column(name), convert, separator, missing)
         self.odd |= found.odd
         return found.array()
 
-    def texts(self, name: str) -> pa.Array:
-        """Returns a column as text, null where there is none."""
-        return self.optional(name, texts)
+    def texts(self, name: str, form: str, missing: frozenset[str]) -> pa.Array:
+        """Returns a column as text of a form of ``value_types``, null where there is none."""
+        return self.optional(name, partial(texts_of, form=form, missing=missing))
 
-    def numbers(self, name: str) -> pa.Array:
+    def numbers(self, name: str, missing: frozenset[str]) -> pa.Array:
         """Returns a column as float64, null where there is none."""
-        return self.optional(name, numbers)
+        return self.optional(name, partial(numbers, missing=missing))
 
     def times(self, name: str, time: Time) -> pa.Array:
         """Returns a column of times as Unix seconds, int64, null where there is none."""
         return self.optional(name, partial(times, time=time))
 
-    def text_lists(self, name: str, separator: str | None) -> pa.ListArray:
-        """Returns a column as lists of text, none of them null."""
-        return self.lists(name, texts, separator)
+    def text_lists(
+        self, name: str, form: str, separator: str | None, missing: frozenset[str]
+    ) -> pa.ListArray:
+        """Returns a column as lists of text, as ``texts``, none of them null."""
+        convert = partial(texts_of, form=form, missing=missing)
+        return self.lists(name, convert, separator, missing)
 
-    def number_lists(self, name: str, separator: str | None) -> pa.ListArray:
+    def number_lists(
+        self, name: str, separator: str | None, missing: frozenset[str]
+    ) -> pa.ListArray:
         """Returns a column as lists of float64, none of them null."""
-        return self.lists(name, numbers, separator)
+        return self.lists(name, partial(numbers, missing=missing), separator, missing)
 
 
 class LogColumns(ABC):
@@ -103,12 +112,14 @@ class LogColumns(ABC):
 
     Attributes:
         needed: The columns that the configuration names.
+        time_column: The one of their times.
     """
 
     needed: tuple[str, ...]
 
     def __init__(self, parser: LogParser, schema: pa.Schema):
         self._parser = parser
+        self.time_column = parser.time_column
         self._time = partial(times, time=parser.time)
         self._schema = schema
 

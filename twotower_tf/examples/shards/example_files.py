@@ -64,6 +64,7 @@ class ExampleFiles:
                 training = slice(of_day.start, of_day.start + count)
                 table = joined.examples[training].table()
                 yield self._write_counts(shard, day, joined.examples[training], table)
+                yield from joined.profiles.matches(day, joined.examples[of_day])
                 if self._statistics is not None:
                     yield self._write_statistics(shard, day, joined, training, table)
 

@@ -58,7 +58,8 @@ class ShardMaker:
             chunks: Where its events, searches and impressions are, in any order.
         """
         tables = self._logs(list(chunks))
-        logs = dict(zip(tables, number_users(*tables.values()), strict=True))
+        numbered = number_users(*tables.values(), duplicates=self._section.duplicates)
+        logs = dict(zip(tables, numbered, strict=True))
         events = logs["events"]
         if not self._plan.carries:
             items = without_past(events)

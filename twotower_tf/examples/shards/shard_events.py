@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from twotower_tf.config.examples import Duplicates
 from twotower_tf.examples import hashes
 from twotower_tf.examples.schema import RawFeature
 from twotower_tf.examples.shards.choice import ValidEvents
@@ -31,6 +32,7 @@ class ShardEvents:
         day: int64 [n], the day that brought it.
         time: int64 [n], Unix seconds.
         delivery: int64 [n], which was delivered first.
+        copy: uint64 [n], what copies have alike beside user, time and item.
     """
 
     table: pa.Table
@@ -40,13 +42,19 @@ class ShardEvents:
     day: np.ndarray
     time: np.ndarray
     delivery: np.ndarray
+    copy: np.ndarray
 
     def __len__(self) -> int:
         return len(self.user)
 
 
-def number_users(*logs: pa.Table) -> list[ShardEvents]:
-    """Numbers the users of a shard's logs together, in all alike."""
+def number_users(*logs: pa.Table, duplicates: Duplicates) -> list[ShardEvents]:
+    """Numbers the users of a shard's logs together, in all alike.
+
+    Args:
+        logs: The events and, as far as there are such, the searches and the impressions.
+        duplicates: What copies of events are.
+    """
     columns = [log["user_id"].combine_chunks() for log in logs]
     encoded = pa.chunked_array(columns).dictionary_encode().combine_chunks()
     codes = encoded.indices.to_numpy()
@@ -60,15 +68,20 @@ def number_users(*logs: pa.Table) -> list[ShardEvents]:
     user_ids, user_hashes = encoded.dictionary.take(pa.array(order)), user_hashes[order]
     ends = np.cumsum([len(log) for log in logs])[:-1]
     return [
-        _numbered(log, user_ids, user_hashes, users)
+        _numbered(log, user_ids, user_hashes, users, duplicates)
         for log, users in zip(logs, np.split(place[codes], ends), strict=True)
     ]
 
 
 def _numbered(
-    log: pa.Table, user_ids: pa.Array, user_hashes: np.ndarray, user: np.ndarray
+    log: pa.Table,
+    user_ids: pa.Array,
+    user_hashes: np.ndarray,
+    user: np.ndarray,
+    duplicates: Duplicates,
 ) -> ShardEvents:
     file = log["file"].to_numpy().astype(np.int64)
+    delivery = (file << _POSITION_BITS) + log["position"].to_numpy()
     return ShardEvents(
         table=log.drop_columns(_NUMBERED),
         user_ids=user_ids,
@@ -76,8 +89,22 @@ def _numbered(
         user=user,
         day=log["day"].to_numpy().astype(np.int64),
         time=log["timestamp"].to_numpy(),
-        delivery=(file << _POSITION_BITS) + log["position"].to_numpy(),
+        delivery=delivery,
+        copy=_copy_keys(log, delivery, duplicates),
     )
+
+
+def _copy_keys(log: pa.Table, delivery: np.ndarray, duplicates: Duplicates) -> np.ndarray:
+    """Returns what copies have alike, uint64 [n]; of other logs than events nothing is asked."""
+    keys = np.zeros(len(log), np.uint64)
+    if "reward" not in log.column_names:
+        return keys
+    if duplicates.keep == "all":
+        # What was carried over has 0.
+        return delivery.astype(np.uint64) + np.uint64(1)
+    for column in duplicates.key:
+        keys = hashes.mixed(keys) ^ hashes.text_hashes(log[f"event/copy/{column}"])
+    return keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,9 +151,12 @@ def number_items(
     past_user = np.repeat(np.arange(len(lengths)), lengths)
     past_time = carried.timestamps.flatten().to_numpy()
 
+    copies = np.concatenate([events.copy, np.zeros(len(past), np.uint64)])
+
     def actions(user: np.ndarray, time: np.ndarray, rows: slice) -> Actions:
         order = hashes.event_hashes(events.user_hashes[user], item_hashes[rows], time)
-        return Actions(user, time, codes[rows], order, np.arange(len(codes))[rows])
+        records = np.arange(len(codes))[rows]
+        return Actions(user, time, codes[rows], order, records, copies[rows])
 
     return ShardItems(
         item_ids=encoded.dictionary,
@@ -155,7 +185,8 @@ def without_past(events: ShardEvents) -> ShardItems:
     item_hashes = hashes.text_hashes(encoded.dictionary)[codes]
     order = hashes.event_hashes(events.user_hashes[events.user], item_hashes, events.time)
     _, of_day = np.unique(np.stack([events.user, events.day]), axis=1, return_inverse=True)
-    actions = Actions(of_day.ravel(), events.time, codes, order, np.arange(len(codes)))
+    records = np.arange(len(codes))
+    actions = Actions(of_day.ravel(), events.time, codes, order, records, events.copy)
     return ShardItems(encoded.dictionary, actions, actions[:0], {})
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from twotower_tf.examples import matches
 from twotower_tf.examples.items.item_lookup import ItemLookup
+from twotower_tf.examples.outcome import Report
 from twotower_tf.examples.plan import Plan, ProfileFiles
 from twotower_tf.examples.shards.shard_events import ShardEvents
 from twotower_tf.examples.shards.timeline import group_starts
@@ -83,10 +85,11 @@ class UserProfiles:
     ):
         self._users = np.unique(examples.events.user[examples.rows])
         self._found: pa.Table | None = None
+        self._all_ids = examples.events.user_ids
         if snapshot is not None:
-            user_ids = examples.events.user_ids.take(pa.array(self._users))
+            user_ids = self._all_ids.take(pa.array(self._users))
             path = snapshot.file(shard, plan.config.examples.shards)
-            self._found = profiles.lookup(path, user_ids, plan.config)
+            self._found, self._known = profiles.lookup(path, user_ids, plan.config)
 
     def of(self, examples: OrderedExamples) -> pa.Table | None:
         """Returns the profiles of the users of some of the examples, [n], None without any."""
@@ -94,6 +97,16 @@ class UserProfiles:
             return None
         users = examples.events.user[examples.rows]
         return self._found.take(pa.array(np.searchsorted(self._users, users)))
+
+    def matches(self, day: int, examples: OrderedExamples) -> Iterator[Report]:
+        """Reports how many users of examples of a day have a profile, if there are any."""
+        if self._found is None:
+            return
+        users = np.unique(examples.events.user[examples.rows])
+        known = self._known[np.searchsorted(self._users, users)]
+        user_ids = self._all_ids.take(pa.array(users))
+        days = np.full(len(users), day)
+        yield from matches.reports(days, matches.PROFILES, user_ids, known)
 
 
 @dataclasses.dataclass(frozen=True)

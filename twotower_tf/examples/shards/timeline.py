@@ -28,6 +28,7 @@ class Actions:
         item: int32 [n], numbers of items.
         order: uint64 [n], hashes of the events: which comes first of equal times.
         record: int64 [n], where each is in a table of them all, of this and other ``Actions``.
+        copy: uint64 [n], what copies have alike beside user, time and item.
     """
 
     user: np.ndarray
@@ -35,6 +36,7 @@ class Actions:
     item: np.ndarray
     order: np.ndarray
     record: np.ndarray
+    copy: np.ndarray
 
     def __len__(self) -> int:
         return len(self.user)
@@ -106,8 +108,8 @@ def make_timeline(
 ) -> Timeline:
     """Orders events, drops copies and finds histories.
 
-    A copy has the user, item and time of an event delivered before it on the same day, or of an
-    action in the user's state at the end of the day before.
+    A copy has the user, item, time and ``copy`` of an event delivered before it on the same day, or
+    of an action in the user's state at the end of the day before.
 
     Args:
         events: n events in any order.
@@ -117,7 +119,7 @@ def make_timeline(
             user, oldest first.
         length: How many actions a history and a state hold at most.
     """
-    rows = np.lexsort((delivery, events.order, events.time, days, events.user))
+    rows = np.lexsort((delivery, events.copy, events.order, events.time, days, events.user))
     events, days = events[rows], days[rows]
     runs = _runs(events, days, carried)
     known = carried
@@ -204,7 +206,7 @@ def _merged(
     # Known actions count to the run's first day: only its events may come between them.
     both_days = np.concatenate([first_day[known.user], days])
     both_rows = np.concatenate([np.full(len(known), -1), rows])
-    order = np.lexsort((both.order, both.time, both.user))
+    order = np.lexsort((both.copy, both.order, both.time, both.user))
     both, both_days, both_rows = both[order], both_days[order], both_rows[order]
     copies = _copies(both) & (both_rows >= 0)
     kept = np.flatnonzero(~copies)
@@ -213,12 +215,13 @@ def _merged(
 
 
 def _copies(actions: Actions) -> np.ndarray:
-    """Says which actions have the user, time and item of the one before, bool [n]."""
+    """Says which actions have the user, time, item and ``copy`` of the one before, bool [n]."""
     copies = np.zeros(len(actions), bool)
     copies[1:] = (
         (actions.user[1:] == actions.user[:-1])
         & (actions.time[1:] == actions.time[:-1])
         & (actions.item[1:] == actions.item[:-1])
+        & (actions.copy[1:] == actions.copy[:-1])
     )
     return copies
 

@@ -22,13 +22,18 @@ import pyarrow as pa
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.datasets.formats import read_records
+from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.errors import InputError
 from twotower_tf.examples.hashes import shards, text_hashes
 from twotower_tf.examples.records import User, UserParser
 from twotower_tf.examples.rejects import rejected_line, too_many
 from twotower_tf.examples.schema import RawFeature, raw_features
+from twotower_tf.examples.source_columns import (
+    ColumnsSeen,
+    named_columns,
+    required_columns,
+)
 from twotower_tf.examples.users import user_files
 from twotower_tf.examples.values import RejectedRecord
 
@@ -107,6 +112,7 @@ def stage_profiles(
         with open(rejected_path, "w", encoding="utf-8") as rejected_file:
             tables = _tables(records.users(files, rejected_file), config)
             _fill_buckets(tables, schema, buckets)
+        records.seen.check(f"user profiles of {day}", config, "users")
         _check_rejected(config, day, records, rejected_path)
         users = _write_shards(config.examples.shards, schema, buckets, folder)
     duplicates = records.read - records.rejected - sum(users)
@@ -119,18 +125,25 @@ class _Records:
     Attributes:
         read: How many records were read so far.
         rejected: How many of them can't be used.
+        seen: Which columns they have, where no header says it.
     """
 
     def __init__(self, config: Config, root: str):
         self._parser = UserParser(config)
         self._root = root
+        self._columns = tuple(named_columns(config, "users"))
+        self._required = tuple(required_columns(config, "users"))
         self.read = self.rejected = 0
+        self.seen = ColumnsSeen()
 
     def users(self, files: Sequence[SourceFile], rejected_file: TextIO) -> Iterator[User]:
         """Yields the valid profiles of files in their order; the others go as lines to a file."""
         for file in files:
-            for number, record in read_records(file):
+            has_header = column_names(file) is not None
+            for number, record in read_records(file, self._columns):
                 self.read += 1
+                if not has_header:
+                    self.seen.add(record, self._required)
                 try:
                     if isinstance(record, Unreadable):
                         raise RejectedRecord(record.reason)
@@ -200,7 +213,7 @@ def _write_shards(count: int, schema: pa.Schema, buckets: str, folder: str) -> t
     return tuple(writer.rows for writer in writers)
 
 
-def lookup(path: str, user_ids: pa.Array, config: Config) -> pa.Table:
+def lookup(path: str, user_ids: pa.Array, config: Config) -> tuple[pa.Table, np.ndarray]:
     """Returns the profiles of users of a shard.
 
     Args:
@@ -210,7 +223,8 @@ def lookup(path: str, user_ids: pa.Array, config: Config) -> pa.Table:
 
     Returns:
         n rows aligned with the users: a column ``<name>`` for each of ``user_features``, of an
-        age the Unix seconds; all null for a user without a profile.
+        age the Unix seconds; all null for a user without a profile. And which users have one,
+        bool [n].
 
     Raises:
         InputError: If the file is gone.
@@ -221,7 +235,8 @@ def lookup(path: str, user_ids: pa.Array, config: Config) -> pa.Table:
     row_of[found.asked] = np.arange(len(found.rows))
     values = found.rows.drop_columns([key.name for key in user_files.KEYS])
     names = [raw.name for raw in user_features(config)]
-    return values.rename_columns(names).take(pa.array(row_of, mask=row_of < 0))
+    known = row_of >= 0
+    return values.rename_columns(names).take(pa.array(row_of, mask=~known)), known
 
 
 def find_profile(partition: storage.Partition, user_id: str, config: Config) -> dict | None:

@@ -22,6 +22,10 @@ _MODULES = {
     "Labels": "labels",
     "Vector": "vector",
 }
+# What texts are, and so how a record's value becomes one: any text as it is; ids, as
+# ``values.id_text`` writes them, in NFC or not; prose, to be read for its words, which a record
+# may give as a list of texts.
+TEXT, ID, NFC_ID, PROSE = "text", "id", "nfc_id", "prose"
 _CLASSES = {module: name for name, module in _MODULES.items()}
 
 

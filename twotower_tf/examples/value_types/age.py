@@ -33,7 +33,8 @@ class Age(Number):
 
     def reader(self, column: str, files: Files):
         """See ``ValueType``."""
-        return partial(optional_value, convert=since_time(self.since, files), default=None)
+        time = since_time(self.since, files)
+        return partial(optional_value, convert=time, default=None, missing=time.missing)
 
     def read_column(self, columns, column: str, files: Files) -> pa.Array:
         """See ``ValueType``."""
@@ -55,4 +56,5 @@ class Age(Number):
 def since_time(column: str | None, files: Files) -> Time:
     """Returns the conversion of a column of times to subtract from the events'."""
     zone = zoneinfo.ZoneInfo(files.time_zone)
-    return Time(column, files.timestamp_unit, EARLIEST_SINCE, zone)
+    missing = files.missing_in(of_text=False)
+    return Time(column, files.timestamp_unit, EARLIEST_SINCE, zone, missing)

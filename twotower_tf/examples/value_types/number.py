@@ -32,11 +32,13 @@ class Number(ValueType):
     def reader(self, column: str, files: Files):
         """See ``ValueType``."""
         convert = partial(number_value, column=column)
-        return partial(optional_value, convert=convert, default=self.default)
+        missing = files.missing_in(of_text=False)
+        return partial(optional_value, convert=convert, default=self.default, missing=missing)
 
     def read_column(self, columns, column: str, files: Files) -> pa.Array:
         """See ``ValueType``."""
-        return pc.fill_null(columns.numbers(column), self.default)
+        missing = files.missing_in(of_text=False)
+        return pc.fill_null(columns.numbers(column, missing), self.default)
 
     @property
     def arrow_type(self) -> pa.DataType:

@@ -29,12 +29,17 @@ class Text(TextType):
 
     def reader(self, column: str, files: Files):
         """See ``ValueType``."""
-        convert = partial(text_value, column=column)
-        return partial(optional_value, convert=convert, default=self.default)
+        return partial(
+            optional_value,
+            convert=self.conversion(column),
+            default=self.default,
+            missing=self.missing(files),
+        )
 
     def read_column(self, columns, column: str, files: Files) -> pa.Array:
         """See ``ValueType``."""
-        return pc.fill_null(columns.texts(column), self.default)
+        found = columns.texts(column, self.form, self.missing(files))
+        return pc.fill_null(found, self.default)
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -94,11 +99,15 @@ class Text(TextType):
 
     def asked(self, value: Any) -> str:
         """See ``ValueType``: a text, or a whole number, which data files may have too."""
-        return asked_text(value)
+        return self.conversion("")(asked_text(value))
 
     def rows(self, values: Sequence[str | None]) -> np.ndarray:
         """See ``ValueType``: [B] objects (str)."""
         return np.array([self.default if value is None else value for value in values], object)
+
+    def as_parsed(self, value, name: str, others):
+        """See ``ValueType``."""
+        return self.normalised(value)
 
 
 def asked_text(value: Any) -> str:

@@ -15,7 +15,7 @@ from twotower_tf.examples.encoding.wire_format import FeatureColumns
 from twotower_tf.examples.value_types.lists import Lists, last_of_each, padded
 from twotower_tf.examples.value_types.text import asked_text
 from twotower_tf.examples.value_types.value_type import TextType, ValueType
-from twotower_tf.examples.values import list_value, text_value
+from twotower_tf.examples.values import list_value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,17 +69,23 @@ class ListType(ValueType):
         return value if self.max_length is None else value[:, -self.max_length :]
 
 
+@dataclasses.dataclass(frozen=True)
 class TextList(ListType, TextType):
     """A list of texts. Requests pad it with ``""``, so it holds none."""
 
     def reader(self, column: str, files: Files):
         """See ``ValueType``."""
-        convert = partial(text_value, column=column)
-        return partial(list_value, column=column, convert=convert, separator=self.separator)
+        return partial(
+            list_value,
+            column=column,
+            convert=self.conversion(column),
+            separator=self.separator,
+            missing=self.missing(files),
+        )
 
     def read_column(self, columns, column: str, files: Files) -> pa.ListArray:
         """See ``ValueType``."""
-        return columns.text_lists(column, self.separator)
+        return columns.text_lists(column, self.form, self.separator, self.missing(files))
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -118,7 +124,8 @@ class TextList(ListType, TextType):
         """See ``ValueType``."""
         if not isinstance(value, list):
             raise ValueError(f"{value!r} is no list")
-        return [asked_text(one) for one in value]
+        convert = self.conversion("")
+        return [convert(asked_text(one)) for one in value]
 
     def rows(self, values: Sequence[list[str] | None]) -> np.ndarray:
         """See ``ValueType``: [B, L] objects (str)."""
@@ -128,4 +135,4 @@ class TextList(ListType, TextType):
         """See ``ValueType``."""
         from twotower_tf.graph.ragged import as_ragged
 
-        return as_ragged(value)
+        return self.normalised(as_ragged(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,7 +14,9 @@ import pyarrow as pa
 from twotower_tf.config.source import Files
 from twotower_tf.examples.encoding.list_columns import TextLists
 from twotower_tf.examples.encoding.wire_format import FeatureColumns
+from twotower_tf.examples.value_types import ID, NFC_ID, PROSE, TEXT
 from twotower_tf.examples.value_types.lists import Lists
+from twotower_tf.examples.values import id_text, prose_value, text_value
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -185,11 +188,41 @@ class ValueType(ABC):
         return value
 
 
-class TextType(ValueType):
-    """A type that holds text: ids fit it, one by one, and what the build fills in."""
+_CONVERSIONS: Mapping[str, Callable[[Any, str], str]] = {
+    TEXT: text_value,
+    ID: partial(id_text, nfc=False),
+    NFC_ID: partial(id_text, nfc=True),
+    PROSE: prose_value,
+}
 
+
+@dataclasses.dataclass(frozen=True)
+class TextType(ValueType):
+    """A type that holds text: ids fit it, one by one, and what the build fills in.
+
+    Attributes:
+        form: ``TEXT``, ``ID``, ``NFC_ID`` or ``PROSE``: what its texts are.
+    """
+
+    form: str = dataclasses.field(default=TEXT, kw_only=True)
     dtype = "bytes"
     holds_text = True
+
+    def conversion(self, column: str) -> Callable[[Any], str]:
+        """Returns the function from a record's single value, which is there, to text."""
+        return partial(_CONVERSIONS[self.form], column=column)
+
+    def missing(self, files: Files) -> frozenset[str]:
+        """Returns the texts that stand for a missing value."""
+        return files.missing_in(of_text=self.form in (TEXT, PROSE))
+
+    def normalised(self, texts: tf.Tensor | tf.RaggedTensor) -> tf.Tensor | tf.RaggedTensor:
+        """Returns a request's texts as the build would write them."""
+        if self.form != NFC_ID:
+            return texts
+        from twotower_tf.graph.normal_form import nfc
+
+        return nfc(texts)
 
     @abstractmethod
     def each(self, texts: pa.Array) -> pa.Array:

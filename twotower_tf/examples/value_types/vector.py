@@ -33,9 +33,9 @@ class Vector(ValueType):
 
     def reader(self, column: str, files: Files):
         """See ``ValueType``."""
-        return partial(self._read, column)
+        return partial(self._read, column, files.missing_in(of_text=False))
 
-    def _read(self, column: str, value: Any) -> list[float]:
+    def _read(self, column: str, missing: frozenset[str], value: Any) -> list[float]:
         """Returns as many numbers as there must be, rounded to float32; none where it is missing.
 
         Raises:
@@ -47,7 +47,7 @@ class Vector(ValueType):
             if len(found) == self.length and (np.abs(found) <= LARGEST).all():
                 return found.astype(np.float32).tolist()
         convert = partial(number_value, column=column)
-        numbers = list_value(value, column, convert, self.separator)
+        numbers = list_value(value, column, convert, self.separator, missing)
         if len(numbers) not in (0, self.length):
             raise RejectedRecord(
                 f"column '{column}' has {len(numbers)} numbers; there must be {self.length}"
@@ -56,7 +56,8 @@ class Vector(ValueType):
 
     def read_column(self, columns, column: str, files: Files) -> pa.ListArray:
         """See ``ValueType``."""
-        lists = columns.number_lists(column, self.separator)
+        missing = files.missing_in(of_text=False)
+        lists = columns.number_lists(column, self.separator, missing)
         lengths = pc.list_value_length(lists).to_numpy()
         columns.odd |= (lengths != 0) & (lengths != self.length)
         return lists.cast(self.arrow_type)

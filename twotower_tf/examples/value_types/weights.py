@@ -31,11 +31,17 @@ class Weights(ListType):
     def reader(self, column: str, files: Files):
         """See ``ValueType``."""
         convert = partial(number_value, column=column)
-        return partial(list_value, column=column, convert=convert, separator=self.separator)
+        return partial(
+            list_value,
+            column=column,
+            convert=convert,
+            separator=self.separator,
+            missing=files.missing_in(of_text=False),
+        )
 
     def read_column(self, columns, column: str, files: Files) -> pa.ListArray:
         """See ``ValueType``."""
-        return columns.number_lists(column, self.separator)
+        return columns.number_lists(column, self.separator, files.missing_in(of_text=False))
 
     @property
     def arrow_type(self) -> pa.DataType:

@@ -77,7 +77,9 @@ class BruteForceIndex(tf.Module):
 
     def scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         """See ``Index.scores_of``."""
-        return tf.linalg.matvec(tf.gather(self._embeddings, positions), queries)
+        # Read, not gathered from the variable: TensorFlow then copies it whenever it is read whole.
+        vectors = tf.gather(tf.convert_to_tensor(self._embeddings), positions)
+        return tf.linalg.matvec(vectors, queries)
 
 
 def chosen_section(index: IndexSection, items: int) -> IndexSection:

@@ -70,7 +70,10 @@ class ScannIndex(ApproximateIndex):
     def scores_of(self, queries: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         """See ``Index.scores_of``: by the vectors that ScaNN reorders by, which are exact."""
         rotated = tf.matmul(queries, self._rotation)
-        return tf.linalg.matvec(tf.gather(self._state.dataset, positions), rotated)
+        # Read, not gathered from the variable: TensorFlow then copies it whenever it is read whole,
+        # as ScaNN's operation does for each request.
+        vectors = tf.gather(tf.convert_to_tensor(self._state.dataset), positions)
+        return tf.linalg.matvec(vectors, rotated)
 
     def cost(self, extent: Extent) -> float:
         """See ``ApproximateIndex.cost``."""

@@ -21,6 +21,10 @@ from twotower_tf.models.features.history_events import (
 )
 
 
+def _id_form(config) -> str:
+    return value_types.NFC_ID if config.examples.normalise_ids else value_types.ID
+
+
 class TableFeature(BaseFeature):
     """A feature that is looked up in one of ``tables``.
 
@@ -105,7 +109,7 @@ class IdFeature(ItemFeature):
 
     def raw_features(self, of, config) -> list[RawFeature]:
         """See ``BaseFeature``."""
-        return [RawFeature(self.name, self.column, of, value_types.Text())]
+        return [RawFeature(self.name, self.column, of, value_types.Text(form=_id_form(config)))]
 
 
 class BagFeature(ItemFeature):
@@ -129,7 +133,9 @@ class BagFeature(ItemFeature):
         if self.column == HISTORY and of == "event":
             most = config.examples.history_length
             length = min(length or most, most)
-        ids = value_types.TextList(separator=self.separator, max_length=length)
+        ids = value_types.TextList(
+            separator=self.separator, max_length=length, form=_id_form(config)
+        )
         return [RawFeature(self.name, self.column, of, ids)]
 
 
@@ -242,7 +248,11 @@ class CategoryFeature(BaseFeature):
 
 @FEATURE_KINDS.made_by("twotower_tf.models.features.text:TextEncoder")
 class TextFeature(TableFeature):
-    """Lower-cased words (runs of letters and digits) and n-grams of neighbouring words, averaged.
+    """Lower-cased words (runs of letters, with their marks, and digits) and n-grams of neighbouring
+    words, averaged.
+
+    Text is brought to Unicode's normal form NFC inside the graph: an accent is the same however it
+    was written. A record may give a list of texts: they are read one after the other.
 
     In the query the column ``searches`` is a list of texts, the user's last
     ``examples.search_length`` queries before the event: the mean is over the words and n-grams of
@@ -262,10 +272,13 @@ class TextFeature(TableFeature):
     kind: Literal["text"]
     ngrams: Annotated[int, Field(ge=1, le=3)] = 2
     """The longest n-gram: 2 means words and pairs of words."""
+    tokens: Literal["words", "characters", "auto"] = "auto"
+    """What the n-grams are of: words, characters, or (``auto``) words but for the characters of
+    scripts that put no spaces between words, such as Chinese, Japanese and Thai."""
 
     def raw_features(self, of, config) -> list[RawFeature]:
         """See ``BaseFeature``."""
-        texts = value_types.Text()
+        texts = value_types.Text(form=value_types.PROSE)
         if self.column == SEARCHES and of == "event":
             texts = value_types.TextList(max_length=config.examples.search_length)
         return [RawFeature(self.name, self.column, of, texts)]

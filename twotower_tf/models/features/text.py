@@ -2,27 +2,41 @@
 
 import tensorflow as tf
 
+from twotower_tf.graph.normal_form import nfc
 from twotower_tf.graph.ragged import as_ragged
 from twotower_tf.models.embeddings import EmbeddingTable
 from twotower_tf.models.features.encoder import FeatureEncoder, RawFeatures
 
+# All but letters, the marks that belong to them, and digits.
+_BETWEEN_WORDS = r"[^\pL\pM\pN]+"
+# Scripts that put no spaces between words; the long vowel of kana is of no script.
+_UNSPACED = (
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\x{30fc}]"
+)
+# What is cut out as a token of its own, by ``tokens``: a character with its marks.
+_ALONE = {"words": None, "characters": r"([\pL\pM\pN]\pM*)", "auto": rf"({_UNSPACED}\pM*)"}
+
 
 class TextEncoder(FeatureEncoder):
-    """Text, [batch]: the mean embedding of its lower-cased words and its n-grams of words.
+    """Text, [batch]: the mean embedding of its lower-cased tokens and its n-grams of tokens.
 
-    Of a list of texts, [batch, (texts)], it is the mean over the words and n-grams of all of them,
+    Tokens are words, or characters, or words but for scripts without spaces between them
+    (``tokens``). Text is in NFC first, so that an accent is the same however it was written.
+
+    Of a list of texts, [batch, (texts)], it is the mean over the tokens and n-grams of all of them,
     the summary of a search history (Covington et al. 2016, section 3.3); n-grams don't go from
     one text to the next.
     """
 
-    def __init__(self, feature: str, table: EmbeddingTable, ngrams: int):
+    def __init__(self, feature: str, table: EmbeddingTable, ngrams: int, tokens: str = "auto"):
         super().__init__(name=feature)
         self._feature, self._table, self._ngrams = feature, table, ngrams
+        self._alone = _ALONE[tokens]
 
     @classmethod
     def from_section(cls, section, tables, seed):
         """See ``FeatureEncoder``."""
-        return cls(section.name, tables[section.table], section.ngrams)
+        return cls(section.name, tables[section.table], section.ngrams, section.tokens)
 
     def rows(self, raw: RawFeatures) -> tf.RaggedTensor:
         texts = raw[self._feature]
@@ -35,7 +49,9 @@ class TextEncoder(FeatureEncoder):
         return self._table.combine(rows, "mean")
 
     def _grams(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the words and n-grams of texts: [texts] to [texts, (grams)]."""
-        lowered = tf.strings.lower(texts, encoding="utf-8")
-        words = tf.strings.split(tf.strings.regex_replace(lowered, r"[^\pL\pN]+", " "))
-        return tf.strings.ngrams(words, ngram_width=list(range(1, self._ngrams + 1)))
+        """Returns the tokens and n-grams of texts: [texts] to [texts, (grams)]."""
+        lowered = nfc(tf.strings.lower(texts, encoding="utf-8"))
+        if self._alone is not None:
+            lowered = tf.strings.regex_replace(lowered, self._alone, r" \1 ")
+        tokens = tf.strings.split(tf.strings.regex_replace(lowered, _BETWEEN_WORDS, " "))
+        return tf.strings.ngrams(tokens, ngram_width=list(range(1, self._ngrams + 1)))

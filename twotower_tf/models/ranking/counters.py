@@ -48,7 +48,7 @@ def counters(candidates: Mapping[str, tf.Tensor], past: Past) -> dict[str, tf.Te
         made[f"{name}_count"] = tf.reduce_sum(as_number, axis=-1)
         made[f"{name}_days"] = _least(past.days[:, tf.newaxis, :], same)
         if past.amount is not None:
-            made[f"{name}_amount"] = tf.linalg.matvec(as_number, past.amount)
+            made[f"{name}_amount"] = tf.reduce_sum(as_number * past.amount[:, tf.newaxis], axis=-1)
     return made
 
 

@@ -221,12 +221,12 @@ class RankingModel(CompiledModel):
         own = tf.cast(tf.size(weight), tf.float32)
         count = sum_over_replicas(own)
         watching = tf.reduce_sum(weight * weighted_logistic_loss(logits[0], clicked, seconds))
-        self.mean_loss.update_state(watching / own, sample_weight=own)
+        self.mean_loss.update_state(tf.math.divide_no_nan(watching, own), own)
         loss = self.heads.watch_time.loss * watching
         if self.mean_click_loss is not None:
             each = tf.nn.sigmoid_cross_entropy_with_logits(labels=clicked, logits=logits[1])
             clicking = tf.reduce_sum(weight * each)
-            self.mean_click_loss.update_state(clicking / own, sample_weight=own)
+            self.mean_click_loss.update_state(tf.math.divide_no_nan(clicking, own), own)
             loss += self.heads.click.loss * clicking
         return loss / count
 

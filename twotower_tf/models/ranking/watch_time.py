@@ -23,7 +23,8 @@ def weighted_logistic_loss(
     Returns:
         float32 [batch].
     """
-    positive = clicked * watched_seconds * tf.nn.softplus(-logits)
+    seconds = tf.where(clicked > 0, watched_seconds, 0.0)
+    positive = clicked * seconds * tf.nn.softplus(-logits)
     return positive + (1.0 - clicked) * tf.nn.softplus(logits)
 
 
