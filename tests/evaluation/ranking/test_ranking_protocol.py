@@ -68,7 +68,8 @@ def test_baselines_rank_by_what_was_logged_and_counted(workdir):
     methods = evaluate_day(CONFIG, workdir, DAYS[2])["after"]["methods"]
     batch = _held_out(DAYS[2])
     texts = {
-        name: batch[name].numpy().astype(str).astype(object) for name in ("user_id", "item_id")
+        name: np.array([one.decode() for one in batch[name].numpy()], object)
+        for name in ("user_id", "item_id")
     }
     clicked = batch["clicked"].numpy() > 0
     shown = Impressions(
