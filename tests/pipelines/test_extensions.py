@@ -81,6 +81,7 @@ class Extended:
         return (self.package / "imported").read_text().split()
 
 
+@pytest.mark.long
 def test_a_package_of_the_users_own_runs_from_logs_to_a_release_that_is_asked(site):
     extended = Extended(site)
     day = extended.site.source / "events"

@@ -81,6 +81,7 @@ def test_a_day_is_blended_by_the_days_before_it(loyal, days):
     assert published["blend"] == {name: blend[name] for name in published["blend"]}
 
 
+@pytest.mark.long
 def test_days_one_by_one_are_blended_as_all_at_once(loyal, days, make_site, tmp_path):
     apart = make_site(tmp_path / "apart").write_usual()
     apart.values = loyal.values

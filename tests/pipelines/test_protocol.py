@@ -9,6 +9,7 @@ import yaml
 
 DAYS = [datetime.date(2024, 3, day) for day in range(1, 23)]
 LOSSES = ["corrected_softmax", "plain_softmax"]
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,6 @@ def written(site) -> dict:
     return json.loads((site.root / "out" / "protocol.json").read_text())
 
 
-@pytest.mark.long
 def test_it_measures_of_the_last_seven_days_what_the_nights_measure_after_training(studied):
     night = studied.run("run_daily", f"--start={DAYS[0]}", f"--end={DAYS[-1]}")
     assert night.status == 0, night.err

@@ -47,6 +47,7 @@ def ranked(site, days, day_events):
     return site
 
 
+@pytest.mark.long
 def test_a_night_trains_measures_and_releases_both_models(ranked, days):
     run = ranked.run("run_daily", f"--start={days[0]}", f"--end={days[1]}")
     assert run.status == 0, run.err

@@ -224,7 +224,7 @@ def test_gates_that_fail_publish_nothing_until_they_are_relaxed(finished, days):
     assert finished.files("checkpoints") == checkpoint
 
 
-@pytest.mark.parametrize("job", ["run_daily", "build_index"])
+@pytest.mark.parametrize("job", ["run_daily", pytest.param("build_index", marks=pytest.mark.long)])
 def test_a_release_held_back_goes_on_under_another_evaluation_at(finished, days, job):
     run = finished.run("run_daily", f"--date={days[3]}", "--set=gates.min_examples=1000")
     assert run.status == 1

@@ -226,7 +226,9 @@ def _exact(model, config, workdir):
     return candidates.item_ids[order], np.take_along_axis(scores, order, axis=1)
 
 
-@pytest.fixture(scope="module", params=["brute_force", "scann"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("brute_force", marks=pytest.mark.long), "scann"]
+)
 def release(request, workdir, model):
     config = _config(request.param)
     queries = tf.math.l2_normalize(tf.random.stateless_normal([40, 16], [1, 2]), -1).numpy()

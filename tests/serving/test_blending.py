@@ -41,7 +41,14 @@ OWN = [
 ]
 
 
-@pytest.fixture(scope="module", params=["brute_force", "portable", "scann"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("brute_force", marks=pytest.mark.long),
+        pytest.param("portable", marks=pytest.mark.long),
+        "scann",
+    ],
+)
 def kind(request):
     return request.param
 

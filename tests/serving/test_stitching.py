@@ -29,7 +29,10 @@ RAGGED = {
 }
 
 
-@pytest.fixture(scope="module", params=["brute_force", "portable", "scann"])
+@pytest.fixture(
+    scope="module",
+    params=["brute_force", pytest.param("portable", marks=pytest.mark.long), "scann"],
+)
 def kind(request):
     return request.param
 

@@ -30,22 +30,28 @@ SETTINGS = SimulatorSettings(
 ARMS = [Arm(name, load_config("configs/demo.yaml")) for name in ("one", "two", "three")]
 
 
-@pytest.fixture
-def nights(monkeypatch):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the loop is."""
+    return tmp_path_factory.mktemp("loop")
+
+
+@pytest.fixture(scope="module")
+def nights():
     """The nights that were called for, in the place of running them."""
-    called = []
+    return []
+
+
+@pytest.fixture(scope="module")
+def loop(folder, nights):
+    """A loop in which nothing was ever released."""
 
     def run_days(config, workdir, source, days):
-        called.append((os.path.relpath(source, workdir.path("..", "..")), *days))
+        nights.append((os.path.relpath(source, workdir.path("..", "..")), *days))
 
-    monkeypatch.setattr(closed_loop, "run_days", run_days)
-    return called
-
-
-@pytest.fixture
-def loop(tmp_path, nights):
-    """A loop in which nothing was ever released."""
-    return run_closed_loop(ARMS, SETTINGS, str(tmp_path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(closed_loop, "run_days", run_days)
+        return run_closed_loop(ARMS, SETTINGS, str(folder))
 
 
 def lines(*path):
@@ -59,23 +65,24 @@ def test_each_arm_has_a_night_after_each_day_but_the_last(loop, nights):
     assert list(loop.shown) == dates[1:]
 
 
-def test_arms_divide_the_users_and_the_logs_among_them(loop, tmp_path):
+def test_arms_divide_the_users_and_the_logs_among_them(loop, folder, tmp_path):
     sizes = np.bincount(loop.arm_of)
     assert len(sizes) == 3
     assert sizes.min() > 10
     Simulator(SETTINGS).write(str(tmp_path / "all"))
     for kind in ("events", "impressions"):
         name = os.path.join(kind, "dt=2026-01-01", f"{kind}-00000.jsonl")
-        of_arms = [lines(tmp_path, arm.name, "logs", name) for arm in ARMS]
+        of_arms = [lines(folder, arm.name, "logs", name) for arm in ARMS]
         for number, part in enumerate(of_arms):
             users = {int(json.loads(line)["user_id"][1:]) for line in part}
             assert set(loop.arm_of[list(users)]) == {number}
         assert sorted(itertools.chain(*of_arms)) == sorted(lines(tmp_path, "all", name))
     for name in ("users.jsonl", os.path.join("items", "dt=2026-01-01", "items.jsonl")):
-        assert lines(tmp_path, "two", "logs", name) == lines(tmp_path, "all", name)
+        assert lines(folder, "two", "logs", name) == lines(tmp_path, "all", name)
 
 
-def test_another_seed_divides_the_users_otherwise(loop, tmp_path, nights):
+def test_another_seed_divides_the_users_otherwise(loop, tmp_path, monkeypatch):
+    monkeypatch.setattr(closed_loop, "run_days", lambda *_: None)
     other = run_closed_loop(ARMS, dataclasses.replace(SETTINGS, seed=18), str(tmp_path / "other"))
     assert np.any(other.arm_of != loop.arm_of)
 
@@ -109,9 +116,10 @@ def test_sums_of_a_day_are_of_that_day_alone(loop):
     assert set(loop.sums(0, [day])["days"]) == {1.0}
 
 
-def test_a_second_call_reads_what_was_shown_and_goes_on(loop, tmp_path, monkeypatch):
+def test_a_second_call_reads_what_was_shown_and_goes_on(loop, folder, monkeypatch):
     monkeypatch.setattr(Simulator, "show", None)
-    again = run_closed_loop(ARMS, SETTINGS, str(tmp_path))
+    monkeypatch.setattr(closed_loop, "run_days", lambda *_: None)
+    again = run_closed_loop(ARMS, SETTINGS, str(folder))
     for day, shown in loop.shown.items():
         np.testing.assert_array_equal(again.shown[day], shown)
 

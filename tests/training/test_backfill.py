@@ -74,6 +74,7 @@ def test_replay_mixes_so_many_examples_of_earlier_days_into_a_day(write_examples
     assert len({one for one in ids if one.startswith(str(DAYS[0]))}) == 12
 
 
+@pytest.mark.long
 def test_a_backfill_killed_between_passes_ends_with_the_same_bits(
     write_examples, workdir, other_workdir, monkeypatch
 ):

@@ -216,6 +216,7 @@ def test_a_model_that_is_loaded_each_day_equals_one_trained_in_one_go(workdir, t
     assert weights(Trainer(config, workdir)) == weights(Trainer(config, other))
 
 
+@pytest.mark.long
 def test_the_first_day_has_none_and_the_next_ones_learn_from_them(workdir, tmp_path):
     without = CONFIG.model_copy(
         update={"negatives": CONFIG.negatives.model_copy(update={"hard": None})}

@@ -40,6 +40,7 @@ def make(tmp_path):
     return made
 
 
+@pytest.mark.long
 def test_days_one_by_one_make_the_model_of_all_in_one_go(make):
     one_go, one_by_one = make("one"), make("other")
     metrics = _train(_config(), one_go, DAYS)
@@ -109,6 +110,7 @@ def test_a_loss_that_is_not_finite_fails_the_day_and_leaves_no_checkpoint(make):
     assert workdir.days(RANKING_CHECKPOINTS) == []
 
 
+@pytest.mark.long
 def test_scalars_are_written_beside_those_of_retrieval(make):
     workdir = make("work")
     _train(_config(tensorboard=True), workdir, DAYS[:1])

@@ -38,6 +38,7 @@ def _train(place: Workdir, days, fresh_is_better: bool, **training) -> dict:
     return dict(sequence.train_days(config, place, days, validate_with)), asked
 
 
+@pytest.mark.long
 def test_a_better_fresh_model_takes_the_place_of_the_running_one_to_the_bit(days, workdir):
     made, asked = _train(workdir, days[:4], True, backfill=BACKFILL, retrain=RETRAIN)
     assert [day for day in made if "retrain" in made[day]] == [days[3]]

@@ -113,6 +113,7 @@ def test_batches_take_a_record_of_each_shard_in_turn_and_nothing_is_lost(tmp_pat
     assert batches[0]["query"]["history"].shape == (8, None)
 
 
+@pytest.mark.long
 def test_days_one_by_one_end_with_the_same_checkpoint_to_the_bit_as_in_one_go(workdir, tmp_path):
     list(train_days(_CONFIG, workdir, _DAYS))
     other = Workdir(str(tmp_path / "other"))

@@ -40,6 +40,7 @@ def _train(workdir, days) -> None:
     list(train_days(CONFIG, workdir, days, kind=RankingTrainer))
 
 
+@pytest.mark.long
 def test_a_day_is_measured_before_and_after_training_on_it(workdir):
     with pytest.raises(InputError, match="train first"):
         evaluate_day(CONFIG, workdir, DAYS[0])

@@ -217,6 +217,7 @@ def _alike_minus_others(vectors: np.ndarray, kinds: np.ndarray) -> float:
     return float(cosines[alike & ~own].mean() - cosines[~alike].mean())
 
 
+@pytest.mark.long
 def test_items_never_seen_come_nearer_to_those_of_like_attributes_and_bits_repeat():
     model, vectors, kinds = _train(weight=1.0)
     assert float(model.mean_contrast_loss.result()) > 0
