@@ -295,6 +295,7 @@ def test_examples_are_those_of_the_definition(lookup, rows):
     )
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(rows=st.lists(rows(), min_size=2, max_size=6), size=st.integers(1, 3))
 def test_chunks_make_the_same_bytes_as_the_whole(lookup, rows, size):

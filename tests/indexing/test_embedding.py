@@ -154,6 +154,7 @@ def test_large_catalogues_are_embedded_by_beam(tmp_path, monkeypatch, threshold,
     assert by_beam or len(items.rows) == ITEMS
 
 
+@pytest.mark.long
 def test_a_model_embeds_a_catalogue_once_until_it_or_the_day_changes(tmp_path, monkeypatch):
     asked = []
     here = embed_here

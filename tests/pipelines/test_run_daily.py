@@ -106,6 +106,7 @@ def test_a_day_that_is_done_is_left_as_it_is(finished_site, days):
     assert finished_site.files() == before
 
 
+@pytest.mark.long
 def test_a_range_whose_first_days_are_done_goes_on_after_them(finished, days):
     before = finished.files("examples", "checkpoints")
     run = finished.run("run_daily", f"--start={days[1]}", f"--end={days[4]}")

@@ -51,6 +51,7 @@ def test_searches_are_counted_beside_the_events(searched, days, day_events):
         assert metrics["events"] == sum(metrics[part] for part in parts) == len(day_events(day))
 
 
+@pytest.mark.long
 def test_a_user_who_only_searched_is_recommended_what_their_queries_are(searched):
     known = searched.run("recommend", f"--user_id={SEARCHER}", "--k=24")
     assert known.status == 0, known.err
@@ -62,6 +63,7 @@ def test_a_user_who_only_searched_is_recommended_what_their_queries_are(searched
     assert nobody.out != raw.out
 
 
+@pytest.mark.long
 def test_only_the_last_searches_count_at_serving_as_in_training(searched):
     last = ["a", "b", "Title 7", "c"]
     some, more = (

@@ -114,6 +114,7 @@ def test_k_items_come_also_when_all_of_the_best_were_removed(kind, shop, workdir
     assert len(set(got) & set(order[50:60])) >= (10 if kind == "brute_force" else 9)
 
 
+@pytest.mark.long
 def test_a_refresh_of_a_refresh_is_one_of_the_build(kind, shop, workdir):
     config = shop.config_of(kind)
     refresh_release(config, workdir, shop.catalogue_of(_later()))
@@ -130,6 +131,7 @@ def test_nothing_is_published_when_nothing_changed(kind, shop, workdir):
     assert releases.current(workdir, kind) == first.release
 
 
+@pytest.mark.long
 def test_withdrawn_items_stay_away_until_the_next_build(kind, shop, workdir):
     config, items = shop.config_of(kind), shop.catalogue_of(_later())
     gone = ["item-8", "new-3", "nobody's"]

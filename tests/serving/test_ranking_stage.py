@@ -203,6 +203,7 @@ def test_the_self_test_and_the_description_know_of_ranking(release):
     assert names == {*PAST, *PLAIN} - set(OF_QUERY)
 
 
+@pytest.mark.long
 def test_fresh_and_changed_items_are_ranked_by_their_features(world, release):
     later = [record for record in item_records() if record["item_id"] != "item-2"]
     # The second is in the user's history: others of its new channel are like it.
@@ -226,6 +227,7 @@ def test_fresh_and_changed_items_are_ranked_by_their_features(world, release):
     assert self_test(refreshed.path) == []
 
 
+@pytest.mark.long
 def test_no_more_than_the_configured_candidates_are_ranked(tmp_path):
     from tests.ranking_batches import VALUES
 

@@ -81,6 +81,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     assert 178 <= held <= 199
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_intervals_and_another_gives_others(arms):
     assert differences(*arms, seed=4) == differences(*arms, seed=4)
     assert differences(*arms, seed=4) != differences(*arms, seed=5)

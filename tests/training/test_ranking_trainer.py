@@ -71,6 +71,7 @@ def test_numbers_and_biases_are_those_of_the_first_day_alone(make):
     np.testing.assert_allclose(model.candidate_numbers.quantiles[row], expected, rtol=1e-6)
 
 
+@pytest.mark.long
 def test_it_starts_from_a_backfill_and_goes_on_day_by_day(make):
     workdir = make("work")
     config = _config(backfill={"days": 2, "passes": 3}, replay=1)
@@ -93,6 +94,7 @@ def test_a_batch_size_that_is_left_out_is_chosen_once_and_kept(make):
     assert read_json(workdir.path("sizes.json")) is None
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_other_layers_is_refused_and_one_of_other_weights_of_heads_is_not(make):
     workdir = make("work")
     _train(_config(), workdir, DAYS[:1])

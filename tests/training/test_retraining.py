@@ -62,6 +62,7 @@ def test_a_better_fresh_model_takes_the_place_of_the_running_one_to_the_bit(days
     assert "retrain" not in metrics[days[4]]
 
 
+@pytest.mark.long
 def test_a_running_model_that_is_better_stays_as_it_is(days, workdir, other_workdir):
     made, _ = _train(workdir, days, False, backfill=BACKFILL, retrain=RETRAIN)
     assert [made[day]["retrain"]["taken"] for day in made if "retrain" in made[day]] == [False]

@@ -123,6 +123,7 @@ def test_days_one_by_one_end_with_the_same_model_as_in_one_go_and_the_loss_is_me
         assert np.array_equal(value, theirs[name]), name
 
 
+@pytest.mark.long
 def test_without_it_checkpoints_and_metrics_have_no_trace_of_it(workdir_of):
     plain, contrasted = workdir_of("plain"), workdir_of("contrasted")
     metrics = dict(train_days(_OFF, plain, _DAYS))

@@ -22,6 +22,10 @@ CONFIG = config_of(
 )
 
 
+# The platform is simulated and its examples are built.
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory) -> Workdir:
     folder = tmp_path_factory.mktemp("ranked")
@@ -40,7 +44,6 @@ def _train(workdir, days) -> None:
     list(train_days(CONFIG, workdir, days, kind=RankingTrainer))
 
 
-@pytest.mark.long
 def test_a_day_is_measured_before_and_after_training_on_it(workdir):
     with pytest.raises(InputError, match="train first"):
         evaluate_day(CONFIG, workdir, DAYS[0])

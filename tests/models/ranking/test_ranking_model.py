@@ -82,6 +82,7 @@ def test_it_starts_with_the_odds_of_all_impressions():
     np.testing.assert_allclose(np.exp(bias), [odds], rtol=1e-5)
 
 
+@pytest.mark.long
 def test_it_learns_how_long_items_are_watched():
     model = _model(optimizer={"learning_rate": 0.2})
     _train(model, 200)
