@@ -67,6 +67,9 @@ def check_options(beam_args: Sequence[str]) -> None:
     load_beam()
     from apache_beam.options.pipeline_options import PipelineOptions
 
+    # Options of a runner stand in its own module, and are known once that is loaded.
+    from apache_beam.runners import render  # noqa: F401
+
     parser = _Options(allow_abbrev=False, add_help=False)
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)

@@ -90,11 +90,13 @@ def build_examples(
 
 def _counts(config: Config, workdir: storage.Workdir, day: datetime.date) -> dict:
     """Returns the counts of a day that is built."""
-    known = workdir.partition(storage.EXAMPLES, day).manifest()["counts"]
-    counts = {name: known[name] for name in count_names(config)}
+    manifest = workdir.partition(storage.EXAMPLES, day).manifest()
+    counts = {name: manifest["counts"][name] for name in count_names(config)}
     if storage.read_json(workdir.metrics_path(JOB, day)) is None:
-        # A build that died between the day's partition and its metrics.
-        storage.write_json(workdir.metrics_path(JOB, day), counts)
+        # A build that died between the day's partition and its metrics. Partitions are older than
+        # matches.
+        metrics = {**counts, "matches": manifest.get("matches", {})}
+        storage.write_json(workdir.metrics_path(JOB, day), metrics)
     return counts
 
 

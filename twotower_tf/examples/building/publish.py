@@ -131,15 +131,15 @@ class Publisher:
             self._publish_statistics(day)
         if self._config.ranking is not None:
             self._publish_ranking(day)
-        of_day = self._publish_examples(day)
-        rows_read = self._outcome.counts[day.toordinal(), "history_rows_read"]
-        cost = {"history_rows_read": rows_read, "history_rows_written": rows_written}
         found = matches.of_day(self._outcome, day)
-        matches.tell(found, day, self._config.examples.warn_match_share)
         shares = {
             what: {"given": one.given, "matched": one.matched, "share": one.share}
             for what, one in found.items()
         }
+        of_day = self._publish_examples(day, shares)
+        rows_read = self._outcome.counts[day.toordinal(), "history_rows_read"]
+        cost = {"history_rows_read": rows_read, "history_rows_written": rows_written}
+        matches.tell(found, day, self._config.examples.warn_match_share)
         return {**of_day, **cost, "matches": shares}
 
     def _check_columns(self, day: datetime.date) -> None:
@@ -242,10 +242,11 @@ class Publisher:
             entry = manifest_entry(path, merged.examples, storage.checksum(path))
             manifest["shards"].append(entry)
 
-    def _publish_examples(self, day: datetime.date) -> dict:
+    def _publish_examples(self, day: datetime.date, shares: dict) -> dict:
         """Publishes the examples; returns the day's counts."""
         number = day.toordinal()
         manifest: dict = {
+            "matches": shares,
             "catalogue": str(datetime.date.fromordinal(self._plan.catalogue_of(number).day)),
             "inputs": [input_entry(file, self._plan.root) for file in self._plan.inputs_of(number)],
         }
