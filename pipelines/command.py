@@ -48,6 +48,16 @@ _INTEGERS = {
     "events_per_day": (20000, "How many events a day has, besides clicks on pages."),
     "pages_per_day": (2500, "How many pages of 12 items are shown each day; 0: no impressions."),
 }
+# Those that say how large a simulated platform is.
+SIMULATED = (
+    "seed",
+    "days",
+    "users",
+    "videos",
+    "uploads_per_day",
+    "events_per_day",
+    "pages_per_day",
+)
 _CHOICES = {
     "format": (["jsonl", "csv", "parquet"], "What the event files are."),
     "model": (
@@ -224,6 +234,16 @@ def integers_of(values: flags.FlagValues, name: str) -> list[int]:
             f"--{name}={','.join(given)}: give whole numbers from 0, separated by commas"
         )
     return list(dict.fromkeys(map(int, given)))
+
+
+def simulator_settings(values: flags.FlagValues, names: Sequence[str], **fixed):
+    """Returns the ``SimulatorSettings`` that some flags give, and what is fixed; see there."""
+    from twotower_tf.simulator.settings import SimulatorSettings
+
+    try:
+        return SimulatorSettings(**{name: values[name].value for name in names}, **fixed)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def open_workdir(values: flags.FlagValues, config: Config, make: bool = False):

@@ -53,13 +53,11 @@ def _simulate(values) -> tuple[list, str]:
         raise InputError("--start and --end are for a --source; without one 22 days are simulated")
     from twotower_tf import storage
     from twotower_tf.progress import progress
-    from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
+    from twotower_tf.simulator.simulator import Simulator
 
-    sizes = {name: values[name].value for name in _SIZES} | {"days": CATCH_UP + MEASURED}
-    try:
-        simulator = Simulator(SimulatorSettings(**sizes))
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    days = CATCH_UP + MEASURED
+    sizes = {name: values[name].value for name in _SIZES} | {"days": days}
+    simulator = Simulator(command.simulator_settings(values, _SIZES, days=days))
     folder = os.path.join(values.out, "logs")
     # Written when all logs are there.
     path = os.path.join(folder, "settings.json")

@@ -13,31 +13,14 @@ closed_loop.json and closed_loop.html. It goes on where it stopped; docs/simulat
 """
 
 from pipelines import command
-from twotower_tf.errors import InputError
 from twotower_tf.studies.closed_loop_plan import bind, check_sizes, read_arms
-
-_SIZES = (
-    "seed",
-    "days",
-    "users",
-    "videos",
-    "uploads_per_day",
-    "events_per_day",
-    "pages_per_day",
-)
 
 
 def _job(values, _) -> None:
     arms = read_arms(values.arms or [], values.set)
-    sizes = {name: values[name].value for name in _SIZES}
+    sizes = {name: values[name].value for name in command.SIMULATED}
     check_sizes(sizes)
-
-    from twotower_tf.simulator.settings import SimulatorSettings
-
-    try:
-        settings = SimulatorSettings(**sizes)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    settings = command.simulator_settings(values, command.SIMULATED)
     bind(values.out, arms, sizes)
 
     from twotower_tf.progress import progress
@@ -52,7 +35,7 @@ def _job(values, _) -> None:
     print(f"{as_table(found)}\n\nreport: {report}")
 
 
-main = command.Command(__doc__, ["arms", "out", "set", *_SIZES], ["arms", "out"], _job)
+main = command.Command(__doc__, ["arms", "out", "set", *command.SIMULATED], ["arms", "out"], _job)
 
 if __name__ == "__main__":
     main.run()

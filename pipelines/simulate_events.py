@@ -7,27 +7,13 @@ impressions; docs/simulator.md says what is in them.
 """
 
 from pipelines import command
-from twotower_tf.errors import InputError
-
-_SETTINGS = (
-    "seed",
-    "days",
-    "users",
-    "videos",
-    "uploads_per_day",
-    "events_per_day",
-    "pages_per_day",
-)
 
 
 def _job(values, _) -> None:
     from twotower_tf.progress import progress
-    from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
+    from twotower_tf.simulator.simulator import Simulator
 
-    try:
-        settings = SimulatorSettings(**{name: values[name].value for name in _SETTINGS})
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    settings = command.simulator_settings(values, command.SIMULATED)
     total = settings.days * settings.events_per_day
     with progress("simulating", total, "events") as shown:
         Simulator(settings).write(values.out, values.format, shown.advance)
@@ -35,7 +21,7 @@ def _job(values, _) -> None:
 
 main = command.Command(
     __doc__,
-    ["out", "format", *_SETTINGS],
+    ["out", "format", *command.SIMULATED],
     ["out"],
     _job,
 )

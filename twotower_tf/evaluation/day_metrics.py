@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from twotower_tf.errors import InputError
-from twotower_tf.storage import Workdir, names, read_json
+from twotower_tf.storage import Workdir, names, read_json, write_json
 
 JOBS = (
     "build_examples",
@@ -84,6 +84,24 @@ def read_days(workdir: Workdir, days: Iterable[datetime.date]) -> list[DayMetric
         found = {job: _read(workdir.metrics_path(job, day)) for job in JOBS}
         result.append(DayMetrics(day, {job: read for job, read in found.items() if read}))
     return result
+
+
+def record(workdir: Workdir, job: str, day: datetime.date, measured: dict) -> dict:
+    """Adds what was measured, before or after training on a day, to an evaluation's metrics.
+
+    Args:
+        workdir: Where the metrics are.
+        job: Which evaluation: ``evaluate`` or ``evaluate_ranking``.
+        day: The day.
+        measured: By protocol, and what else there is.
+
+    Returns:
+        All that was measured of the day.
+    """
+    path = workdir.metrics_path(job, day)
+    known = read_json(path) or {"day": day.isoformat(), "before": None, "after": None}
+    write_json(path, known | measured)
+    return known | measured
 
 
 def measured_days(workdir: Workdir, until: datetime.date) -> list[datetime.date]:

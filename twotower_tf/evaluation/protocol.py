@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.evaluation.blending import Blender, Items
 from twotower_tf.evaluation.counted_baselines import Baselines
+from twotower_tf.evaluation.day_metrics import record
 from twotower_tf.evaluation.frequencies import compare
 from twotower_tf.evaluation.held_out import HeldOut, HeldOutReader
 from twotower_tf.evaluation.measuring import Measuring, Popularity
@@ -29,6 +29,8 @@ from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.storage import Workdir
 from twotower_tf.training.backfill import Validate
 from twotower_tf.training.trainer import Trainer
+
+JOB = "evaluate"
 
 
 class Evaluator:
@@ -209,12 +211,4 @@ def evaluate_day(config: Config, workdir: Workdir, day: datetime.date) -> dict:
         }
     else:
         measured = {"before": evaluator.evaluate(day, trainer.last_day)}
-    return record(workdir, day, measured)
-
-
-def record(workdir: Workdir, day: datetime.date, measured: dict) -> dict:
-    """Adds what was measured to ``metrics/evaluate`` of the day; returns all of it."""
-    path = workdir.metrics_path("evaluate", day)
-    known = storage.read_json(path) or {"day": day.isoformat(), "before": None, "after": None}
-    storage.write_json(path, known | measured)
-    return known | measured
+    return record(workdir, JOB, day, measured)

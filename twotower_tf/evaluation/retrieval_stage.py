@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from twotower_tf import storage
 from twotower_tf.config import Config
-from twotower_tf.evaluation.protocol import Evaluator, recall_of, record
+from twotower_tf.evaluation.day_metrics import record
+from twotower_tf.evaluation.protocol import JOB, Evaluator, recall_of
 from twotower_tf.evaluation.stages import Stage
 from twotower_tf.examples.counts import Counts
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
@@ -47,10 +48,10 @@ class RetrievalStage(Stage):
 
     def evaluated_at(self, day: datetime.date) -> list[int]:
         """Returns the K at which a day was evaluated after training on it, none if it was not."""
-        record = storage.read_json(self._workdir.metrics_path("evaluate", day)) or {}
-        if record.get("after") is None:
+        known = storage.read_json(self._workdir.metrics_path(JOB, day)) or {}
+        if known.get("after") is None:
             return []
-        return [int(k) for k in record["after"]["methods"]["model"]["recall"]]
+        return [int(k) for k in known["after"]["methods"]["model"]["recall"]]
 
     def evaluate_after(self, day: datetime.date) -> None:
         """Evaluates the day that the model was last trained on."""
@@ -59,14 +60,14 @@ class RetrievalStage(Stage):
             "after": self.evaluator.evaluate(day, day),
             "frequencies": self.evaluator.frequencies(counted),
         }
-        record(self._workdir, day, measured)
+        record(self._workdir, JOB, day, measured)
 
     def _is_evaluated(self, day: datetime.date) -> bool:
         return bool(self.evaluated_at(day))
 
     def _evaluate_before(self, day: datetime.date) -> None:
         yesterday = day - datetime.timedelta(days=1)
-        record(self._workdir, day, {"before": self.evaluator.evaluate(day, yesterday)})
+        record(self._workdir, JOB, day, {"before": self.evaluator.evaluate(day, yesterday)})
         # The model is about to change, and training needs the memory.
         self.embedder.forget()
 

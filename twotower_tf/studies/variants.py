@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config_loader import binding_sections
-from twotower_tf.evaluation.protocol import Evaluator, recall_of, record
+from twotower_tf.evaluation.day_metrics import record
+from twotower_tf.evaluation.protocol import JOB, Evaluator, recall_of
 from twotower_tf.examples.building.publish import PUBLISHED
 from twotower_tf.storage import MANIFEST, Workdir
 from twotower_tf.storage.whole_files import link_file
@@ -108,7 +109,7 @@ def _train(
     def measure() -> None:
         day = trainer.last_day
         if day in measured and _known(workdir, day) is None:
-            record(workdir, day, {"after": evaluator.evaluate(day, day)})
+            record(workdir, JOB, day, {"after": evaluator.evaluate(day, day)})
 
     # A run may have died between the checkpoint of its last day and the day's evaluation.
     measure()

@@ -8,9 +8,9 @@ import datetime
 import numpy as np
 import tensorflow as tf
 
-from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
+from twotower_tf.evaluation.day_metrics import record
 from twotower_tf.evaluation.ranking.calibration import calibration
 from twotower_tf.evaluation.ranking.item_watch_times import ItemWatchTimes
 from twotower_tf.evaluation.ranking.measures import Impressions, measure
@@ -119,15 +119,7 @@ def evaluate_day(config: Config, workdir: Workdir, day: datetime.date) -> dict:
         raise InputError(f"there is no checkpoint of {day} or before: train first")
     evaluator = RankingEvaluator(trainer.config, workdir, trainer.model)
     protocol = "after" if trainer.last_day == day else "before"
-    return record(workdir, day, {protocol: evaluator.evaluate(day, trainer.last_day)})
-
-
-def record(workdir: Workdir, day: datetime.date, measured: dict) -> dict:
-    """Adds what was measured to ``metrics/evaluate_ranking`` of the day; returns all of it."""
-    path = workdir.metrics_path(JOB, day)
-    known = storage.read_json(path) or {"day": day.isoformat(), "before": None, "after": None}
-    storage.write_json(path, known | measured)
-    return known | measured
+    return record(workdir, JOB, day, {protocol: evaluator.evaluate(day, trainer.last_day)})
 
 
 def _texts(values: np.ndarray) -> np.ndarray:

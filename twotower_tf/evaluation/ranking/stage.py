@@ -4,7 +4,8 @@ import datetime
 
 from twotower_tf import storage
 from twotower_tf.config import Config
-from twotower_tf.evaluation.ranking.protocol import JOB, RankingEvaluator, record
+from twotower_tf.evaluation.day_metrics import record
+from twotower_tf.evaluation.ranking.protocol import JOB, RankingEvaluator
 from twotower_tf.evaluation.stages import Stage
 from twotower_tf.storage import Workdir
 from twotower_tf.training.ranking_trainer import RankingTrainer
@@ -25,12 +26,12 @@ class RankingStage(Stage):
         self._evaluator = RankingEvaluator(self.trainer.config, workdir, self.trainer.model)
 
     def _is_evaluated(self, day: datetime.date) -> bool:
-        record = storage.read_json(self._workdir.metrics_path(JOB, day)) or {}
-        return record.get("after") is not None
+        known = storage.read_json(self._workdir.metrics_path(JOB, day)) or {}
+        return known.get("after") is not None
 
     def _evaluate_before(self, day: datetime.date) -> None:
         yesterday = day - datetime.timedelta(days=1)
-        record(self._workdir, day, {"before": self._evaluator.evaluate(day, yesterday)})
+        record(self._workdir, JOB, day, {"before": self._evaluator.evaluate(day, yesterday)})
 
     def _evaluate_after(self, day: datetime.date) -> None:
-        record(self._workdir, day, {"after": self._evaluator.evaluate(day, day)})
+        record(self._workdir, JOB, day, {"after": self._evaluator.evaluate(day, day)})
