@@ -2,8 +2,8 @@
 
     python -m pipelines.simulate_events --out=DIR --days=7
 
-configs/demo.yaml reads what it writes. With --pages_per_day also what was shown to users, as
-impressions; docs/simulator.md says what is in them.
+configs/demo.yaml reads what it writes, with what was shown to users, as impressions;
+--pages_per_day=0 leaves these out. docs/simulator.md says what is in them.
 """
 
 from pipelines import command
