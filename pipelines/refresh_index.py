@@ -9,7 +9,6 @@ exactly beside it; items that the catalogue no longer has are left out, and so a
 (index.max_fresh_share), nothing is published: run build_index.
 """
 
-import datetime
 import os
 
 from pipelines import command
@@ -17,12 +16,12 @@ from pipelines import command
 
 def _job(values, _) -> None:
     config = command.config_of(values)
+    from twotower_tf.examples.calendar import Calendar
     from twotower_tf.storage import parse_day
     from twotower_tf.storage.id_lists import read_ids
 
     workdir = command.open_workdir(values, config)
-    today = datetime.datetime.now(datetime.timezone.utc).date()
-    day = parse_day(values.date, "--date") if values.date else today
+    day = parse_day(values.date, "--date") if values.date else Calendar.of(config).today()
     withdrawn = read_ids(values.withdrawn, "--withdrawn") if values.withdrawn else []
     from twotower_tf.releases.newest_items import newest_items
     from twotower_tf.releases.refresh import refresh_release

@@ -41,6 +41,7 @@ LAYERS = [
 FLOORS = {
     "examples": [
         "values",
+        "calendar",
         "hashes",
         "rejects",
         "unreadable_files",

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from twotower_tf.config import Config, strict_yaml
 from twotower_tf.config.examples import Duplicates
 from twotower_tf.config.registries import TOWERS
+from twotower_tf.config.times import MIDNIGHT
 from twotower_tf.errors import InputError
 from twotower_tf.storage import checksum, exists
 
@@ -184,6 +185,9 @@ def binding_sections(config: Config) -> dict:
         if isinstance(files, dict)
     }
     _drop_unused(sections, config)
+    if config.source.day_starts != MIDNIGHT:
+        # Work directories are older than days that start at another time.
+        sections["source"]["day_starts"] = config.source.day_starts
     # A day with many rejects may be let through without starting anew.
     for key in ("max_rejected_share", "max_rejected", "unreadable_files", "warn_match_share"):
         del sections["examples"][key]

@@ -15,6 +15,7 @@ from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.errors import InputError
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot, snapshots
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.items import item_lookup
 from twotower_tf.examples.plan import CatalogueFile, Plan, ProfileFiles
 from twotower_tf.examples.source_columns import check_columns
@@ -160,10 +161,13 @@ def days_to_build(
         InputError: If a day is in the future, was built by another configuration, or lies before a
             day that was built.
     """
-    today = datetime.datetime.now(datetime.timezone.utc).date()
+    calendar = Calendar.of(config)
+    today = calendar.today()
     wanted = sorted(set(days))
     if wanted and wanted[-1] > today:
-        raise InputError(f"{wanted[-1]} is in the future (today is {today} in UTC)")
+        raise InputError(
+            f"{wanted[-1]} is in the future (today is {today}; days start at {calendar})"
+        )
     fingerprint = examples_fingerprint(config)
     missing = []
     for day in wanted:

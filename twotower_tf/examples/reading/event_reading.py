@@ -1,9 +1,9 @@
 """Reads the records of a split: parsed, checked, of the days to build; events with their items.
 
-Which day a record belongs to: an event to the UTC date of its time. In a source with ``{date}``
-all records belong to their file's day; an event of an earlier date is late, and rejected or kept
-as an event of the file's day (``examples.late_events``), one of a later date is ahead of its time
-and rejected. In a file that no day divides, events of days that are not being built are passed
+Which day a record belongs to: an event to that of its time (``Calendar``). In a source with
+``{date}`` all records belong to their file's day; an event of an earlier one is late, and rejected
+or kept as an event of the file's day (``examples.late_events``), one of a later day is ahead of its
+time and rejected. In a file that no day divides, events of days that are not being built are passed
 over, and records without a readable time belong to the day of the file's earliest readable one:
 so it makes no difference whether days are built one by one or in one go. The same holds for
 searches (``search_reading``).
@@ -29,7 +29,7 @@ from twotower_tf.examples import matches
 from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
 from twotower_tf.examples.hashes import text_hashes
 from twotower_tf.examples.outcome import Report
-from twotower_tf.examples.plan import Plan, day_number
+from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.reading.columns_read import columns_read
 from twotower_tf.examples.reading.event_columns import EventColumns, SearchColumns
 from twotower_tf.examples.reading.event_rewards import EventRewards
@@ -143,7 +143,7 @@ class LogReader(ABC):
         day = file.day.toordinal()
         for batch in batches:
             parsed, reasons = self._columns.parse(batch)
-            dates = day_number(parsed["timestamp"].to_numpy())
+            dates = self._plan.calendar.numbers_of(parsed["timestamp"].to_numpy())
             wrong = dates > day if self._keep_late else dates != day
             if wrong.any():
                 rows = parsed["row"].to_numpy()[wrong].tolist()
@@ -167,7 +167,7 @@ class LogReader(ABC):
             if timed.any():
                 first = int(timestamps[timed].min())
                 earliest = first if earliest is None else min(earliest, first)
-            days = day_number(timestamps)
+            days = self._plan.calendar.numbers_of(timestamps)
             timed &= np.isin(days, wanted)
             if timed.any():
                 parsed, reasons = self._columns.parse(batch, np.flatnonzero(timed))
@@ -237,7 +237,7 @@ class LogReader(ABC):
         """Yields the records without a readable time, if the day they belong to is built."""
         if earliest is None:
             raise InputError(timeless.nothing_readable(self._columns.time_column))
-        day = day_number(earliest)
+        day = self._plan.calendar.day_of(earliest).toordinal()
         if day in self._plan.day_set:
             rejected = [Rejected(day, position, line) for position, line in timeless.records]
             yield LogBatch(self._schema.empty_table(), rejected, {day: len(rejected)})
