@@ -123,8 +123,8 @@ class Files(Section):
 
     path: str
     """A file or glob below ``--source``; ``{date}`` stands for a day as YYYY-MM-DD,
-    ``{date:%Y%m%d}`` or ``{date:%Y/%m/%d}`` for one in another form. ``**/`` matches any
-    folders."""
+    ``{date:%Y%m%d}`` or ``{date:%Y/%m/%d}`` for one in another form, ``{hour}`` beside it for an
+    hour of it (of logs). ``**/`` matches any folders."""
     format: Format = "auto"
     """``auto`` goes by each file's name: ``.csv``, ``.tsv``, ``.jsonl``, ``.json`` (each also with
     ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), ``.parquet``. The last two read the Wikispeedia data
@@ -220,6 +220,17 @@ class Files(Section):
         return self
 
 
+class _Snapshots(Files):
+    """Files that hold what there is, not what happened."""
+
+    @field_validator("path")
+    @classmethod
+    def _check_no_hours(cls, path):
+        if dated_paths.has_hours(path):
+            raise ValueError("a snapshot is of a day, and all of it: {hour} is for logs only")
+        return path
+
+
 class EventFiles(Files):
     """The event log."""
 
@@ -227,14 +238,14 @@ class EventFiles(Files):
     """Which column is what."""
 
 
-class ItemFiles(Files):
+class ItemFiles(_Snapshots):
     """The item catalogue; with ``{date}`` in the path, a snapshot a day."""
 
     columns: ItemColumnsSection = ItemColumnsSection()
     """Which column is what."""
 
 
-class UserFiles(Files):
+class UserFiles(_Snapshots):
     """The user profiles."""
 
     columns: UserColumnsSection = UserColumnsSection()

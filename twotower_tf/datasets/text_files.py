@@ -38,6 +38,8 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+# What a file system leaves where what was written never reached the disk; no text has so many.
+_ZEROS = bytes(16)
 PARQUET = "Parquet, not text: set its format"
 _NO_DATA = {
     re.compile(rb"\s*<(\?xml|!DOCTYPE|html|Error)", re.I): "an XML or HTML page, not data",
@@ -47,6 +49,7 @@ _NO_DATA = {
     re.compile(rb"/annex/objects/"): "a pointer of git-annex, not the data: `git annex get` it",
     re.compile(rb"PAR1"): PARQUET,
     re.compile(rb"PK\x03\x04"): "a ZIP archive: unpack it",
+    re.compile(_ZEROS): "zero bytes, not data: it was never written to its end",
 }
 
 
@@ -137,9 +140,19 @@ def pieces(path: str, form: TextForm, size: int, start: int = 0) -> Iterator[byt
     read = _decompressed(path, form, size, start)
     if form.encoding is not None:
         read = _as_utf8(read, form.encoding)
+    read = _up_to_zeros(read)
     if form.carriage_returns:
         read = (piece.replace(b"\r", b"\n") for piece in read)
     return as_lines(read, Damaged) if form.json_stream else read
+
+
+def _up_to_zeros(read: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in read:
+        start = piece.find(_ZEROS)
+        if start >= 0:
+            yield piece[:start]
+            raise Damaged("zero bytes, not data, from here on: it was never written to its end")
+        yield piece
 
 
 def _opened(path: str) -> contextlib.closing:

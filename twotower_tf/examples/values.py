@@ -269,6 +269,8 @@ def _exact_integer(value: Any) -> int | None:
     """Returns a whole number that is written as such."""
     if isinstance(value, str) and _INTEGER.match(value):
         return int(value)
+    if isinstance(value, decimal.Decimal) and value == int(value):
+        return int(value)
     return value if isinstance(value, int) else None
 
 

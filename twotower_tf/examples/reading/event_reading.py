@@ -34,7 +34,7 @@ from twotower_tf.examples.reading.columns_read import columns_read
 from twotower_tf.examples.reading.event_columns import EventColumns, SearchColumns
 from twotower_tf.examples.reading.event_rewards import EventRewards
 from twotower_tf.examples.reading.log_columns import LogColumns, Reason
-from twotower_tf.examples.rejects import rejected_line
+from twotower_tf.examples.rejects import AHEAD, LATE, rejected_line
 from twotower_tf.examples.source_columns import required_columns
 from twotower_tf.examples.unreadable_files import UnreadableFiles
 
@@ -121,8 +121,8 @@ class LogReader(ABC):
             split: What to read.
 
         Raises:
-            InputError: If the file can't be opened, or read and that is an error; or if it has
-                records, no day divides it and not one has a readable time.
+            InputError: If the file can't be opened, or read and that is an error; or if it can be
+                read, has records, no day divides it and not one has a readable time.
         """
         batches = self._unreadable.batches(split, read_batches(split, self._columns.needed))
         if split.file.day is None:
@@ -235,10 +235,14 @@ class LogReader(ABC):
 
     def _of_the_earliest(self, timeless: "_Timeless", earliest: int | None) -> Iterator[LogBatch]:
         """Yields the records without a readable time, if the day they belong to is built."""
-        if earliest is None:
+        if earliest is not None:
+            days = {self._plan.calendar.day_of(earliest).toordinal()} & self._plan.day_set
+        elif timeless.path in self._unreadable.reasons:
+            # Of a file that can't be read something is lost to every day.
+            days = self._plan.days
+        else:
             raise InputError(timeless.nothing_readable(self._columns.time_column))
-        day = self._plan.calendar.day_of(earliest).toordinal()
-        if day in self._plan.day_set:
+        for day in days:
             rejected = [Rejected(day, position, line) for position, line in timeless.records]
             yield LogBatch(self._schema.empty_table(), rejected, {day: len(rejected)})
 
@@ -297,6 +301,7 @@ class _Timeless:
         self._root = root
         self._log = log
         self._file = file
+        self.path = os.path.relpath(file.path, root)
         self._first: tuple[int, str] | None = None
         self._names: set[str] = set()
         self.records: list[tuple[int, str]] = []
@@ -311,12 +316,12 @@ class _Timeless:
 
     def nothing_readable(self, column: str) -> str:
         """Words that the file has no other records; times are looked for in the column."""
-        path = os.path.relpath(self._file.path, self._root)
         number, reason = self._first
         hint = "" if column in self._names else nearest(column, self._names)
         log = f"source.{self._log}"
         return (
-            f"{path} has not one record with a readable time; the first, {path}:{number}: "
+            f"{self.path} has not one record with a readable time; the first, "
+            f"{self.path}:{number}: "
             f"{reason}{hint} ({log}.columns.timestamp, {log}.timestamp_unit)"
         )
 
@@ -333,7 +338,7 @@ def _rejected_record(
 
 def _other_day(one: str, own_day: int, day: int) -> str:
     actual, expected = datetime.date.fromordinal(own_day), datetime.date.fromordinal(day)
-    kind = "late" if own_day < day else "ahead of its time"
+    kind = LATE if own_day < day else AHEAD
     return f"{kind}: {one} of {actual} in a file of {expected}"
 
 
