@@ -118,16 +118,15 @@ def test_days_in_another_form_are_named_with_the_pattern_they_would_match(
         assert len(find(root, right)) == 1
 
 
-@pytest.mark.parametrize("braces", ["{DATE}", "{day}", "{date:%Y%j}", "{date:%Y%m%m}", "{csv,tsv}"])
 def test_hour_in_the_pattern_gives_each_file_its_hour(tmp_path, bucket):
-    names = ["2026-01-02/00/a.csv", "2026-01-02/7/a.csv", "2026-01-02/23/b.csv"]
+    names = ["2026-01-02/00/a.csv", "2026-01-02/23/b.csv", "2026-01-02/7/a.csv"]
     for name in [*names, "2026-01-02/24/a.csv", "2026-01-02/007/a.csv", "2026-01-02/a.csv"]:
         write(tmp_path / name)
         storage.write_text(f"{bucket}/{name}", "")
     for root in (str(tmp_path), bucket):
         found = find(root, "{date}/{hour}/*.csv")
         assert [(file.path.removeprefix(f"{root}/"), file.hour) for file in found] == list(
-            zip(names, [0, 7, 23], strict=True)
+            zip(names, [0, 23, 7], strict=True)
         )
         assert {file.day for file in found} == {datetime.date(2026, 1, 2)}
     write(tmp_path / "20260102T23.csv")
@@ -142,6 +141,7 @@ def test_hours_are_those_of_a_day_and_of_logs():
         ItemFiles(path="{date}/{hour}.csv")
 
 
+@pytest.mark.parametrize("braces", ["{DATE}", "{day}", "{date:%Y%j}", "{date:%Y%m%m}", "{csv,tsv}"])
 def test_braces_that_stand_for_nothing_are_refused_with_what_would_be_right(braces):
     with pytest.raises(ValueError, match=r"stands for nothing; a day is \{date\}, or") as caught:
         Files(path=f"dt={braces}/x.csv")

@@ -1,4 +1,4 @@
-"""When the days of a deployment start and end (``source.day_starts``), and which is which time's.
+"""When the days of a deployment start and end (``source.day_starts``), and of which day a time is.
 
 The only place that turns times into days. A day is named by the date that its start has where its
 clock is; it lasts 23 or 25 hours where the clocks are changed on it.
