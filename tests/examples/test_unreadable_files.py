@@ -50,9 +50,9 @@ def as_parquet(records: list[dict]) -> bytes:
     return file.getvalue()
 
 
-def as_zstd(content: bytes) -> bytes:
+def by_arrow(content: bytes, compression: str) -> bytes:
     buffer = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(buffer, "zstd") as file:
+    with pa.CompressedOutputStream(buffer, compression) as file:
         file.write(content)
     return buffer.getvalue().to_pybytes()
 
@@ -90,7 +90,9 @@ def unreadable(records: list[dict]) -> dict[str, tuple[str, bytes, str]]:
         "a cut gzip": ("b.jsonl.gz", packed[: len(packed) // 2], "the gzip file is damaged"),
         "a cut bz2": ("b.jsonl.bz2", bz2.compress(lines)[:-9], "the bz2 file is damaged"),
         "a cut xz": ("b.jsonl.xz", lzma.compress(lines)[:-9], "the xz file is damaged"),
-        "a cut zstd": ("b.jsonl.zst", as_zstd(lines)[:-9], "the zstd file is damaged"),
+        "a cut zstd": ("b.jsonl.zst", by_arrow(lines, "zstd")[:-9], "the zstd file is damaged"),
+        "a cut lz4": ("b.jsonl.lz4", by_arrow(lines, "lz4")[:-9], "the lz4 file is damaged"),
+        "Avro": ("b.jsonl", b"Obj\x01\x04\x14avro.codec", "Avro, not text: write it as Parquet"),
         "text": ("b.jsonl", b"Service unavailable\ntry again\n", "not one record can be read"),
         "a broken array": ("b.json", b'[{"user_id": "u1"},\n oops]', "not JSON from here on"),
     }  # fmt: skip

@@ -127,8 +127,8 @@ class Files(Section):
     hour of it (of logs). ``**/`` matches any folders."""
     format: Format = "auto"
     """``auto`` goes by each file's name: ``.csv``, ``.tsv``, ``.jsonl``, ``.json`` (each also with
-    ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), ``.parquet``. The last two read the Wikispeedia data
-    set."""
+    ``.gz``, ``.bz2``, ``.xz``, ``.zst`` or ``.lz4``), ``.parquet``. The last two read the
+    Wikispeedia data set."""
     encoding: Encoding | None = None
     """Of CSV, TSV and JSON, such as ``latin-1``. Without it UTF-8, or UTF-16 where a file begins
     like that."""
