@@ -36,6 +36,11 @@ def pytest_collection_finish():
     gc.set_threshold(50_000, 20, 100)
 
 
+def pytest_unconfigure():
+    """Lets what was spared go in order: TensorFlow's graphs before its modules."""
+    gc.unfreeze()
+
+
 FSYNC = os.fsync
 
 
