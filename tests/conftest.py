@@ -41,18 +41,17 @@ def pytest_unconfigure():
     gc.unfreeze()
 
 
-FSYNC = os.fsync
-
-
 @pytest.fixture(scope="session", autouse=True)
 def hasty_disk():
-    """Lets no test wait until the disk has what was written, but those of the storage itself.
+    """Lets no test wait until the disk has what was written, but those of ``tests/storage``.
 
     Whoever asks what was flushed asks by the calls of ``os.fsync``, which are made all the same.
+    Yields the real one.
     """
+    real = os.fsync
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda opened: os.fstat(_number(opened)) and None)
-        yield
+        yield real
 
 
 def _number(opened) -> int:
