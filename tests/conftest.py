@@ -29,7 +29,7 @@ settings.load_profile("repeatable")
 def pytest_collection_finish():
     """Spares the garbage collector what stays: modules, and what TensorFlow keeps of each graph.
 
-    Tracing makes so many objects that looking for cycles among them took a tenth to a quarter of it.
+    Tracing makes so many objects that looking for cycles among them took a tenth of it or more.
     """
     gc.collect()
     gc.freeze()
