@@ -105,7 +105,7 @@ def write_retailrocket(folder: pathlib.Path) -> None:
 
 
 def write_hm(folder: pathlib.Path) -> None:
-    """H&M: transactions with dates only, articles with numbers that have leading zeros, customers."""
+    """H&M: transactions with dates only, articles whose ids have leading zeros, customers."""
     rng = random.Random(3)
     people = [f"{rng.getrandbits(256):064x}" for _ in range(200)]
     kinds = ["Vest top", "Bra", "Trousers", "Sweater", "Dress", "Socks", "Hair clip"]

@@ -198,12 +198,15 @@ def _items_of_events(events: Events, doubts: list[str]) -> tuple[Part, list[Feat
         and one.distinct > 1
         and one.distinct <= item.distinct
     ]
+    # A row an item, as a catalogue would have it.
+    rows = list({key: row for row, key in enumerate(item.keys) if key is not None}.values())
+    of_item = [Column(one.name, [one.values[row] for row in rows]) for one in (item, *fixed)]
     columns = {"item_id": item.name}
-    title = title_of(fixed)
+    title = title_of(of_item[1:])
     if title is not None:
         columns["title"] = title.name
     part = part_of("items", events.table, events.table.group.undated, columns, [events.time])
-    return part, [_own_id(item), *features_of([item, *fixed], None)[1:]]
+    return part, [_own_id(item), *features_of(of_item, None)[1:]]
 
 
 def _users(

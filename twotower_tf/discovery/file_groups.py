@@ -187,14 +187,24 @@ def _pattern(names: Sequence[str]) -> str | None:
 
 
 def _common(parts: Sequence[str]) -> str:
-    start = os.path.commonprefix(parts)
+    start = _start(parts)
     if len(set(parts)) == 1:
         return start
     rest = [part[len(start) :] for part in parts]
-    end = os.path.commonprefix([part[::-1] for part in rest])[::-1]
+    end = _start([part[::-1] for part in rest])[::-1]
     if "\0d" in end and "\0Y" not in end:
         end = end[end.rfind("\0d") + 2 :]
     return f"{start}*{end}"
+
+
+def _start(texts: Sequence[str]) -> str:
+    """Returns what all texts begin with."""
+    first, last = min(texts), max(texts)
+    length = next(
+        (place for place, character in enumerate(first) if character != last[place : place + 1]),
+        len(first),
+    )
+    return first[:length]
 
 
 def _group(root: str, alike: _Alike) -> FileGroup:

@@ -33,7 +33,9 @@ class Part:
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
-def part_of(what: str, table: Table, path: str, columns: dict[str, str], times: list[Column]):
+def part_of(
+    what: str, table: Table, path: str, columns: dict[str, str], times: list[Column]
+) -> Part:
     """Returns a part of the source.
 
     Args:
@@ -80,7 +82,7 @@ def path_of_log(table: Table, in_day: float | None, doubts: list[str]) -> str:
 
 
 def path_of_snapshots(table: Table, behaviour: Behaviour, doubts: list[str]) -> str:
-    """Returns the pattern of a catalogue's or the profiles' files: dated if the first is in time."""
+    """Returns the pattern of a catalogue or of profiles: dated if its days begin in time."""
     days = table.group.days
     if not days or table.group.dated == table.group.undated:
         return table.group.undated

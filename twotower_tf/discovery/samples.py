@@ -9,7 +9,7 @@ from twotower_tf import storage
 from twotower_tf.datasets import parquet
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.lines import Unreadable
-from twotower_tf.datasets.nested import EACH, taken_apart
+from twotower_tf.datasets.nested import taken_apart
 from twotower_tf.datasets.record_batches import read_batches
 from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.discovery.file_groups import FileGroup
@@ -59,7 +59,7 @@ def read_sample(group: FileGroup, most: int = _MOST_RECORDS) -> Sample:
     chosen = _chosen(group.files)
     records: list[dict] = []
     days: list[datetime.date | None] = []
-    rows, size, unreadable, cut = 0, 0, 0, len(chosen) < len(group.files)
+    unreadable, cut = 0, len(chosen) < len(group.files)
     for file in chosen:
         splits = _splits(file)
         places = sorted({0, len(splits) // 2, len(splits) - 1})
@@ -71,11 +71,9 @@ def read_sample(group: FileGroup, most: int = _MOST_RECORDS) -> Sample:
             unreadable += lost
             records += found
             days += [file.day] * len(found)
-        rows += len(found)
-        size += storage.size(file.path)
-    apart = [_flat(one) for record in records for one in [record]]
-    total = len(apart) if not cut else max(len(apart), _rows(group, chosen, apart))
-    return Sample(apart, days, total, not cut, unreadable)
+    flat = [_flat(record) for record in records]
+    total = max(len(flat), _rows(group, chosen, flat)) if cut else len(flat)
+    return Sample(flat, days, total, not cut, unreadable)
 
 
 def taken_apart_by(sample: Sample, column: str) -> Sample:
@@ -174,6 +172,3 @@ def parquet_rows(path: str) -> int:
     import pyarrow.parquet as pq
 
     return pq.read_metadata(storage.arrow_input(path)).num_rows
-
-
-__all__ = ["EACH", "Sample", "lists_of_objects", "read_sample", "taken_apart_by"]

@@ -167,9 +167,9 @@ class Table:
         for column in snapshot.columns.values():
             before = Column(column.name, [record.get(column.name) for record in first])
             again = sum(key in column.counts for key in before.counts)
-            if column.may_be_id and column.is_key and before.is_key:
-                if again > _AGAIN * len(before.counts):
-                    return snapshot
+            are_keys = column.may_be_id and column.is_key and before.is_key
+            if are_keys and again > _AGAIN * len(before.counts):
+                return snapshot
         return self
 
     @property

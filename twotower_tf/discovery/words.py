@@ -102,6 +102,8 @@ def _singular(word: str) -> str:
         return word
     if word.endswith("ies"):
         return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "xes", "sses")):
+        return word[:-2]
     if word.endswith(("ss", "us", "is")) or not word.endswith("s"):
         return word
     return word[:-1]
