@@ -21,6 +21,7 @@ from twotower_tf.examples.schema import raw_features
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder, publish_embeddings
 from twotower_tf.indexing.candidates.item_hashes import ItemHashes
 from twotower_tf.indexing.candidates.selection import coverage, select_candidates
+from twotower_tf.indexing.candidates.withdrawals import read_withdrawals
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.indexing.kinds.indexes import Index, chosen_section
@@ -97,7 +98,8 @@ def build_index(
     start = time.monotonic()
     counts = counts or Counts(workdir)
     embedder = embedder or CatalogueEmbedder(config, workdir, model)
-    selected = select_candidates(config, counts, day, latest_catalogue(workdir, day))
+    withdrawn = list(read_withdrawals(workdir))
+    selected = select_candidates(config, counts, day, latest_catalogue(workdir, day), withdrawn)
     embedding_start = time.monotonic()
     with scratch(workdir.path("build_index")):
         partition, items = publish_embeddings(config, workdir, embedder.embed(day), selected, day)
