@@ -221,6 +221,45 @@ def test_orders_are_taken_apart(tmp_path):
     assert config.source.items.path == "skus.csv"
 
 
+def test_columns_inside_of_others_lists_and_types_of_unnamed_events(tmp_path):
+    rng = random.Random(7)
+    types = ["pv"] * 8 + ["cart", "buy", "fav"]
+    rows = [
+        [rng.randrange(200), 3000 + rng.randrange(300), rng.choice(types), 1_511_544_070 + 100 * n]
+        for n in range(2000)
+    ]
+    _write(tmp_path / "behaviour.csv", None, rows)
+    things = [
+        {
+            "thing": 3000 + n,
+            "title": f"Cream number {n}",
+            "claims": [f"soft and {n}", "good for all"] if n % 2 else [],
+            "tags": [f"t{n % 5}", f"t{n % 7}"],
+            "details": {"Brand": f"b{n % 40}", "Colour": "red"},
+            "images": [{"large": "x"}],
+            "vector": [0.1, 0.25, n / 7],
+        }
+        for n in range(300)
+    ]
+    (tmp_path / "things.jsonl").write_text("".join(json.dumps(one) + "\n" for one in things))
+    proposal, config = _found(tmp_path)
+    assert config.examples.reward.column == "column_3"
+    assert config.examples.reward.values == {"buy": 1.0, "cart": 0.5, "fav": 0.5, "pv": 0.1}
+    assert _features(config.candidate) == {
+        "thing": "id",
+        "title": "text",
+        "claims": "text",
+        "tags": "id_bag",
+        "vector": "vector",
+        "details_Brand": "id",
+    }
+    left_out = {one.column: one.left_out for one in proposal.candidate if one.left_out}
+    assert left_out == {
+        "details.Colour": "the same everywhere",
+        "images": "objects, or values of all sorts",
+    }
+
+
 def test_days_that_are_not_those_of_the_times_make_no_partitions(tmp_path):
     rng = random.Random(4)
     for day in range(1, 5):

@@ -193,7 +193,7 @@ def _items_of_events(events: Events, doubts: list[str]) -> tuple[Part, list[Feat
         for one in events.table.columns.values()
         if one not in taken
         and one.counts
-        and not one.time
+        and not one.is_time
         and depends_on(one, item)
         and one.distinct > 1
         and one.distinct <= item.distinct
@@ -215,9 +215,7 @@ def _users(
     join = events.user.join
     if join is None or not join.is_key or join.share < _LEAST_JOINED:
         return None
-    others = [
-        one for one in join.table.columns.values() if one is not join.key and one.time is None
-    ]
+    others = [one for one in join.table.columns.values() if one is not join.key and not one.is_time]
     features = features_of(others, "user")
     if not any(feature.left_out is None for feature in features):
         return None

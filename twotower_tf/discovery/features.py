@@ -56,8 +56,12 @@ def features_of(columns: list[Column], of: str | None) -> list[Feature]:
         values = {**named(column.name, names), **kind_of(column, of == "user")}
         if of is not None:
             values["of"] = of
+        kind = values.get("kind")
+        if kind in ("id", "id_bag") and "column" in values:
+            # A table is called after the column, which may be no name of a table.
+            values["table"] = values["name"]
         why = _why_not(column, values) or _said_by(column, used)
-        ids = column.distinct if of == "user" and values["kind"] in ("id", "id_bag") else None
+        ids = column.distinct if of == "user" and kind in ("id", "id_bag") else None
         found[column.name] = Feature(values, why, None if why else ids)
         if why is None:
             used.append(column)
@@ -84,18 +88,21 @@ def named(column: str, taken: set[str]) -> dict[str, str]:
 
 
 def kind_of(column: Column, in_query: bool) -> dict[str, Any]:
-    """Returns the kind of feature for a column, with its keys.
+    """Returns the kind of feature for a column, with its keys; none for what can be no feature.
 
     Args:
         column: What it holds.
         in_query: Whether the catalogue doesn't have its values.
     """
+    if column.kind == "other":
+        return {}
     if column.kind == "vector":
         length = len(column.filled[0])
         projected = {"projection": 32} if length >= _PROJECTED_FROM else {}
         return {"kind": "vector", "length": length, **projected, "normalise": True}
     if column.kind == "list":
-        return {"kind": "id_bag"}
+        parts = Column(column.name, [one for value in column.filled[:1000] for one in value])
+        return {"kind": "text"} if is_prose(parts) else {"kind": "id_bag"}
     if column.kind == "text" and (separator := separator_of(column)) is not None:
         return {"kind": "id_bag", "separator": separator}
     if column.kind == "number" and not _is_label(column):
@@ -153,10 +160,10 @@ def _why_not(column: Column, values: dict) -> str | None:
     if column.kind == "other" and not column.filled:
         return "empty"
     if column.kind == "other":
-        return "values of all sorts"
+        return "objects, or values of all sorts"
     if column.fill < _ALMOST_EMPTY:
         return "nearly empty"
-    if values["kind"] in ("vector", "list", "id_bag", "text"):
+    if values["kind"] in ("vector", "id_bag", "text"):
         return None
     if column.distinct == 1 and column.fill > 1 - _ALMOST_EMPTY:
         return "the same everywhere"

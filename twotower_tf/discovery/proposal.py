@@ -118,13 +118,17 @@ def _duplicates(proposal: Proposal, days_only: bool) -> list[Key]:
 
 
 def tables_of(proposal: Proposal) -> dict[str, dict]:
-    """Returns the tables whose sizes the catalogue does not tell."""
-    tables = {}
-    for feature in proposal.query:
-        if feature.left_out is None and feature.table_ids is not None:
-            name = feature.values.get("table", feature.column)
+    """Returns the tables of sizes that the catalogue does not tell, or of names of their own."""
+    tables: dict[str, dict] = {}
+    for feature in (*proposal.query, *proposal.candidate):
+        name = feature.values.get("table", feature.column)
+        if feature.left_out is not None:
+            continue
+        if feature.table_ids is not None:
             buckets = max(1024, _power_of_2(4 * feature.table_ids))
             tables[name] = {"buckets": min(buckets, 1 << 24)}
+        elif "table" in feature.values:
+            tables[name] = {}
     return tables
 
 

@@ -154,7 +154,7 @@ def _context(rest: list[Column], said: list[Column], names: set[str]) -> list[Fe
             why = "goes with another column"
         elif not words.said(column.name, words.CONTEXT) or words.says_id(column.name):
             why = "may be known only after the event"
-        elif values["kind"] != "category" or column.distinct < 2 or column.distinct > _FEW:
+        elif values.get("kind") != "category" or column.distinct < 2 or column.distinct > _FEW:
             why = "not one of few values"
         features.append(Feature(values, why))
     return features

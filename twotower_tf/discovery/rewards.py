@@ -47,7 +47,7 @@ def find_reward(events: Events) -> Reward:
 
 def _of_types(columns: list[Column], events: Events) -> Reward | None:
     for column in columns:
-        named = words.said(column.name, words.EVENT_TYPE)
+        named = words.said(column.name, words.EVENT_TYPE) > 0 or not events.table.has_header
         few = column.kind == "text" and 2 <= column.distinct <= _MOST_TYPES
         if not named or not few or column.fill < _MOST:
             continue

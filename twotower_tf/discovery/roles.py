@@ -80,7 +80,7 @@ def _candidates(table: Table, tables: list[Table]) -> list[Events]:
     time_score, time = times[0]
     parts: dict[str, tuple[Part, Part]] = {}
     for column in table.columns.values():
-        if (column is not time and column.may_be_id and column.time is None) or _named(column):
+        if column is not time and (_named(column) or (column.may_be_id and not column.is_time)):
             joins = joins_of(column, table, tables)
             user = _part(column, table, joins, words.USER, words.ITEM, _is_of_users)
             item = _part(column, table, joins, words.ITEM, words.USER, _is_of_items)

@@ -5,9 +5,11 @@ import datetime
 import functools
 import statistics
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from twotower_tf.config.source import USUAL_MISSING
+from twotower_tf.discovery import words
 from twotower_tf.discovery.file_groups import FileGroup
 from twotower_tf.discovery.samples import Sample
 from twotower_tf.discovery.times import TimeForm, time_form
@@ -35,14 +37,14 @@ class Column:
 
     def __init__(self, name: str, values: list[Any]):
         self.name = name
-        self.values = [None if is_missing(value, _MISSING) else value for value in values]
+        self.values = [None if _is_nothing(value) else value for value in values]
         self.filled = [value for value in self.values if value is not None]
         self.records = len(values)
 
     @functools.cached_property
     def kind(self) -> str:
         """What nearly all values are: ``number``, ``text``, ``time``, ``list``, ``vector``,
-        ``boolean`` or, of nothing or of all sorts, ``other``."""
+        ``boolean`` or, of nothing, of objects or of all sorts, ``other``."""
         if not self.filled:
             return "other"
         kinds = Counter(map(_kind_of, self.filled))
@@ -99,10 +101,16 @@ class Column:
         return time_form(self.filled) if self.kind in ("number", "text", "time") else None
 
     @functools.cached_property
+    def is_time(self) -> bool:
+        """Whether the values are times of events: of numbers the name must say so, too."""
+        called = words.said(self.name, words.TIME | words.PUBLISHED) > 0
+        return self.time is not None and (called or not self.time.is_number)
+
+    @functools.cached_property
     def past_time(self) -> TimeForm | None:
         """How the values are times since the Middle Ages."""
-        of_kind = self.kind in ("text", "time") or (self.kind == "number" and self.time)
-        return time_form(self.filled, of_events=False) if of_kind else None
+        may_be = self.kind in ("text", "time") or self.is_time
+        return time_form(self.filled, of_events=False) if may_be else None
 
     @functools.cached_property
     def may_be_id(self) -> bool:
@@ -201,13 +209,17 @@ def as_number(value: Any) -> float | None:
     return number if abs(number) < 1e38 else None
 
 
+def _is_nothing(value: Any) -> bool:
+    return len(value) == 0 if isinstance(value, list | tuple) else is_missing(value, _MISSING)
+
+
 def _kind_of(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, datetime.date):
         return "time"
     if isinstance(value, list | tuple):
-        return "list"
+        return "other" if isinstance(value[0], Mapping) else "list"
     return "text" if as_number(value) is None else "number"
 
 

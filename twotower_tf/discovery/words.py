@@ -80,7 +80,7 @@ WORTH = {
     **_each(0.1, "click view open visit pv detail clicked viewed"),
     **_each(0.0, "remove dislike skip impression hide unlike show refund cancel"),
 }
-_ID = ("id", "ids", "no", "key", "code", "number", "uuid", "hash", "sku", "asin", "isbn")
+_ID = ("id", "ids", "no", "key", "code", "uuid", "hash", "sku", "asin", "isbn")
 _BEFORE_ID = {*USER, *ITEM, *ORDER, "category", "parent", "brand", "store", "shop"}
 # They end like a plural, and are none.
 _SINGULAR = {*TIME, *LASTED, "series", "news", "keywords", "os"}
