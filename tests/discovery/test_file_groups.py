@@ -68,6 +68,10 @@ def test_files_of_the_same_columns_are_one_table_unless_the_pattern_names_others
     }
 
 
+def test_numbered_files_of_different_columns_are_different_tables(tmp_path):
+    assert set(_groups(tmp_path, {"1.csv": "events", "2.csv": "items"})) == {"1.csv", "2.csv"}
+
+
 def test_a_day_that_the_calendar_lacks_is_a_counter(tmp_path):
     groups = _groups(tmp_path, {"a-20241399.csv": "events", "a-20241400.csv": "events"})
     assert [group.days for group in groups.values()] == [[]]

@@ -53,7 +53,9 @@ def test_a_folder_without_events_is_one_line_and_nothing_is_written(tmp_path):
     assert not out.exists()
 
 
-@pytest.mark.parametrize("name", ["movielens-100k", "wikispeedia"])
+@pytest.mark.parametrize(
+    "name", ["movielens-100k", pytest.param("wikispeedia", marks=pytest.mark.long)]
+)
 def test_of_published_data_it_finds_what_the_shipped_configuration_says(name, tmp_path):
     source = _DATA / name
     if not source.is_dir():

@@ -19,6 +19,7 @@ _SEPARATORS = ("|", ";", ",", " ")
 _MOST_LABELS = 2000
 _MOST_WORDS_AS_LABELS = 100
 _PROJECTED_FROM = 64
+_LOOKED_AT = 4000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +140,7 @@ def is_prose(column: Column) -> bool:
 
 def separator_of(column: Column) -> str | None:
     """Returns what parts texts into labels of which there are few, in many combinations."""
-    texts = [str(value) for value in column.filled]
+    texts = [str(value) for value in column.some(_LOOKED_AT)]
     combinations = len(set(texts))
     for separator in _SEPARATORS:
         if sum(separator in text for text in texts) < 0.1 * len(texts):

@@ -5,7 +5,7 @@ import datetime
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from twotower_tf import storage
 from twotower_tf.datasets.files import SourceFile
@@ -14,6 +14,7 @@ from twotower_tf.discovery.layouts import FileLayout, layout_of
 from twotower_tf.errors import InputError
 
 _FIRST_YEAR, _LAST_YEAR = 1990, 2100
+_FEW_FILES = 8
 # Days in paths, the plainest form first.
 _DATES = tuple(
     re.compile(expression)
@@ -91,19 +92,37 @@ def find_groups(root: str) -> tuple[list[FileGroup], dict[str, str]]:
     ]
     if not names:
         raise InputError(f"--source={root}: there is no file in it")
-    alike: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        alike[_COUNTED.sub("*", _with_fields(name)[0])].append(name)
     known, passed_over = [], {}
-    for key in sorted(alike):
-        layout = layout_of(os.path.join(root, alike[key][0]))
+    for some in _of_one_layout(root, names):
+        layout = layout_of(os.path.join(root, some[0]))
         if isinstance(layout, str):
-            passed_over[alike[key][0]] = layout
+            passed_over[some[0]] = layout
             continue
-        dated, days = zip(*map(_with_fields, alike[key]), strict=True)
-        known.append(_Alike(alike[key], list(dated), list(days), layout))
+        dated, days = zip(*map(_with_fields, some), strict=True)
+        known.append(_Alike(some, list(dated), list(days), layout))
     merged = _merged(known, names)
     return [_group(root, _with_days_to_come(one, names)) for one in merged], passed_over
+
+
+def _of_one_layout(root: str, names: Sequence[str]) -> Iterator[list[str]]:
+    """Yields names that differ by days and counters alone; by days, if the files are not alike."""
+    alike: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name in names:
+        dated = _with_fields(name)[0]
+        alike[_COUNTED.sub("*", dated)][dated].append(name)
+    for _, counted in sorted(alike.items()):
+        firsts = [some[0] for some in counted.values()]
+        # Of many files the first two are believed: to open each would take too long.
+        few = firsts if len(firsts) <= _FEW_FILES else firsts[:2]
+        layouts = [layout_of(os.path.join(root, name)) for name in few]
+        if all(layout == layouts[0] or _is_json(layout) for layout in layouts):
+            yield sorted(name for some in counted.values() for name in some)
+        else:
+            yield from counted.values()
+
+
+def _is_json(layout: FileLayout | str) -> bool:
+    return not isinstance(layout, str) and layout.format == "jsonl"
 
 
 def _with_fields(name: str) -> tuple[str, datetime.date | None]:

@@ -15,9 +15,10 @@ from twotower_tf.datasets.dialects import AS_USUAL, DELIMITERS, Layout
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
-from twotower_tf.datasets.nested import names_of
+from twotower_tf.datasets.nested import EACH, names_of
 from twotower_tf.datasets.text_files import ENDINGS as COMPRESSED
 from twotower_tf.datasets.text_files import Damaged, form_of, pieces
+from twotower_tf.errors import InputError
 
 _HEAD_BYTES = 1 << 20
 _LINES = 100
@@ -84,7 +85,9 @@ def _of_named_columns(path: str, format: str, named: bool) -> FileLayout | str:
         columns = parquet.parquet_columns(path)
         if isinstance(columns, Unreadable):
             return columns.reason
-        return FileLayout(format, named, AS_USUAL, tuple(_outermost(columns)))
+        # Those inside of others are found in the records.
+        outermost = [name for name in columns if "." not in name and EACH not in name]
+        return FileLayout(format, named, AS_USUAL, tuple(outermost))
     if isinstance(there := column_names(file), Unreadable):
         return there.reason
     records = [one for _, one in itertools.islice(read_records(file), _RECORDS)]
@@ -93,11 +96,6 @@ def _of_named_columns(path: str, format: str, named: bool) -> FileLayout | str:
         return records[0].reason if records and not good else "empty" if not records else "not JSON"
     columns = dict.fromkeys(name for record in good for name in record)
     return FileLayout(format, named, AS_USUAL, tuple(columns))
-
-
-def _outermost(columns: list[str]) -> list[str]:
-    names = set(columns)
-    return [name for name in columns if re.split(r"\[\]|\.", name)[0] == name or not names]
 
 
 def _of_text(path: str, format: str | None) -> FileLayout | str:
@@ -128,8 +126,6 @@ def _of_text(path: str, format: str | None) -> FileLayout | str:
 
 def _read_as(path: str, format: str) -> tuple[str, ...] | None:
     """Returns the columns of a file that the reader of a published data set makes sense of."""
-    from twotower_tf.errors import InputError
-
     try:
         records = [
             one for _, one in itertools.islice(read_records(SourceFile(path, format)), _RECORDS)

@@ -14,6 +14,9 @@ from twotower_tf.discovery.times import NATIVE, TimeForm
 _IN_DAY = 0.97
 _LEAST_JOINED = 0.3
 _PUBLISHED_BEFORE = 0.95
+# Keys of columns without a default: a column of that very name must be said, too.
+_OPTIONAL = ("seed_item_id", "history", "event_type", "dwell", "published_at", "title")
+_OPTIONAL += ("position", "page_id", "source", "score", "surface", "clicked", "watched_seconds")
 
 
 @dataclasses.dataclass
@@ -24,13 +27,11 @@ class Part:
         what: ``events``, ``items``, ``users``, ``searches`` or ``impressions``.
         table: Its table.
         values: Its keys.
-        notes: What was seen of it.
     """
 
     what: str
     table: Table
     values: dict[str, Any]
-    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 def part_of(
@@ -52,18 +53,13 @@ def part_of(
     for key in ("encoding", "header", "delimiter", "comment"):
         if (value := getattr(file.layout, key)) is not None:
             values[key] = list(value) if key == "header" else value
-    usual = {key: column for key, column in columns.items() if column != key or key in _OPTIONAL}
+    said = {key: column for key, column in columns.items() if column != key or key in _OPTIONAL}
     form = next((one.past_time for one in times if one.past_time is not None), None)
     if form is not None and form.unit not in (NATIVE, "seconds"):
         values["timestamp_unit"] = form.unit
-    values["columns"] = usual
-    if not usual:
-        del values["columns"]
+    if said:
+        values["columns"] = said
     return Part(what, table, values)
-
-
-_OPTIONAL = ("seed_item_id", "history", "event_type", "dwell", "published_at", "title")
-_OPTIONAL += ("position", "page_id", "source", "score", "surface", "clicked", "watched_seconds")
 
 
 def path_of_log(table: Table, in_day: float | None, doubts: list[str]) -> str:

@@ -7,6 +7,7 @@ values name the rows of another table; the best wins, the next best is a doubt i
 import dataclasses
 import itertools
 import math
+from collections.abc import Callable, Iterator
 
 from twotower_tf.discovery import words
 from twotower_tf.discovery.joins import Join, joins_of
@@ -114,7 +115,9 @@ def _time_score(column: Column, table: Table) -> float:
     return 1.0 if not table.has_header and column.is_whole else 0.0
 
 
-def _part(column: Column, table: Table, joins: list[Join], mine: dict, others: dict, fits) -> Part:
+def _part(
+    column: Column, table: Table, joins: list[Join], mine: dict, others: dict, fits: Callable
+) -> Part:
     score = 2 * words.said(column.name, mine) / 3 - words.said(column.name, others) / 3
     if score > 0 and words.says_id(column.name):
         score += 0.5
@@ -177,8 +180,8 @@ def _table_score(table: Table) -> float:
     return score
 
 
-def _doubts(best: Events, others: list[Events]):
-    seen = set()
+def _doubts(best: Events, others: list[Events]) -> Iterator[str]:
+    seen: set[str] = set()
     for other in others:
         if best.score - other.score > _CLOSE:
             return

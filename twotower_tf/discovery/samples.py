@@ -5,6 +5,8 @@ import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from twotower_tf import storage
 from twotower_tf.datasets import parquet
 from twotower_tf.datasets.files import SourceFile
@@ -153,7 +155,7 @@ def _flat(record: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 def _rows(group: FileGroup, chosen: list[SourceFile], records: list[dict]) -> int:
     """Returns about how many records all files have, by the size of those that were read."""
     if group.layout.format == "parquet":
-        read = sum(parquet_rows(file.path) for file in chosen)
+        read = sum(_parquet_rows(file.path) for file in chosen)
         size = sum(storage.size(file.path) for file in chosen)
         return round(read * group.bytes / max(size, 1))
     each = max(1.0, sum(map(_text_bytes, records[:1000])) / max(len(records[:1000]), 1))
@@ -167,8 +169,5 @@ def _text_bytes(record: Mapping[str, Any]) -> int:
     return sum(len(str(value)) + 1 for value in record.values())
 
 
-def parquet_rows(path: str) -> int:
-    """Returns how many rows a Parquet file says it has."""
-    import pyarrow.parquet as pq
-
+def _parquet_rows(path: str) -> int:
     return pq.read_metadata(storage.arrow_input(path)).num_rows

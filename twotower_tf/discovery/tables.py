@@ -19,6 +19,7 @@ _MISSING = frozenset(USUAL_MISSING)
 _MOST = 0.98
 _LONGEST_ID = 128
 _AGAIN = 0.5
+_LOOKED_AT = 4000
 
 
 class Column:
@@ -47,18 +48,23 @@ class Column:
         ``boolean`` or, of nothing, of objects or of all sorts, ``other``."""
         if not self.filled:
             return "other"
-        kinds = Counter(map(_kind_of, self.filled))
+        some = self.some(_LOOKED_AT)
+        kinds = Counter(map(_kind_of, some))
         kind, times = kinds.most_common(1)[0]
-        if times < _MOST * len(self.filled):
+        if times < _MOST * len(some):
             return "text" if set(kinds) <= {"text", "number"} else "other"
         if kind == "list" and self._is_vector():
             return "vector"
         return kind
 
     def _is_vector(self) -> bool:
-        lengths = {len(value) for value in self.filled if isinstance(value, list)}
+        lengths = {len(value) for value in self.some(_LOOKED_AT) if isinstance(value, list)}
         some = [one for value in self.filled[:100] for one in value]
         return len(lengths) == 1 and min(lengths) > 2 and all(type(one) is float for one in some)
+
+    def some(self, count: int) -> list[Any]:
+        """Returns about so many of the values that are there, from the first to the last."""
+        return self.filled[:: max(1, len(self.filled) // count)]
 
     @functools.cached_property
     def keys(self) -> list[str | None]:
@@ -188,14 +194,16 @@ class Table:
 
 def depends_on(value: Column, key: Column, most: float = _MOST) -> bool:
     """Says whether records of one key have one value."""
-    values: dict[str, Counter] = {}
-    for one, of in zip(value.keys, key.keys, strict=True):
+    pairs = Counter(zip(key.keys, value.keys, strict=True))
+    records: dict[str, int] = {}
+    agreeing: dict[str, int] = {}
+    for (of, one), count in pairs.items():
         if one is not None and of is not None:
-            values.setdefault(of, Counter())[one] += 1
-    repeated = [counts for counts in values.values() if sum(counts.values()) > 1]
-    total = sum(sum(counts.values()) for counts in repeated)
-    agreeing = sum(max(counts.values()) for counts in repeated)
-    return total > 0 and agreeing >= most * total
+            records[of] = records.get(of, 0) + count
+            agreeing[of] = max(agreeing.get(of, 0), count)
+    repeated = [of for of, count in records.items() if count > 1]
+    total = sum(records[of] for of in repeated)
+    return total > 0 and sum(agreeing[of] for of in repeated) >= most * total
 
 
 def as_number(value: Any) -> float | None:
