@@ -16,7 +16,7 @@ from twotower_tf.config.section import nearest
 _SHARED = ("__main__", "command")
 
 
-def main() -> NoReturn:
+def run_named() -> NoReturn:
     """Runs the job that the first argument names; without one lists all, with status 0."""
     jobs = names()
     given = sys.argv[1] if len(sys.argv) > 1 else "--help"
@@ -47,4 +47,4 @@ def _listed(jobs: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run_named()

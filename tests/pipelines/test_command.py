@@ -45,7 +45,7 @@ def test_an_error_that_quotes_a_file_without_line_breaks_is_cut(capsys):
 def _by_name(monkeypatch, capsys, *words) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["twotower", *words])
     with pytest.raises(SystemExit) as ended:
-        by_name.main()
+        by_name.run_named()
     return ended.value.code, *capsys.readouterr()
 
 
