@@ -27,6 +27,8 @@ from twotower_tf.errors import InputError
 _LEAST_JOINED = 0.3
 _COLUMNS_SHOWN, _FILES_SHOWN = 6, 6
 _LOW_MATCH = 0.97
+# Of a group of files, and of all together: what is looked at must fit into memory.
+_FEWEST_RECORDS, _MOST_RECORDS, _ALL_RECORDS = 5_000, 120_000, 1_000_000
 
 
 def discover(source: str) -> Proposal:
@@ -39,7 +41,8 @@ def discover(source: str) -> Proposal:
         InputError: If no events can be found; says what there is.
     """
     groups, passed_over = find_groups(source.rstrip("/") or source)
-    tables = [Table(group, read_sample(group)).as_snapshots() for group in groups]
+    each = min(_MOST_RECORDS, max(_FEWEST_RECORDS, _ALL_RECORDS // max(len(groups), 1)))
+    tables = [Table(group, read_sample(group, each)).as_snapshots() for group in groups]
     events = find_events(tables) or find_events([*tables, *_taken_apart(tables)])
     if events is None:
         raise InputError(f"--source={source}: no events can be found: {_words(tables)}")

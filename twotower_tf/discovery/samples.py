@@ -16,7 +16,6 @@ from twotower_tf.datasets.record_batches import read_batches
 from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.discovery.file_groups import FileGroup
 
-_MOST_RECORDS = 120_000
 # Neighbouring days, so that what people do again and again is seen.
 _FILES_IN_A_ROW = 5
 _SPLIT_BYTES = 4 << 20
@@ -51,7 +50,7 @@ class Sample:
         return min(1.0, len(self.records) / max(self.rows, 1))
 
 
-def read_sample(group: FileGroup, most: int = _MOST_RECORDS) -> Sample:
+def read_sample(group: FileGroup, most: int) -> Sample:
     """Reads some records of a group of files, in bounded time.
 
     Args:
