@@ -1,5 +1,6 @@
 """The job that writes a first configuration, and whether what it writes runs."""
 
+import json
 import pathlib
 
 import pytest
@@ -72,8 +73,7 @@ def test_of_published_data_it_finds_what_the_shipped_configuration_says(name, tm
     assert mine == {feature.column: feature.kind for feature in shipped.candidate.features}
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(
+SAMPLES = pytest.mark.parametrize(
     ("write", "end"),
     [
         (published.write_songs, "2024-03-03"),
@@ -81,11 +81,31 @@ def test_of_published_data_it_finds_what_the_shipped_configuration_says(name, tm
         (published.write_hm, "2024-03-10"),
     ],
 )
-def test_what_it_writes_runs_without_an_edit(write, end, tmp_path):
-    source, out, work = tmp_path / "source", tmp_path / "found.yaml", tmp_path / "work"
+
+
+def _run_what_it_writes(job, write, end, folder):
+    """Runs a job with the YAML that ``init`` writes for a sample; returns the work directory."""
+    source, out, work = folder / "source", folder / "found.yaml", folder / "work"
     write(source)
     assert run_job("init", f"--source={source}", f"--out={out}").status == 0
-    job = (f"--config={out}", f"--source={source}", f"--workdir={work}")
-    run = run_job("run_daily", *job, "--start=2024-03-01", f"--end={end}")
+    flags = (f"--config={out}", f"--source={source}", f"--workdir={work}")
+    run = run_job(job, *flags, "--start=2024-03-01", f"--end={end}")
     assert run.status == 0, run.err
+    return work
+
+
+@SAMPLES
+def test_with_what_it_writes_no_event_is_rejected(write, end, tmp_path):
+    work = _run_what_it_writes("build_examples", write, end, tmp_path)
+    days = [json.loads(path.read_text()) for path in work.glob("metrics/build_examples/*.json")]
+    assert len(days) == int(end[-2:])
+    for day in days:
+        assert day["events"] > 400
+        assert day["rejected"] == day["duplicates"] == 0
+
+
+@pytest.mark.long
+@SAMPLES
+def test_what_it_writes_runs_without_an_edit(write, end, tmp_path):
+    work = _run_what_it_writes("run_daily", write, end, tmp_path)
     assert len(list((work / "releases").glob("*/*"))) == 1
