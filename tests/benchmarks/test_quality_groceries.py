@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.quality_data import complete_journey
 from benchmarks.quality_data.reading import read_problem, records_of
 from twotower_tf.config_loader import load_config
+from twotower_tf.datasets import complete_journey
 from twotower_tf.examples.building.build import build_examples
 from twotower_tf.storage import Workdir
 
@@ -60,7 +60,7 @@ def built(tmp_path_factory):
     spec = importlib.machinery.ModuleSpec("package", None, origin=f"{root}/package/__init__.py")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(complete_journey.importlib.util, "find_spec", lambda name: spec)
-        complete_journey.export(root / "source", days=len(DAYS))
+        complete_journey.export(root / "source", DAYS[-1])
     config = load_config("configs/groceries.yaml", ["examples.max_rejected_share=0.2"])
     workdir = Workdir(str(root / "work"))
     counts = build_examples(config, workdir, str(root / "source"), DAYS)

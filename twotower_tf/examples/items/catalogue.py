@@ -17,6 +17,7 @@ from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
+from twotower_tf.datasets.where import meant_records
 from twotower_tf.examples.records import DIVISOR, Item, ItemParser
 from twotower_tf.examples.rejects import rejected_line
 from twotower_tf.examples.schema import raw_features
@@ -72,7 +73,8 @@ def parse_catalogue(files: list[SourceFile], root: str, config: Config) -> Parse
     unreadable = UnreadableFiles(config, root)
     for file in files:
         has_header = column_names(file) is not None
-        for number, record in unreadable.records(file, read_records(file, tuple(columns))):
+        found = meant_records(read_records(file, tuple(columns)), file.where)
+        for number, record in unreadable.records(file, found):
             read += 1
             if not has_header:
                 seen.add(record, required)
