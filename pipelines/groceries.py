@@ -82,9 +82,14 @@ def _show_recommendations(config, workdir) -> None:
         titles = recommender.titles(last)
         print(f"\nfor household {household}, who last bought {', '.join(map(titles.get, last))}:")
         for item_id, score, title in recommender.recommend(query, 10):
-            times = bought.get(item_id, 0)
-            why = f"bought {times:.0f} times before" if times else "never bought"
+            why = _bought(int(bought.get(item_id, 0)))
             print(f"{score:8.4f}  {item_id:<8}  {title:<30}  {why}")
+
+
+def _bought(times: int) -> str:
+    if not times:
+        return "never bought"
+    return f"bought {times} times before" if times > 1 else "bought once before"
 
 
 main = command.Command(__doc__, ["workdir", "end", "set"], ["workdir"], _job)

@@ -544,10 +544,7 @@ def test_every_ready_configuration_is_here():
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_published_layout_becomes_examples(name, tmp_path, read_day):
     layout = LAYOUTS[name]
-    for path, text in layout.files.items():
-        file = tmp_path / "source" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    _write(layout, tmp_path / "source")
     config = load_config(str(CONFIGS / f"{name}.yaml"), ["examples.holdout_share=0"])
     assert config.source.homepage.startswith("http")
     workdir, day = Workdir(str(tmp_path / "work")), datetime.date.fromisoformat(layout.day)
@@ -565,6 +562,29 @@ def test_a_published_layout_becomes_examples(name, tmp_path, read_day):
     else:
         _check_snapshot(workdir, profiles.KIND, "users", layout.users, layout.other_rejected)
     _check_example(layout.example, read_day(workdir, day))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_ready_configuration_trains_and_releases(name, tmp_path):
+    from twotower_tf.daily import run_days
+
+    layout = LAYOUTS[name]
+    _write(layout, tmp_path / "source")
+    # A few events are all there are.
+    given = ["training.backfill={days: 1, passes: 1}", "examples.holdout_share=0"]
+    given += ["gates.min_items_per_batch=0", "gates.min_index_recall=0"]
+    config = load_config(str(CONFIGS / f"{name}.yaml"), given)
+    day = datetime.date.fromisoformat(layout.day)
+    run = run_days(config, Workdir(str(tmp_path / "work")), str(tmp_path / "source"), [day])
+    assert pathlib.Path(run.release, "serving.json").exists()
+
+
+def _write(layout: Layout, folder: pathlib.Path) -> None:
+    for path, text in layout.files.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
 def _check_snapshot(workdir: Workdir, kind: str, what: str, number: int, rejected: int) -> None:
