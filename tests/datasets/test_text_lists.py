@@ -1,6 +1,7 @@
 """Lists that CSV and TSV files write as text."""
 
 import datetime
+import pathlib
 
 import pytest
 
@@ -41,6 +42,11 @@ def test_the_header_has_the_parts_and_the_file_is_not_divided(log):
     assert log.day == datetime.date(2026, 1, 1)
     assert column_names(log) == ["user", "shown", "shown[].id", "shown[].clicked"]
     assert splits_of(log, 10) == [SourceSplit(log)]
+
+
+def test_a_list_that_the_header_lacks_has_no_elements(log):
+    pathlib.Path(log.path).write_text("user,seen\n")
+    assert column_names(log) == ["user", "seen"]
 
 
 def test_elements_without_parts_are_texts(tmp_path):

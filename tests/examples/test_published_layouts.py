@@ -5,6 +5,7 @@ import datetime
 import gzip
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -15,6 +16,7 @@ from twotower_tf.examples.users import profiles
 from twotower_tf.storage import Workdir
 
 CONFIGS = pathlib.Path("configs/datasets")
+DOCS = pathlib.Path("docs/data.md")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -537,8 +539,10 @@ LAYOUTS = {
 }
 
 
-def test_every_ready_configuration_is_here():
+def test_every_ready_configuration_is_here_and_in_the_docs():
     assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(LAYOUTS)
+    documented = re.findall(r"^\| `datasets/(\w+)\.yaml` \|", DOCS.read_text(), re.MULTILINE)
+    assert sorted(documented) == sorted(LAYOUTS)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

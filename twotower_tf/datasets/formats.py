@@ -74,7 +74,7 @@ def column_names(file: SourceFile) -> list[str] | Unreadable | None:
         header = read_header(file.path, dialect)
         if header is None or isinstance(header.names, Unreadable):
             return None if header is None else header.names
-        return [*header.names, *names_of_elements(file.layout.lists)]
+        return [*header.names, *names_of_elements(header.names, file.layout.lists)]
     if file.format == "jsonl" and (no_data := json_form(file).no_data) is not None:
         return Unreadable("", no_data, of_file=True)
     return None

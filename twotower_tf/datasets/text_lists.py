@@ -1,6 +1,6 @@
 """Lists that files of separated values write as text: ``N55689-1 N35729-0``."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from twotower_tf.config.source import TextList
 from twotower_tf.datasets.lines import Unreadable
@@ -34,10 +34,11 @@ def _elements(text: str, how: TextList) -> list[str | dict[str, str]]:
     return [dict(zip(how.parts, parts, strict=False)) for parts in split]
 
 
-def names_of_elements(lists: Lists) -> list[str]:
-    """Returns the names of the columns inside of the lists."""
+def names_of_elements(names: Sequence[str], lists: Lists) -> list[str]:
+    """Returns the names of the columns inside of those of a file's columns that are lists."""
     return [
         name
         for column, how in lists.items()
+        if column in names
         for name in ([f"{column}{EACH}.{part}" for part in how.parts] or [column + EACH])
     ]
