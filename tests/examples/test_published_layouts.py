@@ -581,7 +581,7 @@ def test_a_ready_configuration_trains_and_releases(name, tmp_path):
     config = load_config(str(CONFIGS / f"{name}.yaml"), given)
     day = datetime.date.fromisoformat(layout.day)
     run = run_days(config, Workdir(str(tmp_path / "work")), str(tmp_path / "source"), [day])
-    assert pathlib.Path(run.release, "serving.json").exists()
+    assert pathlib.Path(run.release, "saved_model.pb").exists()
 
 
 def _write(layout: Layout, folder: pathlib.Path) -> None:
