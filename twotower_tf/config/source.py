@@ -176,8 +176,8 @@ Texts = Annotated[list[str], BeforeValidator(_texts), Field(min_length=1)]
 class TextList(Section):
     """How a list is written as text."""
 
-    separator: Separator = " "
-    """What stands between its elements."""
+    separator: Separator | None = None
+    """What stands between its elements; without it spaces do."""
     parts: list[Column] = Field(default_factory=list)
     """The names of what an element consists of; without them it is one text."""
     between: Separator = "-"
