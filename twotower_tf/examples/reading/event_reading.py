@@ -24,6 +24,7 @@ from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.record_batches import RecordBatch, read_batches
 from twotower_tf.datasets.splits import SourceSplit
+from twotower_tf.datasets.where import meant_batches
 from twotower_tf.errors import InputError
 from twotower_tf.examples import matches
 from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
@@ -124,7 +125,8 @@ class LogReader(ABC):
             InputError: If the file can't be opened, or read and that is an error; or if it can be
                 read, has records, no day divides it and not one has a readable time.
         """
-        batches = self._unreadable.batches(split, read_batches(split, self._columns.needed))
+        read = meant_batches(read_batches(split, self._columns.needed), split.file.where)
+        batches = self._unreadable.batches(split, read)
         if split.file.day is None:
             return self._read_undivided(file_number, split.file, batches)
         return self._read_dated(file_number, split.file, batches)
