@@ -160,10 +160,8 @@ def days_to_build(
         InputError: If a day is in the future, was built by another configuration, or lies before a
             day that was built.
     """
-    today = datetime.datetime.now(datetime.timezone.utc).date()
     wanted = sorted(set(days))
-    if wanted and wanted[-1] > today:
-        raise InputError(f"{wanted[-1]} is in the future (today is {today} in UTC)")
+    check_past(wanted)
     fingerprint = examples_fingerprint(config)
     missing = []
     for day in wanted:
@@ -182,6 +180,14 @@ def days_to_build(
             "missing from the histories since; build days oldest first, or into a new folder"
         )
     return missing
+
+
+def check_past(days: Collection[datetime.date]) -> None:
+    """Checks that no day is in the future; raises InputError that names the last one that is."""
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    last = max(days, default=today)
+    if last > today:
+        raise InputError(f"{last} is in the future (today is {today} in UTC)")
 
 
 def _splits(files: list[SourceFile]) -> tuple[tuple[int, SourceSplit], ...]:

@@ -8,6 +8,9 @@ import pyarrow as pa
 from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.reading.log_columns import Reason
 
+# What reasons of items that are not in the catalogue end with.
+UNKNOWN_ITEM = "(examples.unknown_items: reject)"
+
 
 class ItemJoin:
     """Finds the items of records in the catalogues of their days.
@@ -56,5 +59,5 @@ class ItemJoin:
 def _unknown(item_id: str, day: int) -> str:
     return (
         f"item_id '{item_id}' is not in the catalogue as of {datetime.date.fromordinal(day)} "
-        "(examples.unknown_items: reject)"
+        f"{UNKNOWN_ITEM}"
     )
