@@ -124,24 +124,16 @@ class LogReader(ABC):
             InputError: If the file can't be opened, or read and that is an error; or if it has
                 records, no day divides it and not one has a readable time.
         """
-        return self.read_batches(file_number, split.file, self.batches(split))
-
-    def batches(self, split: SourceSplit) -> Iterator[RecordBatch]:
-        """Returns the raw records of a split, for ``read_batches``; raises InputError as ``read``
-        does for what can't be read."""
-        return self._unreadable.batches(split, read_batches(split, self._columns.needed))
+        return self.read_batches(file_number, split, read_batches(split, self._columns.needed))
 
     def read_batches(
-        self, file_number: int, file: SourceFile, batches: Iterator[RecordBatch]
+        self, file_number: int, split: SourceSplit, batches: Iterator[RecordBatch]
     ) -> Iterator[LogBatch]:
-        """Reads batches of a file as if they were all that the split holds; see ``read``."""
-        if file.day is None:
-            return self._read_undivided(file_number, file, batches)
-        return self._read_dated(file_number, file, batches)
-
-    def timestamps(self, batch: RecordBatch) -> tuple[np.ndarray, list[Reason]]:
-        """Returns the times of raw records; see ``LogColumns.timestamps``."""
-        return self._columns.timestamps(batch)
+        """Reads raw records of a split as if they were all that it holds; see ``read``."""
+        batches = self._unreadable.batches(split, batches)
+        if split.file.day is None:
+            return self._read_undivided(file_number, split.file, batches)
+        return self._read_dated(file_number, split.file, batches)
 
     def unreadable(self, file: SourceFile) -> Iterator[tuple[int, str, str]]:
         """Yields the days of which something is lost in a file read so far, its path and why."""

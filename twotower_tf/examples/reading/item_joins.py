@@ -56,6 +56,11 @@ class ItemJoin:
         ]
 
 
+def id_in(reason: str) -> str:
+    """Returns the id of the item that a reason says is unknown."""
+    return reason[reason.index("'") + 1 : reason.rindex("'")]
+
+
 def _unknown(item_id: str, day: int) -> str:
     return (
         f"item_id '{item_id}' is not in the catalogue as of {datetime.date.fromordinal(day)} "

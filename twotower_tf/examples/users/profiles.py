@@ -158,6 +158,10 @@ class ProfileRecords:
                 columns.append(pa.array(values, raw.type.stored_type))
             yield pa.Table.from_arrays(columns, schema=schema)
 
+    def no_profiles(self) -> pa.Table:
+        """Returns what ``tables`` yields, without a row."""
+        return _file_schema(self._config).empty_table()
+
     def check(
         self, day: datetime.date, files: Sequence[SourceFile], rejected: Iterable[str]
     ) -> None:
