@@ -127,7 +127,7 @@ def features_found(config: Config, values: Values) -> list[FeatureFacts]:
         if feature.kind == "category" and of_feature is not None:
             listed = pa.array(feature.values, pa.string())
             buckets = feature.buckets
-            unlisted = len(of_feature) - pc.sum(pc.is_in(of_feature, listed)).as_py()
+            unlisted = len(of_feature) - _count_in(of_feature, listed)
         distinct = None if of_feature is None else len(of_feature)
         if raw.filled_in in _OF_ITEMS:
             distinct = None

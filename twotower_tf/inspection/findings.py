@@ -77,6 +77,7 @@ class Findings:
     """What was found of a source, as far as it came.
 
     Attributes:
+        days: The first and the last day that a build would be asked for, None if none is known.
         parts: Of each part of the source.
         matches: How many ids of the logs find what they name.
         examples: What the sampled events would make.
@@ -87,6 +88,7 @@ class Findings:
         refusal: Why a build would end with status 2; None: it would not.
     """
 
+    days: tuple[str, str] | None = None
     parts: list[Part] = dataclasses.field(default_factory=list)
     matches: dict[str, Match] = dataclasses.field(default_factory=dict)
     examples: ExamplesMade | None = None

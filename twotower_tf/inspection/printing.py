@@ -30,7 +30,7 @@ def lines_of(findings: Findings) -> Iterator[str]:
         yield from _of_features(findings)
         yield ""
     if findings.expected:
-        yield "expected of all events"
+        yield "expected of all events (beside histories, counts and statistics)"
         rows = ([one.what, size(one.bytes), one.how] for one in findings.expected)
         yield from _aligned(rows)
         yield ""
@@ -94,9 +94,8 @@ def _of_times(part: Part) -> Iterator[str]:
 
 
 def _of_rejected(part: Part) -> Iterator[str]:
-    share = f" ({part.rejected_records / part.read:.1%})" if part.read else ""
-    what = "read" if part.times is None else "of the days looked at"
-    yield f"  {part.read:,} {what}, {part.rejected_records:,} rejected{share}"
+    share = f" ({part.rejected_records / part.read:.2%})" if part.rejected_records else ""
+    yield f"  {part.read:,} looked at, {part.rejected_records:,} rejected{share}"
     for kind in part.rejected or ():
         yield f"    {kind.count:,} like"
         for record in kind.examples:
@@ -108,7 +107,11 @@ def _of_rejected(part: Part) -> Iterator[str]:
 
 
 def _of_examples(made: ExamplesMade, events: Part) -> Iterator[str]:
-    yield "examples" if events.is_whole else "examples, of the sample (histories are longer)"
+    yield (
+        "examples"
+        if events.is_whole
+        else "examples, of the sample (histories of all events are longer)"
+    )
     yield (
         f"  {made.events:,} valid events of {made.users:,} users, {made.copies:,} duplicates; "
         f"{made.examples:,} make an example, {made.without_reward:,} of these have a reward of 0"
@@ -150,8 +153,13 @@ def _of_warnings(findings: Findings) -> Iterator[str]:
     if findings.warnings:
         yield "warnings"
         yield from (f"  {text}" for text in findings.warnings)
-    elif findings.refusal is None:
-        yield "nothing to warn of"
+    if findings.refusal is not None:
+        yield "a build would refuse this"
+    elif findings.days is not None:
+        first, last = findings.days
+        given = f"--date={first}" if first == last else f"--start={first} --end={last}"
+        warned = "" if findings.warnings else "nothing to warn of; "
+        yield f"{warned}a build would take this: {given}"
 
 
 def _aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:

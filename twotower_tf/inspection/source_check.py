@@ -95,6 +95,8 @@ class _Check:
         for what, files in others.items():
             self._look_at(what, files, list(named_columns(self._config, what)))
         days = [date] if date else self._days_of(samples["events"])
+        ends = dated or days
+        self._findings.days = str(ends[0]), str(ends[-1])
         catalogues = read_catalogues(self._config, self._source, days)
         self._note_catalogue(catalogues)
         profiles = {}
