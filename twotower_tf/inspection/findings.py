@@ -41,7 +41,8 @@ class Part:
         bytes: How many bytes they have.
         formats: How many of them are of each format.
         days: The first and the last of the days that their paths name, None without.
-        missing_days: The days between these of which there is no file.
+        missing_days: The days between these of which there is no file; a catalogue and profiles
+            need not have one of each.
         sampled: How many records were looked at.
         is_whole: Whether these are all.
         records: How many there are, about if not all were looked at.

@@ -153,9 +153,10 @@ def _of_warnings(findings: Findings) -> Iterator[str]:
     if findings.warnings:
         yield "warnings"
         yield from (f"  {text}" for text in findings.warnings)
+    logs = [part for part in findings.parts if part.times is not None]
     if findings.refusal is not None:
         yield "a build would refuse this"
-    elif findings.days is not None:
+    elif findings.days is not None and not any(one.missing_days for one in logs):
         first, last = findings.days
         given = f"--date={first}" if first == last else f"--start={first} --end={last}"
         warned = "" if findings.warnings else "nothing to warn of; "

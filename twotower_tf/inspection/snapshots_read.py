@@ -3,14 +3,13 @@
 import dataclasses
 import datetime
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
-from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, needed_files
 from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.items.item_lookup import ItemLookup
 from twotower_tf.examples.users.profiles import ProfileRecords, user_features
@@ -66,15 +65,15 @@ class ReadProfiles:
 
 
 def read_catalogues(
-    config: Config, source: str, days: list[datetime.date]
+    config: Config, source: str, needed: Mapping[datetime.date, list[SourceFile]]
 ) -> dict[datetime.date, ReadCatalogue]:
-    """Reads the snapshots of the catalogue that days need; by their days, ascending.
+    """Reads snapshots of the catalogue, given the files of each (``needed_files``).
 
     Raises:
         InputError: As the build does.
     """
     read = {}
-    for day, files in needed_files(CATALOGUE, config, source, days).items():
+    for day, files in needed.items():
         parsed = catalogue.parse_catalogue(files, source, config)
         catalogue.check_catalogue(parsed, config, day, files, source)
         stored = pa.BufferOutputStream()
@@ -85,13 +84,10 @@ def read_catalogues(
 
 
 def read_profiles(
-    config: Config, source: str, days: list[datetime.date]
+    config: Config, source: str, needed: Mapping[datetime.date, list[SourceFile]]
 ) -> dict[datetime.date, ReadProfiles]:
-    """Reads the snapshots of the profiles that days need, as ``read_catalogues``."""
-    read = {}
-    for day, files in needed_files(PROFILES, config, source, days).items():
-        read[day] = _read_profiles(config, source, day, files)
-    return read
+    """Reads snapshots of the profiles, as ``read_catalogues``."""
+    return {day: _read_profiles(config, source, day, files) for day, files in needed.items()}
 
 
 def _read_profiles(

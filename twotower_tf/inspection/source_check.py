@@ -17,13 +17,14 @@ from twotower_tf.errors import InputError
 from twotower_tf.examples import matches
 from twotower_tf.examples.building.limits import logs
 from twotower_tf.examples.building.planning import check_past, find_logs
+from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, needed_files
 from twotower_tf.examples.plan import CatalogueFile
 from twotower_tf.examples.source_columns import named_columns
 from twotower_tf.inspection.columns import columns_of
 from twotower_tf.inspection.examples_made import examples_made
 from twotower_tf.inspection.expected import expected
 from twotower_tf.inspection.features import Values, features_found, tables_found
-from twotower_tf.inspection.findings import Findings, part_of, rejected_of
+from twotower_tf.inspection.findings import Findings, Part, part_of, rejected_of
 from twotower_tf.inspection.logs_read import (
     LogsRead,
     SamplePlan,
@@ -42,9 +43,6 @@ from twotower_tf.inspection.snapshots_read import (
 )
 from twotower_tf.inspection.times import times_of
 from twotower_tf.inspection.warnings import warnings_of
-
-# Of the records of catalogue and profiles, which are read one by one too.
-_OTHERS = ("items", "users")
 
 
 def check_source(config: Config, source: str, date: datetime.date | None, most: int) -> Findings:
@@ -87,22 +85,15 @@ class _Check:
 
     def run(self, date: datetime.date | None) -> None:
         """Looks at everything; raises InputError where a build would, and it can't go on."""
-        check_past([date] if date else [])
-        dated = self._dated_days() if date is None else []
-        found = find_logs(self._config, self._source, [date] if date else dated)
-        others = {what: self._files(what) for what in _OTHERS if self._has(what)}
+        named = [date] if date else self._dated_days()
+        check_past(named)
+        found = find_logs(self._config, self._source, named)
         samples = {log: self._look_at_log(log, getattr(found, log)) for log in logs(self._config)}
-        for what, files in others.items():
-            self._look_at(what, files, list(named_columns(self._config, what)))
         days = [date] if date else self._days_of(samples["events"])
-        ends = dated or days
+        ends = named or days
         self._findings.days = str(ends[0]), str(ends[-1])
-        catalogues = read_catalogues(self._config, self._source, days)
-        self._note_catalogue(catalogues)
-        profiles = {}
-        if self._has("users"):
-            profiles = read_profiles(self._config, self._source, days)
-            self._note_profiles(profiles)
+        catalogues = self._read_catalogues(days)
+        profiles = self._read_profiles(days) if self._config.source.users is not None else {}
         plan = self._plan(days, catalogues, samples)
         read = read_logs(plan, samples)
         self._note_logs(read)
@@ -110,17 +101,12 @@ class _Check:
         newest = catalogues[max(catalogues)]
         self._join(plan, read, newest, profiles[max(profiles)] if profiles else None)
 
-    def _has(self, what: str) -> bool:
-        return getattr(self._config.source, what) is not None
-
-    def _files(self, what: str) -> list[SourceFile]:
-        section = getattr(self._config.source, what)
-        return find_files(self._source, section, what, self._config.source.homepage)
-
     def _dated_days(self) -> list[datetime.date]:
         """Returns the days that the events' files have, or those of another log."""
         for log in logs(self._config):
-            days = {file.day for file in self._files(log)} - {None}
+            section = getattr(self._config.source, log)
+            files = find_files(self._source, section, log, self._config.source.homepage)
+            days = {file.day for file in files} - {None}
             if days:
                 return sorted(days)
         return []
@@ -147,17 +133,27 @@ class _Check:
         # Without a readable time the reading says so.
         return sorted(days) or [datetime.datetime.now(datetime.timezone.utc).date()]
 
-    def _note_catalogue(self, catalogues: dict[datetime.date, ReadCatalogue]) -> None:
-        part = self._findings.part("items")
-        part.read = sum(one.parsed.read for one in catalogues.values())
-        part.rejected = rejected_of(
-            [line for one in catalogues.values() for line in one.parsed.rejected]
-        )
+    def _read_catalogues(self, days: list[datetime.date]) -> dict[datetime.date, ReadCatalogue]:
+        needed = needed_files(CATALOGUE, self._config, self._source, days)
+        part = self._look_at_snapshots("items", needed)
+        read = read_catalogues(self._config, self._source, needed)
+        part.read = sum(one.parsed.read for one in read.values())
+        lines = [line for one in read.values() for line in one.parsed.rejected]
+        part.rejected = rejected_of(lines)
+        return read
 
-    def _note_profiles(self, profiles: dict[datetime.date, ReadProfiles]) -> None:
-        part = self._findings.part("users")
-        part.read = sum(one.read for one in profiles.values())
-        part.rejected = rejected_of([line for one in profiles.values() for line in one.rejected])
+    def _read_profiles(self, days: list[datetime.date]) -> dict[datetime.date, ReadProfiles]:
+        needed = needed_files(PROFILES, self._config, self._source, days)
+        part = self._look_at_snapshots("users", needed)
+        read = read_profiles(self._config, self._source, needed)
+        part.read = sum(one.read for one in read.values())
+        part.rejected = rejected_of([line for one in read.values() for line in one.rejected])
+        return read
+
+    def _look_at_snapshots(self, what: str, needed: dict[datetime.date, list[SourceFile]]) -> Part:
+        files = [file for of_day in needed.values() for file in of_day]
+        self._look_at(what, files, list(named_columns(self._config, what)))
+        return self._findings.part(what)
 
     def _plan(self, days, catalogues, samples: dict[str, Sample]) -> SamplePlan:
         snapshots = [CatalogueFile(day.toordinal(), "", "") for day in catalogues]
