@@ -18,7 +18,10 @@ def _job(values, _) -> None:
     from twotower_tf.inspection.source_check import check_source
 
     findings = check_source(config, values.source, days[0], values.sample)
-    print(json_of(findings) if values.json else "\n".join(lines_of(findings)))
+    if values.json:
+        print(json_of(findings))
+    elif findings.parts:
+        print("\n".join(lines_of(findings)))
     if findings.refusal is not None:
         raise InputError(findings.refusal)
 

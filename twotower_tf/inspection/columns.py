@@ -24,6 +24,7 @@ from twotower_tf.examples.values import is_missing
 from twotower_tf.inspection.sample import Sample
 
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_DIVISOR = "examples.reward.divided_by"
 # Files whose headers are looked at.
 _HEADERS = 8
 
@@ -85,6 +86,9 @@ def columns_of(config: Config, what: str, needed: Iterable[str], sample: Sample)
     for name in needed:
         # Some formats always have the same columns, and say nothing of them.
         found = name in there or given[name] > 0
+        if not found and name not in keys and _divisor_or_feature(config, name) == _DIVISOR:
+            # Then it is the item's.
+            continue
         facts.append(
             ColumnFacts(
                 name,
@@ -157,4 +161,4 @@ def _divisor_or_feature(config: Config, name: str) -> str:
     """Returns the key of a column that ``named_columns`` leaves out."""
     reward = config.examples.reward
     is_divisor = reward is not None and reward.divided_by == name
-    return "examples.reward.divided_by" if is_divisor else "query.features"
+    return _DIVISOR if is_divisor else "query.features"

@@ -155,6 +155,7 @@ def _of_warnings(findings: Findings) -> Iterator[str]:
         yield from (f"  {text}" for text in findings.warnings)
     logs = [part for part in findings.parts if part.times is not None]
     if findings.refusal is not None:
+        # The line that says why follows, as of any job.
         yield "a build would refuse this"
     elif findings.days is not None and not any(one.missing_days for one in logs):
         first, last = findings.days

@@ -11,7 +11,7 @@ from twotower_tf.inspection.times import as_text
 
 _RARE = 0.01
 _MANY_COPIES = 0.05
-_MANY_SHARED = 0.3
+_MANY_SHARED = 0.5
 _MOST = 0.9
 _DAYS_SHOWN = 3
 
