@@ -42,3 +42,22 @@ def test_a_bad_record_of_a_day_of_few_in_a_sample_is_not_refused(
     deployment.write("events.jsonl", events)
     assert check(most=500).refusal is None
     assert "1 of 1 events of 2024-02-21 were rejected" in check().refusal
+
+
+def test_of_other_logs_the_same_days_are_looked_at(
+    deployment, make_event, days, check, monkeypatch
+):
+    monkeypatch.setattr(sampling, "_PLACES", 2)
+    monkeypatch.setattr(sampling, "_FEW_BYTES", 1)
+    deployment.values["source"]["searches"] = {"path": "searches/{date}.jsonl"}
+    searches = {"name": "searches", "kind": "text", "table": "tags"}
+    deployment.values["query"]["features"].append(searches)
+    for number, day in enumerate(days):
+        shift = 86_400 * number
+        deployment.write_day(day, [make_event(n, n, shift + n, device="tv") for n in range(5)])
+        query = {"user_id": "u1", "query": "x", "timestamp": make_event(1, 1, shift)["timestamp"]}
+        deployment.write(f"searches/{day}.jsonl", [query] * (number + 1))
+    found = check()
+    assert found.refusal is None
+    assert found.part("searches").times.days == found.part("events").times.days
+    assert len(found.part("events").times.days) == 2

@@ -1,8 +1,9 @@
 """Which records are looked at: all of a few, of many some from all over their files."""
 
 import dataclasses
+import datetime
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -111,7 +112,10 @@ def bytes_of(files: Sequence[SourceFile]) -> int:
 
 
 def take_sample(
-    read: Callable[[SourceSplit], Iterator[RecordBatch]], files: Sequence[SourceFile], most: int
+    read: Callable[[SourceSplit], Iterator[RecordBatch]],
+    files: Sequence[SourceFile],
+    most: int,
+    days: Collection[datetime.date] | None = None,
 ) -> Sample:
     """Reads about ``most`` records of files, or all if there are no more.
 
@@ -122,8 +126,9 @@ def take_sample(
         read: Reads a part of a file.
         files: The files.
         most: How many records; it may be some blocks of text more.
+        days: Of files that belong to a day, those to read; None: all.
     """
-    places = _places(files)
+    places = _places(files, days)
     sizes = [_bytes(place, places) for place in places]
     taken: dict[int, tuple[list[RecordBatch], bool]] = {}
     problems: list[str] = []
@@ -142,11 +147,18 @@ def take_sample(
     return Sample(list(files), _by_file(files, places, taken), problems)
 
 
-def _places(files: Sequence[SourceFile]) -> list[tuple[int, SourceSplit]]:
+def _places(
+    files: Sequence[SourceFile], days: Collection[datetime.date] | None
+) -> list[tuple[int, SourceSplit]]:
     """Returns the parts to read, each with its file's number."""
-    numbers = list(range(len(files)))
-    if len(files) > _PLACES and bytes_of(files) > _FEW_BYTES:
-        numbers = sorted(set(np.linspace(0, len(files) - 1, _PLACES).round().astype(int).tolist()))
+    numbers = [
+        number
+        for number, file in enumerate(files)
+        if days is None or file.day is None or file.day in days
+    ]
+    if len(numbers) > _PLACES and bytes_of([files[number] for number in numbers]) > _FEW_BYTES:
+        some = np.linspace(0, len(numbers) - 1, _PLACES).round().astype(int)
+        numbers = [numbers[place] for place in some.tolist()]
     part = max(_PART_BYTES, bytes_of([files[number] for number in numbers]) // _PLACES)
     return [(number, split) for number in numbers for split in parts_of(files[number], part)]
 

@@ -5,6 +5,7 @@ catalogue and profiles, its limits. Only what is read of large logs is less.
 """
 
 import datetime
+from collections.abc import Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -88,8 +89,10 @@ class _Check:
         named = [date] if date else self._dated_days()
         check_past(named)
         found = find_logs(self._config, self._source, named)
-        samples = {log: self._look_at_log(log, getattr(found, log)) for log in logs(self._config)}
+        samples = {"events": self._look_at_log("events", found.events)}
         days = [date] if date else self._days_of(samples["events"])
+        for log in logs(self._config)[1:]:
+            samples[log] = self._look_at_log(log, getattr(found, log), days)
         ends = named or days
         self._findings.days = str(ends[0]), str(ends[-1])
         catalogues = self._read_catalogues(days)
@@ -111,15 +114,23 @@ class _Check:
                 return sorted(days)
         return []
 
-    def _look_at_log(self, log: str, files: list[SourceFile]) -> Sample:
+    def _look_at_log(
+        self, log: str, files: list[SourceFile], days: list[datetime.date] | None = None
+    ) -> Sample:
         columns = columns_parsed(self._config, log)
-        sample = self._look_at(log, files, columns.needed)
+        sample = self._look_at(log, files, columns.needed, days)
         unit = getattr(self._config.source, log).timestamp_unit
         self._findings.part(log).times = times_of(columns, unit, sample)
         return sample
 
-    def _look_at(self, what: str, files: list[SourceFile], needed) -> Sample:
-        sample = take_sample(partial(read_batches, columns=needed), files, self._most)
+    def _look_at(
+        self,
+        what: str,
+        files: list[SourceFile],
+        needed: Sequence[str],
+        days: list[datetime.date] | None = None,
+    ) -> Sample:
+        sample = take_sample(partial(read_batches, columns=needed), files, self._most, days)
         columns = columns_of(self._config, what, needed, sample)
         self._findings.parts.append(part_of(what, files, sample, columns))
         return sample
