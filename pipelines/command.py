@@ -40,6 +40,7 @@ _INTEGERS = {
     "k": (10, "How many items to recommend."),
     "keep": (10, "How many releases stay, the newest ones."),
     "poll_seconds": (60, "How long --wait waits between two looks for the next day."),
+    "sample": (100_000, "About how many records of each log to look at."),
     "seed": (17, "Of the simulation: the same seed gives the same result, byte for byte."),
     "steps": (20000, "How many steps to simulate: a multiple of 1000, at least 2000."),
     "days": (7, "How many days to simulate."),
@@ -86,7 +87,10 @@ _COMMA_LISTS = {
     ),
     "seeds": (["17"], "Of the models, separated by commas: a run each."),
 }
-_SWITCHES = {"wait": "Go on with each new day as its examples appear, until interrupted."}
+_SWITCHES = {
+    "wait": "Go on with each new day as its examples appear, until interrupted.",
+    "json": "Print JSON.",
+}
 
 
 class Command:

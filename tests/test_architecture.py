@@ -26,6 +26,7 @@ LAYERS = [
     "graph",
     "datasets",
     "examples",
+    "inspection",
     "discovery",
     "frequency",
     "models",

@@ -165,6 +165,11 @@ class Site:
             own.append(f"--source={self.source}")
         return run_job(job, *own, *flags)
 
+    def check(self, *flags) -> Run:
+        """Runs the check of this source, which knows no work directory."""
+        self.config.write_text(yaml.safe_dump(self.values), encoding="utf-8")
+        return run_job("check", f"--config={self.config}", f"--source={self.source}", *flags)
+
     def copy(self, root: pathlib.Path) -> "Site":
         """Returns a copy of all of it."""
         shutil.copytree(self.root, root, dirs_exist_ok=True)

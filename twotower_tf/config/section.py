@@ -26,8 +26,14 @@ Column = Annotated[str, Field(title="column")]
 
 def nearest(given: str, known) -> str:
     """Returns ``"; did you mean 'x'?"`` for the known name nearest to the given one, or ``""``."""
+    name = nearest_name(given, known)
+    return "" if name is None else f"; did you mean '{name}'?"
+
+
+def nearest_name(given: str, known) -> str | None:
+    """Returns the known name nearest to the given one, None if none is like it."""
     match = difflib.get_close_matches(given, [str(name) for name in known], n=1)
-    return f"; did you mean '{match[0]}'?" if match else ""
+    return match[0] if match else None
 
 
 def shown(value) -> str:

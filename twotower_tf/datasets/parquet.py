@@ -37,6 +37,16 @@ def row_group_bytes(path: str) -> list[int]:
         ]
 
 
+def row_count(path: str) -> int:
+    """Returns how many rows a file has, 0 if it can't be read; raises InputError if it can't be
+    opened."""
+    opened = _open(path)
+    if isinstance(opened, Unreadable):
+        return 0
+    with opened:
+        return opened.metadata.num_rows
+
+
 def parquet_columns(path: str) -> list[str] | Unreadable:
     """Returns the names of a file's columns, those inside of others too.
 

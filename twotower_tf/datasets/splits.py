@@ -28,13 +28,20 @@ class SourceSplit:
 
 
 def splits_of(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
+    """Divides a file into parts that different workers may read, in their order.
+
+    See ``parts_of``. A file that no day divides is one split: its records without a readable time
+    belong to the day of the file's earliest readable one, which only its one reader knows.
+    """
+    return [SourceSplit(file)] if file.day is None else parts_of(file, split_bytes)
+
+
+def parts_of(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
     """Divides a file into parts of about the same size, in their order.
 
     Plain text is divided by bytes and Parquet by row groups. Everything else is one split: what is
-    compressed, has to be made UTF-8 or writes lists as text can't be entered half-way, and in a
-    file that no day divides the records without a readable time belong to the day of the file's
-    earliest readable one, which only its one reader knows. CSV and TSV are divided only where a
-    row surely starts: see ``row_starts``.
+    compressed, has to be made UTF-8 or writes lists as text can't be entered half-way. CSV and TSV
+    are divided only where a row surely starts: see ``row_starts``.
 
     Args:
         file: The file.
@@ -43,7 +50,7 @@ def splits_of(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
     Raises:
         InputError: If the file can't be opened.
     """
-    if file.day is None or file.layout.lists:
+    if file.layout.lists:
         return [SourceSplit(file)]
     if file.format == "parquet":
         return _by_row_groups(file, split_bytes)

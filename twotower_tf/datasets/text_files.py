@@ -22,6 +22,9 @@ from twotower_tf.errors import InputError
 
 _HEAD_BYTES = 1 << 16
 _FEW_BYTES = 16
+# Of a compressed file, to know how much it holds.
+_MEASURED_BYTES = 1 << 20
+_MOST_EXPANSION = 64
 _GZIP, _BZ2, _XZ, _ZSTD = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
 _LZ4 = b"\x04\x22\x4d\x18"
 # What these files begin with, and what opens them.
@@ -116,6 +119,20 @@ def form_of(path: str, encoding: str | None = None, is_json: bool = False) -> Te
     )
 
 
+def expansion(path: str, form: TextForm) -> float:
+    """Returns about how many bytes of text a byte of a file holds, by the file's beginning.
+
+    Raises:
+        InputError: If it can't be opened.
+    """
+    if form.compression is None:
+        return 1.0
+    with _opened(path) as file:
+        head = file.read(_MEASURED_BYTES)
+    text = _start(_COMPRESSIONS[form.compression](io.BytesIO(head)), _MOST_EXPANSION * len(head))
+    return max(1.0, len(text) / max(1, len(head)))
+
+
 @contextlib.contextmanager
 def open_plain(path: str) -> Iterator[io.BufferedIOBase]:
     """Opens a file whose form is plain.
@@ -182,13 +199,13 @@ def _compression(path: str, head: bytes) -> bytes | None:
     return begins
 
 
-def _start(file: io.BufferedIOBase) -> bytes:
+def _start(file: io.BufferedIOBase, most: int = _HEAD_BYTES) -> bytes:
     """Returns the first bytes of what a compressed file holds, as far as they can be read."""
-    head = b""
+    head = bytearray()
     with contextlib.suppress(OSError, EOFError, zlib.error, lzma.LZMAError):
-        while len(head) < _HEAD_BYTES and (more := file.read1(_HEAD_BYTES)):
+        while len(head) < most and (more := file.read1(_HEAD_BYTES)):
             head += more
-    return head
+    return bytes(head)
 
 
 def _utf8_is_none(encoding: str | None) -> str | None:

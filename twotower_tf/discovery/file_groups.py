@@ -85,7 +85,7 @@ def find_groups(root: str) -> tuple[list[FileGroup], dict[str, str]]:
     """
     if not storage.is_folder(root):
         raise InputError(f"--source={root}: there is no such folder")
-    paths = sorted(path for path, _ in matches(root, "**/*", (".parquet",)))
+    paths = sorted(path for path, *_ in matches(root, "**/*", (".parquet",)))
     names = [
         os.path.relpath(path, root) if not storage.is_url(root) else path[len(root) + 1 :]
         for path in paths

@@ -80,14 +80,23 @@ def of_day(outcome: Outcome, day: datetime.date) -> dict[str, Match]:
 def tell(matches: dict[str, Match], day: datetime.date, least: float) -> None:
     """Logs the shares of a day; of those below ``least`` also a warning, with an id that missed."""
     if matches:
-        shares = (f"{_worded(what, match)} ({match.share:.1%})" for what, match in matches.items())
-        logging.info("%s: %s", day, ", ".join(shares))
-    for what, match in matches.items():
-        if match.share < least:
-            logging.warning(
-                "%s: only %s; '%s' is not: ids must be spelt alike everywhere",
-                *(day, _worded(what, match), match.example),
-            )
+        logging.info("%s: %s", day, ", ".join(worded(matches)))
+    for warning in warnings(matches, least):
+        logging.warning("%s: %s", day, warning)
+
+
+def worded(matches: dict[str, Match]) -> list[str]:
+    """Words how many ids of each kind found what they name."""
+    return [f"{_worded(what, match)} ({match.share:.1%})" for what, match in matches.items()]
+
+
+def warnings(matches: dict[str, Match], least: float) -> list[str]:
+    """Words which shares are below ``least``, each with an id that missed."""
+    return [
+        f"only {_worded(what, match)}; '{match.example}' is not: ids must be spelt alike everywhere"
+        for what, match in matches.items()
+        if match.share < least
+    ]
 
 
 def _worded(what: str, match: Match) -> str:

@@ -1,10 +1,10 @@
 """Rejected records: a line of JSON each, so that people can look at what could not be used."""
 
-import collections
 import json
 import math
 import os
 import re
+from collections.abc import Iterable
 
 from twotower_tf import storage
 from twotower_tf.config.examples import ExamplesSection
@@ -79,17 +79,27 @@ def too_many(what: str, lines: list[str], read: int, most: float) -> str:
         read: How many records there are.
         most: The share that may be rejected.
     """
-    records = [json.loads(line) for line in lines]
-    kinds = [_PARTICULARS.sub("?", record["reason"]) for record in records]
-    kind, count = collections.Counter(kinds).most_common(1)[0]
-    example = records[kinds.index(kind)]
+    alike = by_reason(lines)[0]
+    example = alike[0]
     of_another_day = example["reason"].startswith(_OF_ANOTHER_DAY)
     return (
         f"{len(lines)} of {read} {what} were rejected ({len(lines) / read:.1%}), more than "
-        f"examples.max_rejected_share={most:g} allows; {count} of them like "
+        f"examples.max_rejected_share={most:g} allows; {len(alike)} of them like "
         f"{example['file']}:{example['line']}: {example['reason']}"
         f"{_CUT_ELSEWHERE if of_another_day else ''}"
     )
+
+
+def by_reason(lines: Iterable[str]) -> list[list[dict]]:
+    """Returns rejected records, as ``rejected_line`` has them, those of a kind of reason together.
+
+    The most frequent kind comes first, and the records of a kind in their order.
+    """
+    kinds: dict[str, list[dict]] = {}
+    for line in lines:
+        record = json.loads(line)
+        kinds.setdefault(_PARTICULARS.sub("?", record["reason"]), []).append(record)
+    return sorted(kinds.values(), key=len, reverse=True)
 
 
 def count_lines(path: str) -> int:

@@ -1,6 +1,6 @@
 """What the configuration says of each optimiser."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,13 @@ _MAKERS = "twotower_tf.training.optimizers"
 
 
 class OptimizerSection(Section):
-    """Base of the optimisers' sections."""
+    """Base of the optimisers' sections.
+
+    Attributes:
+        slots: How many numbers are kept for each weight beside it.
+    """
+
+    slots: ClassVar[int]
 
     learning_rate: Annotated[float, Field(gt=0.0)] = 0.1
     """How far a step goes."""
@@ -20,6 +26,8 @@ class OptimizerSection(Section):
 @OPTIMIZERS.made_by(f"{_MAKERS}:adagrad")
 class AdagradSection(OptimizerSection):
     """Adagrad: each weight's rate falls with the squared gradients it has had."""
+
+    slots: ClassVar[int] = 1
 
     kind: Literal["adagrad"] = "adagrad"
     layer_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
@@ -35,11 +43,15 @@ class AdagradSection(OptimizerSection):
 class AdamSection(OptimizerSection):
     """Keras' Adam, with its own momenta."""
 
+    slots: ClassVar[int] = 2
+
     kind: Literal["adam"] = "adam"
 
 
 @OPTIMIZERS.made_by(f"{_MAKERS}:sgd")
 class SgdSection(OptimizerSection):
     """Plain gradient descent."""
+
+    slots: ClassVar[int] = 0
 
     kind: Literal["sgd"] = "sgd"

@@ -12,6 +12,7 @@ import tensorflow as tf
 from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config.features import CatalogueVocabulary
+from twotower_tf.config.open_sizes import batch_size_of, buckets_of
 from twotower_tf.config.registries import FEATURE_KINDS
 from twotower_tf.examples.items.catalogue_reader import latest_catalogue, whole_catalogue
 from twotower_tf.graph.hashing import fingerprint
@@ -20,14 +21,6 @@ from twotower_tf.models.inference import as_tensors
 from twotower_tf.storage import Workdir
 
 _FILES = {storage.EXAMPLES: "sizes.json", storage.RANKING: "ranking_sizes.json"}
-_FEWEST_BUCKETS, _MOST_BUCKETS = 1 << 10, 1 << 24
-# Of ids that hash into so many times as many rows a tenth share one.
-_BUCKETS_PER_ID = 4
-# Where the catalogue does not say how many ids there are: of users, of queries.
-_BUCKETS_UNKNOWN = 1 << 16
-# A pass over the first days should be some hundred steps; and in-batch negatives should be many.
-_STEPS_PER_PASS = 600
-_SMALLEST_BATCH, _LARGEST_BATCH = 128, 8192
 
 
 def with_sizes(
@@ -87,8 +80,8 @@ def _filled(config: Config, sizes: dict) -> Config:
 
 
 def _nothing_known(config: Config) -> dict:
-    buckets = dict.fromkeys(config.tables, _FEWEST_BUCKETS)
-    return {"items": 1, "buckets": buckets, "batch_size": _SMALLEST_BATCH}
+    buckets = dict.fromkeys(config.tables, buckets_of(0))
+    return {"items": 1, "buckets": buckets, "batch_size": batch_size_of(0)}
 
 
 def _chosen(config: Config, workdir: Workdir, day: datetime.date, kind: str) -> dict:
@@ -108,24 +101,14 @@ def _chosen(config: Config, workdir: Workdir, day: datetime.date, kind: str) -> 
     return {
         "items": len(catalogue),
         "buckets": {name: _buckets(prints) for name, prints in ids.items()},
-        "batch_size": _batch_size(sum(examples)),
+        "batch_size": batch_size_of(sum(examples)),
     }
 
 
 def _buckets(prints: list[tf.Tensor]) -> int:
     if not prints:
-        return _BUCKETS_UNKNOWN
-    distinct = int(tf.size(tf.unique(tf.concat(prints, axis=0))[0]))
-    return min(max(_power_of_2(_BUCKETS_PER_ID * distinct), _FEWEST_BUCKETS), _MOST_BUCKETS)
-
-
-def _batch_size(examples: int) -> int:
-    return min(max(_power_of_2(examples // _STEPS_PER_PASS), _SMALLEST_BATCH), _LARGEST_BATCH)
-
-
-def _power_of_2(number: int) -> int:
-    """Returns the smallest power of 2 that is not below a number."""
-    return 1 << max(0, number - 1).bit_length()
+        return buckets_of(None)
+    return buckets_of(int(tf.size(tf.unique(tf.concat(prints, axis=0))[0])))
 
 
 class _Recorded(EmbeddingTable):

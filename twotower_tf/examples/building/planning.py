@@ -163,13 +163,8 @@ def days_to_build(
         InputError: If a day is in the future, was built by another configuration, or lies before a
             day that was built.
     """
-    calendar = Calendar.of(config)
-    today = calendar.today()
     wanted = sorted(set(days))
-    if wanted and wanted[-1] > today:
-        raise InputError(
-            f"{wanted[-1]} is in the future (today is {today}; days start at {calendar})"
-        )
+    check_past(config, wanted)
     fingerprint = examples_fingerprint(config)
     missing = []
     for day in wanted:
@@ -188,6 +183,15 @@ def days_to_build(
             "missing from the histories since; build days oldest first, or into a new folder"
         )
     return missing
+
+
+def check_past(config: Config, days: Collection[datetime.date]) -> None:
+    """Checks that no day is in the future; raises InputError that names the last one that is."""
+    calendar = Calendar.of(config)
+    today = calendar.today()
+    last = max(days, default=today)
+    if last > today:
+        raise InputError(f"{last} is in the future (today is {today}; days start at {calendar})")
 
 
 def _splits(files: list[SourceFile]) -> tuple[tuple[int, SourceSplit], ...]:

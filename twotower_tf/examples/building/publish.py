@@ -14,14 +14,13 @@ from twotower_tf.examples import (
     rejects,
     statistics,
     statistics_sources,
-    unreadable_files,
 )
 from twotower_tf.examples.building.hours import missing_hours
+from twotower_tf.examples.building.limits import check_day, logs
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot
 from twotower_tf.examples.encoding import tfrecord
 from twotower_tf.examples.outcome import Outcome, input_entry, manifest_entry
 from twotower_tf.examples.plan import SPLITS, Plan, example_shard_name, shard_path
-from twotower_tf.examples.reading.columns_read import columns_seen
 from twotower_tf.examples.users import histories
 from twotower_tf.examples.users.histories import Link
 from twotower_tf.storage.whole_files import whole_file
@@ -47,8 +46,6 @@ COUNTS = (
     "rejected",
     "users",
 )
-# The logs beside the events, as far as the source has them.
-_OTHER_LOGS = ("searches", "impressions")
 # What is counted of ranking examples: used impressions are the first three together.
 _RANKING_COUNTS = (
     "examples",
@@ -59,12 +56,6 @@ _RANKING_COUNTS = (
     "pages_again",
     "watched_corrected",
 )
-
-
-def logs(config: Config) -> list[str]:
-    """Returns the logs that are read: ``events`` and the others that the source has."""
-    others = (log for log in _OTHER_LOGS if getattr(config.source, log) is not None)
-    return ["events", *others]
 
 
 def count_names(config: Config) -> tuple[str, ...]:
@@ -117,8 +108,7 @@ class Publisher:
         """
         due = [snapshot for snapshot in self._due if snapshot.day <= day]
         try:
-            self._check_columns(day)
-            self._check_rejected(day)
+            check_day(self._plan, self._outcome, day, self._rejected)
         except InputError:
             self._publish_rejected(day, [])
             raise
@@ -152,25 +142,10 @@ class Publisher:
         by_log = {log: hours for log, hours in found.items() if hours is not None}
         return {"missing_hours": by_log} if by_log else {}
 
-    def _check_columns(self, day: datetime.date) -> None:
-        for log in logs(self._config):
-            seen = columns_seen(self._outcome, day.toordinal(), log, self._config)
-            seen.check(f"{log} of {day}", self._config, log)
-
-    def _check_rejected(self, day: datetime.date) -> None:
-        number = day.toordinal()
-        section = self._config.examples
-        for log in logs(self._config):
-            what = f"{log} of {day}"
-            files = [file for file in getattr(self._plan, log) if file.day in (None, day)]
-            lost = self._outcome.unreadable[number, log]
-            unreadable_files.check_share(self._config, what, self._plan.root, lost, files)
-            path = shard_path(rejects.KIND, number, rejects.file_name(log))
-            read, rejected = self._outcome.counts[number, log], self._outcome.records(path)
-            if rejects.are_too_many(rejected, read, section):
-                with storage.open_input(os.path.join(self._plan.scratch, path)) as file:
-                    lines = [line.decode() for line in file]
-                raise InputError(rejects.too_many(what, lines, read, section.max_rejected_share))
+    def _rejected(self, path: str) -> list[str]:
+        """Returns the lines of a file of rejected records that the workers left."""
+        with storage.open_input(os.path.join(self._plan.scratch, path)) as file:
+            return [line.decode() for line in file]
 
     def _publish_snapshot(self, snapshot: Snapshot) -> None:
         with self._write(snapshot.kind, snapshot.day, snapshot.manifest) as folder:

@@ -15,7 +15,6 @@ from twotower_tf.config.source import Files
 from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.errors import InputError
-from twotower_tf.examples import rejects, unreadable_files
 from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.outcome import input_entry, manifest_entry
 from twotower_tf.examples.plan import latest
@@ -49,7 +48,7 @@ class Snapshot:
 
 
 @dataclasses.dataclass(frozen=True)
-class _SnapshotKind:
+class SnapshotKind:
     """What differs between the catalogue and the profiles.
 
     Attributes:
@@ -69,12 +68,7 @@ def _stage_catalogue(
     config: Config, day: datetime.date, files: list[SourceFile], root: str, folder: str
 ) -> dict:
     parsed = catalogue.parse_catalogue(files, root, config)
-    section, what = config.examples, f"items of {day}"
-    parsed.seen.check(what, config, "items")
-    unreadable_files.check_share(config, what, root, parsed.unreadable, files)
-    if rejects.are_too_many(len(parsed.rejected), parsed.read, section):
-        most = section.max_rejected_share
-        raise InputError(rejects.too_many(what, parsed.rejected, parsed.read, most))
+    catalogue.check_catalogue(parsed, config, day, files, root)
     path = os.path.join(folder, catalogue.FILE)
     catalogue.write_catalogue(parsed, path)
     with open(os.path.join(folder, CATALOGUE.rejected), "w", encoding="utf-8") as file:
@@ -100,12 +94,12 @@ def _stage_profiles(
     return {"counts": staged.counts(), "shards": shards}
 
 
-CATALOGUE = _SnapshotKind("items", catalogue.KIND, "items.jsonl", _stage_catalogue)
-PROFILES = _SnapshotKind("users", profiles.KIND, profiles.REJECTED_FILE, _stage_profiles)
+CATALOGUE = SnapshotKind("items", catalogue.KIND, "items.jsonl", _stage_catalogue)
+PROFILES = SnapshotKind("users", profiles.KIND, profiles.REJECTED_FILE, _stage_profiles)
 
 
 def snapshots(
-    which: _SnapshotKind,
+    which: SnapshotKind,
     config: Config,
     workdir: storage.Workdir,
     source: str,
@@ -127,7 +121,7 @@ def snapshots(
         if workdir.partition(which.kind, day).manifest()["configuration"]
         == examples_fingerprint(config)
     ]
-    needed = _needed(which, config, source, days, built=usable if dated else [])
+    needed = needed_files(which, config, source, days, built=usable if dated else [])
     for day, files in needed.items():
         if not files:
             yield _published(workdir, which, day)
@@ -152,13 +146,13 @@ def snapshots(
             yield Snapshot(which.kind, day, folder, manifest, which.rejected)
 
 
-def _published(workdir: storage.Workdir, which: _SnapshotKind, day: datetime.date) -> Snapshot:
+def _published(workdir: storage.Workdir, which: SnapshotKind, day: datetime.date) -> Snapshot:
     partition = workdir.partition(which.kind, day)
     return Snapshot(which.kind, day, partition.path, partition.manifest(), None)
 
 
-def _needed(
-    which: _SnapshotKind,
+def needed_files(
+    which: SnapshotKind,
     config: Config,
     root: str,
     days: list[datetime.date],
@@ -195,5 +189,5 @@ def _needed(
     return needed
 
 
-def _section(config: Config, which: _SnapshotKind) -> Files:
+def _section(config: Config, which: SnapshotKind) -> Files:
     return getattr(config.source, which.what)

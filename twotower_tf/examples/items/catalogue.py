@@ -7,6 +7,7 @@ column of the item, ``reward.divided_by``.
 """
 
 import dataclasses
+import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -18,15 +19,16 @@ from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.where import meant_records
+from twotower_tf.errors import InputError
 from twotower_tf.examples.records import DIVISOR, Item, ItemParser
-from twotower_tf.examples.rejects import rejected_line
+from twotower_tf.examples.rejects import are_too_many, rejected_line, too_many
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.examples.source_columns import (
     ColumnsSeen,
     named_columns,
     required_columns,
 )
-from twotower_tf.examples.unreadable_files import UnreadableFiles
+from twotower_tf.examples.unreadable_files import UnreadableFiles, check_share
 from twotower_tf.examples.values import RejectedRecord
 
 KIND = "catalogue"
@@ -134,6 +136,34 @@ def _table(items: list[Item], config: Config) -> pa.Table:
     return pa.table(columns)
 
 
-def write_catalogue(parsed: ParsedCatalogue, path: str) -> None:
+def check_catalogue(
+    parsed: ParsedCatalogue,
+    config: Config,
+    day: datetime.date,
+    files: list[SourceFile],
+    root: str,
+) -> None:
+    """Checks that a catalogue can be used.
+
+    Args:
+        parsed: What was read of it.
+        config: Has the limits.
+        day: The day of the snapshot, for messages.
+        files: What ``parsed`` was read of.
+        root: The source folder.
+
+    Raises:
+        InputError: If a column that is needed is in none of its records, or too many of them, or
+            of its bytes, can't be used.
+    """
+    what, section = f"items of {day}", config.examples
+    parsed.seen.check(what, config, "items")
+    check_share(config, what, root, parsed.unreadable, files)
+    if are_too_many(len(parsed.rejected), parsed.read, section):
+        most = section.max_rejected_share
+        raise InputError(too_many(what, parsed.rejected, parsed.read, most))
+
+
+def write_catalogue(parsed: ParsedCatalogue, where: str | pa.NativeFile) -> None:
     """Writes a snapshot as Parquet: the same rows make the same bytes."""
-    pyarrow.parquet.write_table(parsed.items, path, compression="zstd")
+    pyarrow.parquet.write_table(parsed.items, where, compression="zstd")

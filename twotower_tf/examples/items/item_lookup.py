@@ -31,17 +31,17 @@ class ItemLookup:
     """Finds items in a snapshot, and what events need of them.
 
     Args:
-        path: The snapshot's Parquet file (see ``catalogue``).
+        snapshot: Its Parquet file (see ``catalogue``): the path, or what the file holds.
         config: Says which features there are.
     """
 
-    def __init__(self, path: str, config: Config):
-        self._path = path
+    def __init__(self, snapshot: str | pa.Buffer, config: Config):
+        self._snapshot = snapshot
         features = raw_features(config, "candidate")
         self._features = [raw for raw in features if not raw.type.depends_on_time]
         self._ages = [raw for raw in features if raw.type.depends_on_time]
         self._id_column = config.source.items.columns.item_id
-        with pyarrow.parquet.ParquetFile(storage.arrow_input(path)) as file:
+        with self._opened() as file:
             divisor = [DIVISOR] if DIVISOR in file.schema_arrow.names else []
             table = file.read(["item_id", *divisor, *(raw.key for raw in self._ages)])
         ids = table["item_id"].to_pylist()
@@ -54,6 +54,12 @@ class ItemLookup:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def _opened(self) -> pyarrow.parquet.ParquetFile:
+        snapshot = self._snapshot
+        if isinstance(snapshot, str):
+            return pyarrow.parquet.ParquetFile(storage.arrow_input(snapshot))
+        return pyarrow.parquet.ParquetFile(pa.BufferReader(snapshot))
 
     def rows_of(self, item_ids: pa.Array) -> np.ndarray:
         """Returns the row of each item in the snapshot, int32 [n], ``UNKNOWN`` without one."""
@@ -91,7 +97,7 @@ class ItemLookup:
             rows: From ``rows_of``, [n].
         """
         if names not in self._columns:
-            with pyarrow.parquet.ParquetFile(storage.arrow_input(self._path)) as file:
+            with self._opened() as file:
                 self._columns[names] = file.read(list(names)).combine_chunks()
         return self._columns[names].take(pa.array(rows, mask=rows == UNKNOWN))
 
@@ -118,7 +124,7 @@ class ItemLookup:
     @functools.cached_property
     def _encoded(self) -> pa.LargeBinaryArray:
         names = ["item_id", *(raw.key for raw in self._features)]
-        with pyarrow.parquet.ParquetFile(storage.arrow_input(self._path)) as file:
+        with self._opened() as file:
             parts = [self._encode(part) for part in file.iter_batches(_ITEMS, columns=names)]
         encoded = pa.concat_arrays(parts) if parts else pa.array([], BINARY)
         del parts

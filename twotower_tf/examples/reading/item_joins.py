@@ -8,6 +8,9 @@ import pyarrow as pa
 from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.reading.log_columns import Reason
 
+# What reasons of items that are not in the catalogue end with.
+UNKNOWN_ITEM = "(examples.unknown_items: reject)"
+
 
 class ItemJoin:
     """Finds the items of records in the catalogues of their days.
@@ -53,8 +56,13 @@ class ItemJoin:
         ]
 
 
+def id_in(reason: str) -> str:
+    """Returns the id of the item that a reason says is unknown."""
+    return reason[reason.index("'") + 1 : reason.rindex("'")]
+
+
 def _unknown(item_id: str, day: int) -> str:
     return (
         f"item_id '{item_id}' is not in the catalogue as of {datetime.date.fromordinal(day)} "
-        "(examples.unknown_items: reject)"
+        f"{UNKNOWN_ITEM}"
     )

@@ -13,7 +13,7 @@ import datetime
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 import numpy as np
@@ -109,22 +109,23 @@ def stage_profiles(
     """
     schema = _file_schema(config)
     rejected_path = os.path.join(folder, REJECTED_FILE)
-    records = _Records(config, root)
+    records = ProfileRecords(config, root)
     with tempfile.TemporaryDirectory(prefix="buckets-", dir=folder) as buckets:
         with open(rejected_path, "w", encoding="utf-8") as rejected_file:
-            tables = _tables(records.users(files, rejected_file), config)
-            _fill_buckets(tables, schema, buckets)
-        what = f"user profiles of {day}"
-        records.seen.check(what, config, "users")
-        check_share(config, what, root, records.unreadable.reasons, files)
-        _check_rejected(config, what, records, rejected_path)
+            _fill_buckets(records.tables(files, rejected_file), schema, buckets)
+        with open(rejected_path, encoding="utf-8") as rejected_file:
+            records.check(day, files, rejected_file)
         users = _write_shards(config.examples.shards, schema, buckets, folder)
     duplicates = records.read - records.rejected - sum(users)
     return StagedProfiles(folder, records.read, duplicates, records.rejected, users)
 
 
-class _Records:
+class ProfileRecords:
     """Reads profiles; what can't be used goes to a file.
+
+    Args:
+        config: The deployment.
+        root: The source folder.
 
     Attributes:
         read: How many records were read so far.
@@ -134,6 +135,7 @@ class _Records:
     """
 
     def __init__(self, config: Config, root: str):
+        self._config = config
         self._parser = UserParser(config)
         self._root = root
         self._columns = tuple(named_columns(config, "users"))
@@ -142,8 +144,47 @@ class _Records:
         self.seen = ColumnsSeen()
         self.unreadable = UnreadableFiles(config, root)
 
-    def users(self, files: Sequence[SourceFile], rejected_file: TextIO) -> Iterator[User]:
-        """Yields the valid profiles of files in their order; the others go as lines to a file."""
+    def tables(self, files: Sequence[SourceFile], rejected_file: TextIO) -> Iterator[pa.Table]:
+        """Yields the valid profiles of files in their order; the others go as lines to a file.
+
+        The tables have the columns of the partitions' files.
+        """
+        schema, features = _file_schema(self._config), user_features(self._config)
+        users = self._users(files, rejected_file)
+        while some := list(itertools.islice(users, _ROWS_AT_ONCE)):
+            user_ids = pa.array([user.user_id for user in some], pa.string())
+            columns = [pa.array(text_hashes(user_ids), pa.uint64()), user_ids]
+            for raw in features:
+                values = [user.values[raw.name] for user in some]
+                columns.append(pa.array(values, raw.type.stored_type))
+            yield pa.Table.from_arrays(columns, schema=schema)
+
+    def no_profiles(self) -> pa.Table:
+        """Returns what ``tables`` yields, without a row."""
+        return _file_schema(self._config).empty_table()
+
+    def check(
+        self, day: datetime.date, files: Sequence[SourceFile], rejected: Iterable[str]
+    ) -> None:
+        """Checks that the profiles read can be used.
+
+        Args:
+            day: The day of the snapshot, for messages.
+            files: What was read.
+            rejected: The lines of the records that can't be used.
+
+        Raises:
+            InputError: If a column that is needed is in no record, or too many of the records, or
+                of the bytes, can't be used.
+        """
+        config, what = self._config, f"user profiles of {day}"
+        self.seen.check(what, config, "users")
+        check_share(config, what, self._root, self.unreadable.reasons, files)
+        if are_too_many(self.rejected, self.read, config.examples):
+            most = config.examples.max_rejected_share
+            raise InputError(too_many(what, list(rejected), self.read, most))
+
+    def _users(self, files: Sequence[SourceFile], rejected_file: TextIO) -> Iterator[User]:
         for file in files:
             has_header = column_names(file) is not None
             read = meant_records(read_records(file, self._columns), file.where)
@@ -160,26 +201,6 @@ class _Records:
                     shown = record.raw if isinstance(record, Unreadable) else record
                     line = rejected_line(self._root, file.path, number, shown, str(error))
                     rejected_file.write(f"{line}\n")
-
-
-def _check_rejected(config: Config, what: str, records: _Records, path: str) -> None:
-    if are_too_many(records.rejected, records.read, config.examples):
-        with open(path, encoding="utf-8") as file:
-            lines = file.readlines()
-        most = config.examples.max_rejected_share
-        raise InputError(too_many(what, lines, records.read, most))
-
-
-def _tables(users: Iterator[User], config: Config) -> Iterator[pa.Table]:
-    """Yields profiles as tables of the file's schema, in the order of delivery."""
-    schema, features = _file_schema(config), user_features(config)
-    while some := list(itertools.islice(users, _ROWS_AT_ONCE)):
-        user_ids = pa.array([user.user_id for user in some], pa.string())
-        columns = [pa.array(text_hashes(user_ids), pa.uint64()), user_ids]
-        for raw in features:
-            values = [user.values[raw.name] for user in some]
-            columns.append(pa.array(values, raw.type.stored_type))
-        yield pa.Table.from_arrays(columns, schema=schema)
 
 
 def _bucket_path(folder: str, bucket: int) -> str:
