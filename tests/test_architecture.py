@@ -106,6 +106,7 @@ FLOORS = {
         "release_changes",
         "refresh",
         "reasons",
+        "user_queries",
         "recommendation",
     ],
 }

@@ -100,13 +100,10 @@ def run_closed_loop(
     split = [text_hash(f"arm {settings.seed} {user_id(row)}") for row in range(settings.users)]
     arm_of = np.array(split, np.uint64) % np.uint64(len(arms))
     loop = ClosedLoop(arms, simulator, arm_of.astype(np.int64), {})
-    is_known = np.zeros(settings.users, bool)
     for day in simulator.dates:
-        shown = _shown(loop, folder, day, is_known)
+        shown = _shown(loop, folder, day)
         if day > simulator.dates[0]:
             loop.shown[day] = shown
-        for events in simulator.events(day, shown):
-            is_known[events["user"]] = True
         if day < simulator.dates[-1]:
             for number in range(len(arms)):
                 _night(loop, number, folder, day, shown)
@@ -114,7 +111,7 @@ def run_closed_loop(
     return loop
 
 
-def _shown(loop: ClosedLoop, folder: str, day: datetime.date, is_known: np.ndarray) -> np.ndarray:
+def _shown(loop: ClosedLoop, folder: str, day: datetime.date) -> np.ndarray:
     """Returns the impressions of all users on a day, drawn or read."""
     path = os.path.join(folder, "shown", f"dt={day.isoformat()}.npy")
     if os.path.exists(path):
@@ -128,7 +125,7 @@ def _shown(loop: ClosedLoop, folder: str, day: datetime.date, is_known: np.ndarr
             continue
         ours = loop.arm_of[visits["user"]] == number
         release = ArmRelease(Recommender(arm.config, workdir))
-        items[ours], scores[ours] = release.recommend(visits[ours], is_known)
+        items[ours], scores[ours] = release.recommend(visits[ours])
     shown = loop.simulator.show(day, visits, (items, scores))
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.save(file, shown)
