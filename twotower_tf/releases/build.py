@@ -17,7 +17,7 @@ from twotower_tf.config.index import IndexSection
 from twotower_tf.config.registries import INDEX_KINDS
 from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import latest_catalogue
-from twotower_tf.examples.schema import raw_features
+from twotower_tf.examples.schema import excluded_seed, raw_features
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder, publish_embeddings
 from twotower_tf.indexing.candidates.item_hashes import ItemHashes
 from twotower_tf.indexing.candidates.selection import coverage, select_candidates
@@ -119,6 +119,7 @@ def build_index(
         items.embeddings.shape[1],
         blending,
         _ranking_stage(config, ranking, index, blending),
+        excluded_seed(config),
     )
     end = time.monotonic()
     metrics = {
