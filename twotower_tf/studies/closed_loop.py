@@ -43,7 +43,7 @@ class ClosedLoop:
         arms: Those that were compared.
         simulator: The platform.
         arm_of: int64 [users], the place of each user's arm.
-        shown: The impressions of each day on which releases could be shown, by day.
+        shown: The impressions of each day, by day; on the first one nothing was released yet.
     """
 
     arms: Sequence[Arm]
@@ -51,9 +51,14 @@ class ClosedLoop:
     arm_of: np.ndarray
     shown: dict[datetime.date, np.ndarray]
 
+    @property
+    def days(self) -> list[datetime.date]:
+        """The days on which releases could be shown, which are what counts."""
+        return list(self.shown)[1:]
+
     def sums(self, arm: int, days: Sequence[datetime.date] = ()) -> Sums:
-        """Returns what the users of an arm saw and did on some days, on all without any."""
-        days = list(days) or list(self.shown)
+        """Returns what the users of an arm saw and did on some days, on ``days`` without any."""
+        days = list(days) or self.days
         users, members = self.simulator.settings.users, self.arm_of == arm
         totals: dict[str, np.ndarray] = {"days": np.full(users, float(len(days)))}
         for day in days:
@@ -101,9 +106,7 @@ def run_closed_loop(
     arm_of = np.array(split, np.uint64) % np.uint64(len(arms))
     loop = ClosedLoop(arms, simulator, arm_of.astype(np.int64), {})
     for day in simulator.dates:
-        shown = _shown(loop, folder, day)
-        if day > simulator.dates[0]:
-            loop.shown[day] = shown
+        shown = loop.shown[day] = _shown(loop, folder, day)
         if day < simulator.dates[-1]:
             for number in range(len(arms)):
                 _night(loop, number, folder, day, shown)
