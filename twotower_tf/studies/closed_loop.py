@@ -57,17 +57,24 @@ class ClosedLoop:
         return list(self.shown)[1:]
 
     def sums(self, arm: int, days: Sequence[datetime.date] = ()) -> Sums:
-        """Returns what the users of an arm saw and did on some days, on ``days`` without any."""
+        """Returns what the users of an arm saw and did on some days, on ``days`` without any.
+
+        An item that was shown to a user on several of these days counts on the first of them.
+        """
         days = list(days) or self.days
         users, members = self.simulator.settings.users, self.arm_of == arm
-        totals: dict[str, np.ndarray] = {"days": np.full(users, float(len(days)))}
+        sums: dict[str, list[np.ndarray]] = {}
+        seen = self.shown[days[0]][["user", "item"]][:0]
         for day in days:
+            shown = self.shown[day]
             for name, values in self._of_impressions(day).items():
-                of_users = np.bincount(self.shown[day]["user"], values, users)
-                totals[name] = totals.get(name, 0.0) + of_users
-        pairs = np.concatenate([self.shown[day][["user", "item"]] for day in days])
-        totals["distinct_items"] = np.bincount(np.unique(pairs)["user"], minlength=users) * 1.0
-        return {name: values[members] for name, values in totals.items()}
+                sums.setdefault(name, []).append(np.bincount(shown["user"], values, users))
+            new = np.setdiff1d(shown[["user", "item"]], seen)
+            seen = np.concatenate([seen, new])
+            of_users = np.bincount(new["user"], minlength=users).astype(np.float64)
+            sums.setdefault("distinct_items", []).append(of_users)
+        sums["days"] = [np.ones(users)] * len(days)
+        return {name: np.stack(of_days, axis=1)[members] for name, of_days in sums.items()}
 
     def _of_impressions(self, day: datetime.date) -> dict[str, np.ndarray]:
         """Returns what each impression of a day adds to its user's sums."""
