@@ -161,8 +161,8 @@ def _page(found: Comparison) -> str:
     explained = page.note(
         f"{settings.users:,} simulated users, split by a hash; {settings.pages_per_day:,} pages a "
         "day. Every night each arm trains on the logs of its own users, and the next day its "
-        "release fills two thirds of their pages. Intervals hold 95 % of a bootstrap over users; "
-        f"a difference whose interval holds 0 is none. Seed {settings.seed}."
+        "release fills two thirds of their pages. Intervals hold 95 % of a bootstrap over users "
+        f"and days; a difference whose interval holds 0 is none. Seed {settings.seed}."
     )
     drawn = list(found.figures)[:_MOST_LINES]
     pictures = [
