@@ -31,10 +31,10 @@ def splits_of(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
     """Divides a file into parts of about the same size, in their order.
 
     Plain text is divided by bytes and Parquet by row groups. Everything else is one split: what is
-    compressed, or has to be made UTF-8, can't be entered half-way, and in a file that no day
-    divides the records without a readable time belong to the day of the file's earliest readable
-    one, which only its one reader knows. CSV and TSV are divided only where a row surely starts:
-    see ``row_starts``.
+    compressed, has to be made UTF-8 or writes lists as text can't be entered half-way, and in a
+    file that no day divides the records without a readable time belong to the day of the file's
+    earliest readable one, which only its one reader knows. CSV and TSV are divided only where a
+    row surely starts: see ``row_starts``.
 
     Args:
         file: The file.
@@ -43,7 +43,7 @@ def splits_of(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
     Raises:
         InputError: If the file can't be opened.
     """
-    if file.day is None:
+    if file.day is None or file.layout.lists:
         return [SourceSplit(file)]
     if file.format == "parquet":
         return _by_row_groups(file, split_bytes)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from twotower_tf.config import Config
-from twotower_tf.examples.items.catalogue_reader import end_of
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.schema import (
     BASKET,
     HISTORY,
@@ -58,10 +58,11 @@ class UserQueries:
             InputError: If histories or profiles are gone.
         """
         rows = histories.find_users(self._workdir, partition, user_ids, self._schema())
+        end = Calendar.of(self._config).end_of(partition.day)
         known = [user for user, row in zip(user_ids, rows, strict=True) if self._is_known(row)]
         found = dict(zip(known, self._profiles(known, partition), strict=True))
         return [
-            self._query(row, found[user], end_of(partition.day)) if user in found else None
+            self._query(row, found[user], end) if user in found else None
             for user, row in zip(user_ids, rows, strict=True)
         ]
 
