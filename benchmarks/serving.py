@@ -38,6 +38,7 @@ from twotower_tf.config_loader import load_config
 import tensorflow as tf
 
 from benchmarks.contenders.session import Session
+from benchmarks.contenders.turns import as_text, percentiles, seconds_in_turn
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.indexing.candidates.item_hashes import ItemHashes
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
@@ -183,16 +184,11 @@ def measure(problem: Problem, flags: argparse.Namespace, batch: int) -> dict[str
         "bare_more": (problem.bare, more),
         "excluding": (problem.release, excluding),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(flags.rounds + 1):
-        for name, (ask, asked) in contenders.items():
-            for request in asked:
-                start = time.perf_counter()
-                ask(request)
-                # The first turn warms up.
-                if turn:
-                    seconds[name].append(time.perf_counter() - start)
-    return seconds
+    asked = {
+        name: [functools.partial(ask, request) for request in some]
+        for name, (ask, some) in contenders.items()
+    }
+    return seconds_in_turn(asked, flags.rounds)
 
 
 def summary(seconds: dict[str, list[float]], batch: int) -> dict:
@@ -200,8 +196,7 @@ def summary(seconds: dict[str, list[float]], batch: int) -> dict:
     medians = {name: float(np.median(values)) for name, values in seconds.items()}
     return {
         name: {
-            **{f"p{p}_ms": 1e3 * float(np.percentile(values, p)) for p in (50, 95, 99)},
-            "queries_per_second": batch * len(values) / sum(values),
+            **percentiles(values, batch),
             "over_bare": medians[name] / medians[_OVER.get(name, name)],
         }
         for name, values in seconds.items()
@@ -236,8 +231,7 @@ def main() -> None:
     for batch, rows in report["batches"].items():
         for name, row in rows.items():
             print(
-                f"batch {batch:3} {name:10} p50 {row['p50_ms']:8.2f}  p95 {row['p95_ms']:8.2f}  "
-                f"p99 {row['p99_ms']:8.2f} ms {row['queries_per_second']:9,.0f} queries/s  "
+                f"batch {batch:3} {name:10} {as_text(row)}  "
                 f"{row['over_bare']:5.2f} times the p50 of {_OVER.get(name, name)}"
             )
     if flags.out:

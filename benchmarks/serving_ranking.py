@@ -18,11 +18,11 @@ take beyond retrieval; its and the lookup's share are of the whole.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
 import tempfile
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +34,7 @@ from twotower_tf.config_loader import load_config
 import tensorflow as tf
 
 from benchmarks.contenders.session import Session
+from benchmarks.contenders.turns import as_text, percentiles, seconds_in_turn
 from benchmarks.serving import CONFIGURATION, SMALLER, scattered
 from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.examples.schema import raw_features
@@ -222,16 +223,11 @@ def measure(problem: Problem, flags: argparse.Namespace) -> dict[str, list[float
         "lookup": (problem.parts, "lookup", some),
         "recommend": (problem.release, "recommend", whole),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(flags.rounds + 1):
-        for name, (session, signature, requests) in contenders.items():
-            for request in requests:
-                start = time.perf_counter()
-                session.ask(signature, request)
-                # The first turn warms up.
-                if turn:
-                    seconds[name].append(time.perf_counter() - start)
-    return seconds
+    asked = {
+        name: [functools.partial(session.ask, signature, request) for request in requests]
+        for name, (session, signature, requests) in contenders.items()
+    }
+    return seconds_in_turn(asked, flags.rounds)
 
 
 def summary(seconds: dict[str, list[float]]) -> dict:
@@ -239,13 +235,7 @@ def summary(seconds: dict[str, list[float]]) -> dict:
     p50 = {name: float(np.median(values)) for name, values in seconds.items()}
     merging = p50["candidates"] - p50["retrieval"]
     return {
-        **{
-            name: {
-                **{f"p{p}_ms": 1e3 * float(np.percentile(values, p)) for p in (50, 95, 99)},
-                "queries_per_second": len(values) / sum(values),
-            }
-            for name, values in seconds.items()
-        },
+        **{name: percentiles(values) for name, values in seconds.items()},
         "merging_share": merging / p50["recommend"],
         "lookup_share": p50["lookup"] / p50["recommend"],
     }
@@ -273,11 +263,7 @@ def main() -> None:
         report["bytes_per_item"] = problem.bytes_per_item
         print(f"{flags.items:,} items, {flags.kind}, {candidates} ranked, {flags.layers}")
         for name in ("retrieval", "candidates", "lookup", "recommend"):
-            row = rows[name]
-            print(
-                f"{name:10} p50 {row['p50_ms']:8.2f}  p95 {row['p95_ms']:8.2f}  "
-                f"p99 {row['p99_ms']:8.2f} ms {row['queries_per_second']:9,.0f} queries/s"
-            )
+            print(f"{name:10} {as_text(rows[name])}")
         shares = f"merging {rows['merging_share']:.0%}, lookup {rows['lookup_share']:.0%}"
         print(f"{shares} of the whole; {problem.bytes_per_item:.0f} bytes an item")
     if flags.out:

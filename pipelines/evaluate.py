@@ -16,12 +16,14 @@ def _job(values, _) -> None:
     config = command.config_of(values)
     days = command.days_of(values)
     models = command.models_of(values, config)
-    from twotower_tf.evaluation import protocol
-    from twotower_tf.evaluation.ranking import protocol as ranking_protocol
+    from twotower_tf.evaluation.ranking.stage import RankingStage
+    from twotower_tf.evaluation.retrieval_stage import RetrievalStage
 
-    workdir = command.open_workdir(values, config)
-    protocols = {"retrieval": protocol, "ranking": ranking_protocol}
-    measured = {name: protocols[name].evaluate_day(config, workdir, days[0]) for name in models}
+    workdir, (day,) = command.open_workdir(values, config), days
+    kinds = {"retrieval": RetrievalStage, "ranking": RankingStage}
+    measured = {
+        name: kinds[name](config, workdir, at_or_before=day).evaluate(day) for name in models
+    }
     (one, *others) = measured.values()
     print(json.dumps(measured if others else one, indent=1))
 

@@ -129,6 +129,7 @@ FLOORS = {
         "release_changes",
         "refresh",
         "reasons",
+        "user_queries",
         "recommendation",
     ],
 }

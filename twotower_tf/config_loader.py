@@ -282,6 +282,8 @@ def ranking_fingerprint(config: Config) -> str:
     ranking = config.ranking.model_dump(mode="json")
     ranking["training"] = {"batch_size": config.ranking.training.batch_size}
     del ranking["candidates"]
+    # Checkpoints are older than exact odds.
+    _drop_unset(ranking, "exact_odds")
     for head in filter(None, ranking["heads"].values()):
         del head["weight"]
     return _fingerprint({**kept, "ranking": ranking})

@@ -27,3 +27,12 @@ def test_a_loss_is_the_mean_over_days_and_then_over_seeds():
 
 def test_every_row_of_the_paper_is_there():
     assert set(study.PUBLISHED) <= set(study.ROWS)
+
+
+def test_the_table_is_a_picture_too(tmp_path):
+    losses = {
+        "mean watch time": {"mean": 27.0, "standard_error": None},
+        "none": {"mean": 18.0, "standard_error": 0.2},
+    }
+    study.draw(losses, tmp_path / "depth.png")
+    assert (tmp_path / "depth.png").read_bytes().startswith(b"\x89PNG")

@@ -31,3 +31,13 @@ def test_a_feature_may_not_have_a_name_that_no_signature_can_have(tower, name):
 
 def test_items_may_have_a_feature_called_k():
     assert _named("candidate", "k").candidate.features[0].name == "k"
+
+
+def test_a_seed_item_can_be_excluded_where_the_query_has_one():
+    values = copy.deepcopy(CONFIGURATION)
+    values["index"] = {"exclude_seed": True}
+    with pytest.raises(ValueError, match=r"index\.exclude_seed: no feature of the query reads"):
+        Config.model_validate(values)
+    values["source"]["events"]["columns"] = {"seed_item_id": "seen"}
+    values["query"]["features"].append({"name": "seed_item_id", "kind": "id"})
+    assert Config.model_validate(values).index.exclude_seed

@@ -22,7 +22,8 @@ from twotower_tf.storage import Workdir, read_json
 # isort: split
 import tensorflow as tf
 
-from twotower_tf.evaluation.protocol import Evaluator, evaluate_day
+from twotower_tf.evaluation.protocol import Evaluator
+from twotower_tf.evaluation.retrieval_stage import RetrievalStage
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.training.day_trainer import make_deterministic
@@ -505,22 +506,26 @@ def test_queries_are_embedded_in_the_order_of_the_held_out_examples(workdir, mod
 # --- with a checkpoint ------------------------------------------------------------------------
 
 
+def evaluate_day(workdir: Workdir, day: datetime.date) -> dict:
+    return RetrievalStage(CONFIG, workdir, at_or_before=day).evaluate(day)
+
+
 def test_a_day_is_evaluated_before_and_after_it_was_trained_and_both_are_kept(logs, tmp_path):
     workdir = Workdir(str(tmp_path))
     _write_catalogue(workdir, DAYS[0], ITEMS)
     for day in DAYS[:3]:
         _write_day(workdir, day, logs[day])
     with pytest.raises(InputError, match=f"no checkpoint of {DAYS[1]} or before"):
-        evaluate_day(CONFIG, workdir, DAYS[1])
+        evaluate_day(workdir, DAYS[1])
     list(train_days(CONFIG, workdir, DAYS[:1]))
-    before = evaluate_day(CONFIG, workdir, DAYS[1])
+    before = evaluate_day(workdir, DAYS[1])
     assert (before["day"], before["after"]) == (str(DAYS[1]), None)
     list(train_days(CONFIG, workdir, DAYS[1:3]))
     # The newest checkpoint is of the third day; that of the second is asked.
-    both = evaluate_day(CONFIG, workdir, DAYS[1])
+    both = evaluate_day(workdir, DAYS[1])
     assert both["before"] == before["before"]
     assert both["after"]["held_out"] == before["before"]["held_out"]
     assert both["after"]["methods"]["model"] != before["before"]["methods"]["model"]
     assert both == read_json(workdir.metrics_path("evaluate", DAYS[1]))
     with pytest.raises(InputError, match=f"no examples of {DAYS[4]}"):
-        evaluate_day(CONFIG, workdir, DAYS[4])
+        evaluate_day(workdir, DAYS[4])

@@ -14,9 +14,9 @@ import pytest
 
 from tests.examples.conftest import MIDNIGHT
 from tests.power_cuts import Disk
+from tests.user_rows import find_history
 from twotower_tf.errors import InputError
 from twotower_tf.examples.building.build import build_examples
-from twotower_tf.examples.users.histories import find_history
 from twotower_tf.storage import checksum, read_json
 
 SECONDS_PER_DAY = 86_400

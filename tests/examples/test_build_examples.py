@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.example_definition import SECONDS_PER_DAY, naive_example
+from tests.user_rows import find_history
 from twotower_tf.examples.hashes import event_hashes, text_hash
 from twotower_tf.examples.schema import OWN
-from twotower_tf.examples.users.histories import find_history
 
 
 def random_log(make_event, days: int, seed: int, count: int = 150) -> list[dict]:

@@ -103,9 +103,11 @@ def test_after_any_days_every_user_has_the_history_a_dictionary_has(
     state = _build(workdir, days, every, at_once=1)
     assert _carried(workdir, days[-1][0]) == state
     partition = workdir.partition(histories.KIND, days[-1][0])
-    for user in USERS[:8]:
-        expected = tuple(map(list, state[user])) if user in state else ([], [])
-        assert histories.find_history(workdir, partition, user) == expected
+    for asked in (USERS[:8], USERS[7:8]):
+        rows = histories.find_users(workdir, partition, asked, SCHEMA)
+        for user, row in zip(asked, rows, strict=True):
+            found = row and (row["user_id"], tuple(row["item_ids"]), tuple(row["timestamps"]))
+            assert found == ((user, *state[user]) if user in state else None)
     everyone = histories.some_users(workdir, partition, 100)
     assert sorted(everyone) == sorted(state)
     assert histories.some_users(workdir, partition, 7) == everyone[:7]

@@ -17,9 +17,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.example_definition import SECONDS_PER_DAY, naive_example
+from tests.user_rows import find_history, find_own_items, find_traits
 from twotower_tf.examples import hashes, statistics
 from twotower_tf.examples.schema import HISTORY_DWELL, HISTORY_TYPES
-from twotower_tf.examples.users.histories import find_history, find_own_items, find_traits
 
 DAYS = 4
 TRAITS = (HISTORY_TYPES, HISTORY_DWELL)

@@ -167,6 +167,7 @@ def test_a_users_profile_is_found_and_without_one_the_id_is_known(config, tmp_pa
         for path in (tmp_path / "staged").iterdir():
             path.rename(f"{folder}/{path.name}")
     expected = _expected(records)
-    for user_id in [f"u{n}" for n in range(31)]:
-        assert profiles.find_profile(partition, user_id, config) == expected.get(user_id)
+    users = [f"u{n}" for n in range(31)]
+    assert profiles.find_profiles(partition, users, config) == [*map(expected.get, users)]
+    assert profiles.find_profiles(partition, users[3:4], config) == [expected["u3"]]
     assert profiles.values_without("new", config) == {"user_id": "new"}

@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.ranking_definition import IMPRESSIONS, OUTCOME, RankingDefinition
-from twotower_tf.examples.users.histories import find_shown
+from tests.user_rows import find_shown
 
 SECONDS_PER_DAY = 86_400
 DAYS = 3

@@ -14,12 +14,12 @@ import yaml
 from tensorflow import train
 
 import twotower_tf  # noqa: F401
+from tests.user_rows import find_history, find_searches
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.examples.building import planning
 from twotower_tf.examples.encoding.tfrecord import read_records
 from twotower_tf.examples.hashes import event_hashes, text_hash
-from twotower_tf.examples.users.histories import find_history, find_searches
 
 SECONDS_PER_DAY = 86_400
 LENGTH = 3

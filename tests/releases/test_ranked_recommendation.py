@@ -87,6 +87,8 @@ def test_a_known_users_past_is_looked_up(recommender):
     assert recommender.query_for_user("u2")["shown_item_ids"] == ["item-2"]
     with pytest.raises(InputError, match="has no history"):
         recommender.query_for_user("u3")
+    one_by_one = [None, recommender.query_for_user("u2"), recommender.query_for_user("u1")]
+    assert recommender.queries_for_users(["u3", "u2", "u1"]) == one_by_one
 
 
 def test_what_is_recommended_says_both_scores_the_source_and_why(recommender):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.example_records import example_record
-from tests.shop import ITEMS
+from tests.shop import DAY, ITEMS
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.serving.stitching import StitchedModel
 
@@ -89,6 +89,23 @@ def test_excluded_items_never_come_and_others_take_their_places(kind, loaded, sc
     for row, got in enumerate(_rows(answer)):
         assert not set(got) & set(seen[row])
         _agree(kind, got, _best(scores[row], 20, seen[row]))
+
+
+def test_a_seed_that_is_excluded_never_comes(shop, scores):
+    from twotower_tf.releases.build import build_index
+
+    config = shop.config_of("brute_force")
+    index = config.index.model_copy(update={"exclude_seed": True})
+    config = config.model_copy(update={"index": index})
+    stitched = build_index(config, shop.workdir, shop.model, DAY, None).stitched
+    best = [_best(row, 1) for row in scores]
+    seeds = {"seed": [QUERIES["seed"][0], "никто", ""]}
+    query = {name: tf.constant(values) for name, values in {**QUERIES, **seeds}.items()}
+    excluded = [["item-0", best[0][0]], ["item-0", ""], ["", ""]]
+    found = stitched.serving_default(k=ITEMS, exclude_ids=tf.constant(excluded), **query)
+    for row, got in enumerate(_rows(found)):
+        left = {*shop.catalogue.item_ids} - {*excluded[row], seeds["seed"][row]}
+        assert sorted(filter(None, got)) == sorted(left)
 
 
 def test_the_largest_k_is_no_more_than_all_items(shop, loaded):

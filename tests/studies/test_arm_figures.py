@@ -11,9 +11,9 @@ USERS = 4000
 
 
 def sums_of(rng, users=USERS, seconds=100.0):
-    """Returns the sums of made-up users over 5 days."""
+    """Returns the sums of made-up users, as if they were of one day that counts for 5."""
     pages = rng.poisson(6.0, users).astype(float)
-    return {
+    sums = {
         "days": np.full(users, 5.0),
         "pages": pages,
         "shown": 12.0 * pages,
@@ -23,6 +23,16 @@ def sums_of(rng, users=USERS, seconds=100.0):
         "fresh": rng.binomial((12 * pages).astype(int), 0.2).astype(float),
         "distinct_items": 11.0 * pages,
     }
+    return {name: values[:, np.newaxis] for name, values in sums.items()}
+
+
+def sums_of_days(rng, users, days, release_error, seconds=100.0):
+    """Returns the sums of users who are alike on all days, as releases of their arm are not."""
+    sums = [sums_of(rng, users) for _ in range(days)]
+    made = {name: np.concatenate([one[name] for one in sums], axis=1) for name in sums[0]}
+    released = seconds + release_error * rng.normal(size=days)
+    taste = rng.gamma(4.0, 1.0 / 4.0, (users, 1))
+    return {**made, "watched_seconds": made["pages"] * taste * released}
 
 
 @pytest.fixture
@@ -81,6 +91,20 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     assert 178 <= held <= 199
 
 
+def test_intervals_hold_the_truth_where_each_days_release_is_a_draw_too():
+    rng, held, of_users_alone = np.random.default_rng(6), 0, 0
+    for seed in range(100):
+        arms = [sums_of_days(rng, 150, 12, 15.0, seconds) for seconds in (100.0, 120.0)]
+        whole = [{key: one.sum(axis=1, keepdims=True) for key, one in arm.items()} for arm in arms]
+        for sums, alone in ((arms, False), (whole, True)):
+            one = differences(*sums, seed, resamples=200)["watched_seconds_a_page"]
+            holds = one.low <= 20.0 <= one.high
+            held, of_users_alone = held + (holds and not alone), of_users_alone + (holds and alone)
+    # Of 100 intervals; users alone don't know of releases.
+    assert held >= 88
+    assert of_users_alone < held - 5
+
+
 @pytest.mark.long
 def test_the_same_seed_gives_the_same_intervals_and_another_gives_others(arms):
     assert differences(*arms, seed=4) == differences(*arms, seed=4)
@@ -102,5 +126,5 @@ def test_a_difference_whose_interval_holds_zero_is_none(low, high, is_none):
 
 
 def test_where_nothing_was_shown_figures_are_zero():
-    sums = {name: np.zeros(3) for name in sums_of(np.random.default_rng(1), 3)}
-    assert set(figures_of({**sums, "days": np.ones(3)}).values()) == {0.0}
+    sums = {name: np.zeros((3, 2)) for name in sums_of(np.random.default_rng(1), 3)}
+    assert set(figures_of({**sums, "days": np.ones((3, 2))}).values()) == {0.0}

@@ -52,8 +52,10 @@ class Recommender:
 
         return ask
 
-    def query_for_user(self, user_id):
-        return {"seed_item_id": f"seed of {user_id}"}
+    def queries_for_users(self, user_ids):
+        assert user_ids == sorted(set(user_ids))
+        known = ("u00000", "u00001")
+        return [{"seed_item_id": f"seed of {one}"} if one in known else None for one in user_ids]
 
 
 def visits(*rows):
@@ -66,8 +68,7 @@ def visits(*rows):
 
 def test_a_later_page_goes_on_where_the_one_before_ended():
     release = ArmRelease(Recommender())
-    known = np.array([True, True, False])
-    items, scores = release.recommend(visits((0, 1, 0), (0, 0, 0), (1, 2, 0), (2, 7, 0)), known)
+    items, scores = release.recommend(visits((0, 1, 0), (0, 0, 0), (1, 2, 0), (2, 7, 0)))
     assert items[1].tolist() == list(range(RECOMMENDED))
     assert items[0].tolist() == list(range(RECOMMENDED, 2 * RECOMMENDED))
     # The catalogue has three more, of which the last one does not come; after that nothing is left.
@@ -79,8 +80,7 @@ def test_a_later_page_goes_on_where_the_one_before_ended():
 
 def test_users_are_asked_for_with_their_past_and_visits_with_their_device():
     recommender = Recommender()
-    known = np.array([True, True, False])
-    ArmRelease(recommender).recommend(visits((1, 0, 0), (2, 0, 3)), known)
+    ArmRelease(recommender).recommend(visits((1, 0, 0), (2, 0, 3)))
     ((name, k, devices, seeds),) = recommender.asked
     assert (name, k) == ("serving_default", RECOMMENDED)
     assert devices == ["phone", "desktop"]
@@ -91,7 +91,7 @@ def test_many_visits_are_asked_for_in_batches_and_long_answers_together(monkeypa
     monkeypatch.setattr("twotower_tf.studies.arm_release._VISITS_AT_ONCE", 2)
     recommender = Recommender()
     rows = [(0, earlier, 0) for earlier in (1, 0, 1, 0, 0)]
-    items, _ = ArmRelease(recommender).recommend(visits(*rows), np.array([True]))
+    items, _ = ArmRelease(recommender).recommend(visits(*rows))
     assert [k for _, k, *_ in recommender.asked] == [
         RECOMMENDED,
         2 * RECOMMENDED,
@@ -102,7 +102,7 @@ def test_many_visits_are_asked_for_in_batches_and_long_answers_together(monkeypa
 
 def test_a_release_that_ranks_is_asked_to_and_its_retrieval_scores_are_kept():
     recommender = Recommender("recommend")
-    items, scores = ArmRelease(recommender).recommend(visits((0, 0, 0)), np.array([True]))
+    items, scores = ArmRelease(recommender).recommend(visits((0, 0, 0)))
     assert [name for name, *_ in recommender.asked] == ["recommend"]
     np.testing.assert_array_equal(scores[0, :-1], 100.0 - items[0, :-1])
     assert items[0, :-1].tolist() == list(range(RECOMMENDED - 1))

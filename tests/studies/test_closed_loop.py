@@ -13,6 +13,7 @@ from twotower_tf.errors import JobError
 from twotower_tf.simulator.settings import PAGE_SIZE
 from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
 from twotower_tf.studies import closed_loop
+from twotower_tf.studies.arm_figures import differences
 from twotower_tf.studies.closed_loop import run_closed_loop
 from twotower_tf.studies.closed_loop_plan import Arm
 from twotower_tf.studies.closed_loop_report import as_dictionary, as_table, compare
@@ -62,7 +63,7 @@ def lines(*path):
 def test_each_arm_has_a_night_after_each_day_but_the_last(loop, nights):
     dates = loop.simulator.dates
     assert nights == [(os.path.join(arm.name, "logs"), day) for day in dates[:-1] for arm in ARMS]
-    assert list(loop.shown) == dates[1:]
+    assert (list(loop.shown), loop.days) == (dates, dates[1:])
 
 
 def test_arms_divide_the_users_and_the_logs_among_them(loop, folder, tmp_path):
@@ -88,19 +89,21 @@ def test_another_seed_divides_the_users_otherwise(loop, tmp_path, monkeypatch):
 
 
 def test_sums_count_what_each_user_saw_and_did(loop):
-    shown = np.concatenate([loop.shown[day] for day in loop.shown])
+    shown = np.concatenate([loop.shown[day] for day in loop.days])
     for number in range(3):
-        sums = loop.sums(number)
+        by_day = loop.sums(number)
+        sums = {**{key: one.sum(axis=1) for key, one in by_day.items()}, "days": by_day["days"]}
         for place, user in enumerate(np.flatnonzero(loop.arm_of == number)):
             mine = shown[shown["user"] == user]
-            assert sums["days"][place] == 2
+            assert sums["days"][place].tolist() == [1.0, 1.0]
             assert sums["shown"][place] == len(mine)
             assert sums["pages"][place] == len(mine) / PAGE_SIZE
             assert sums["clicks"][place] == sum(row["clicked_at"] >= 0 for row in mine)
             assert sums["watched_seconds"][place] == pytest.approx(mine["watched_seconds"].sum())
             assert sums["distinct_items"][place] == len(set(mine["item"].tolist()))
             expected = fresh = 0.0
-            for day, rows in loop.shown.items():
+            for day in loop.days:
+                rows = loop.shown[day]
                 worth = loop.simulator.expected_watch_seconds(f"u{user:05d}", day)
                 newest = 300 + 10 * ((day - SETTINGS.start).days - 1)
                 for row in rows[rows["user"] == user]:
@@ -111,9 +114,9 @@ def test_sums_count_what_each_user_saw_and_did(loop):
 
 
 def test_sums_of_a_day_are_of_that_day_alone(loop):
-    day = next(iter(loop.shown))
+    day = loop.days[0]
     assert sum(loop.sums(number, [day])["pages"].sum() for number in range(3)) == 120
-    assert set(loop.sums(0, [day])["days"]) == {1.0}
+    assert set(loop.sums(0, [day])["days"][:, 0]) == {1.0}
 
 
 def test_a_second_call_reads_what_was_shown_and_goes_on(loop, folder, monkeypatch):
@@ -138,7 +141,7 @@ def test_a_release_that_a_gate_holds_does_not_end_the_loop_but_a_failure_does(
         raise JobError("no space left")
 
     monkeypatch.setattr(closed_loop, "run_days", held)
-    assert len(run_closed_loop(ARMS, SETTINGS, str(tmp_path / "held")).shown) == 2
+    assert len(run_closed_loop(ARMS, SETTINGS, str(tmp_path / "held")).days) == 2
     monkeypatch.setattr(closed_loop, "run_days", failed)
     with pytest.raises(JobError, match="no space left"):
         run_closed_loop(ARMS, SETTINGS, str(tmp_path / "failed"))
@@ -160,5 +163,18 @@ def test_the_report_says_what_is_no_difference(loop):
     (row,) = [line for line in table[2:3] if " two " in line]
     assert "no difference (" in row
     assert written["by_day"]["clicks"]["one"] == [
-        pytest.approx(loop.sums(0, [day])["clicks"].mean()) for day in loop.shown
+        pytest.approx(loop.sums(0, [day])["clicks"].mean()) for day in loop.days
     ]
+
+
+def test_the_report_says_when_the_users_differed_before_anything_was_released(loop):
+    found = compare(loop)
+    day = loop.simulator.dates[0]
+    ours = differences(loop.sums(0, [day]), loop.sums(1, [day]), SETTINGS.seed)
+    assert found.at_first["two"] == ours
+    apart = {key: dataclasses.replace(one, low=1.0, high=2.0) for key, one in ours.items()}
+    alike = {key: dataclasses.replace(one, low=-1.0, high=1.0) for key, one in ours.items()}
+    table = as_table(dataclasses.replace(found, at_first={"two": apart, "three": alike}))
+    said = [line for line in table.splitlines() if "on the first day already" in line]
+    assert len(said) == len(ours)
+    assert said[1].startswith("the users of two differed on the first day already, by chance: cli")

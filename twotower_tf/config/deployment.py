@@ -151,9 +151,18 @@ class Config(Section):
         check_selection(self)
         check_self_supervised(self)
         check_ranking(self)
-        inputs = (raw for one in self.query.features for raw in _raw_features(one, "query", self))
+        inputs = [raw for one in self.query.features for raw in _raw_features(one, "query", self)]
         check_nominators(self, self.nominators, {raw.name for raw in inputs})
+        if self.index.exclude_seed and not any(map(_is_seed, inputs)):
+            raise ValueError(
+                "index.exclude_seed: no feature of the query reads the seed item; give it one, "
+                "such as {name: seed_item_id, kind: id}, or leave exclude_seed out"
+            )
         return self
+
+
+def _is_seed(raw) -> bool:
+    return raw.filled_in == "seed_item_id" and not raw.type.is_list
 
 
 def _check_searches(config: Config) -> None:

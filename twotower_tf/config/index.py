@@ -24,6 +24,10 @@ class IndexSection(Section):
     default_k: Positive = 100
     """``k`` where a request does not say; see [serving.md](serving.md) for who may leave it
     out."""
+    exclude_seed: bool = False
+    """Whether the seed item of a request, which is on screen already, never comes in its answer, as
+    if it were among its ``exclude_ids``; then no held-out example finds its own in ``evaluate``
+    either. It costs a request what excluding costs."""
     recall: Share = 0.97
     """The recall against exact search that an approximate index is to reach: it gets the cheapest
     setting that does."""

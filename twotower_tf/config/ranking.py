@@ -92,6 +92,10 @@ class Ranking(Section):
     weight_by_watch_time: bool = True
     """Whether a clicked impression weighs as many seconds as it was watched. Without it each weighs
     one: the score is then the odds of a click, and no watch time."""
+    exact_odds: bool = False
+    """Whether a clicked impression counts once more, as one that nothing came of. The odds that are
+    learnt are then the expected watch time itself; the paper's are higher by 1 / (1 - P), P the
+    probability of a click, which is more than a trifle where P is not small."""
     optimizer: OPTIMIZERS.section = Field(default_factory=dict, validate_default=True)
     """Which Keras optimiser."""
     training: Training = Training()

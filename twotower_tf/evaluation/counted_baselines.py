@@ -88,7 +88,7 @@ class Baselines:
         """
         found = {}
         if "own_items" in self._names:
-            found["own_items"] = rank_own_items(held_out.own, positives, item_ids, k)
+            found["own_items"] = rank_own_items(held_out.own, positives, item_ids, k, removed)
         for name, baseline in (("most_popular", self._popular), ("after_seed", self._after_seed)):
             found[name] = baseline.rank(held_out.seed_ids, positives, item_ids, k, removed)
         if self._item_knn is not None:

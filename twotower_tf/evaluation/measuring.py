@@ -9,6 +9,7 @@ from twotower_tf.evaluation.day_metrics import REPEATS
 from twotower_tf.evaluation.held_out import HeldOut
 from twotower_tf.evaluation.metrics import recall_by_popularity, recalls, summarise
 from twotower_tf.evaluation.repeats import Repeats, asked_repeats, repeats_of
+from twotower_tf.evaluation.seeds import seeds_of
 from twotower_tf.evaluation.user_days import user_days_of
 from twotower_tf.indexing.ranking import Ranking, Removed
 
@@ -41,6 +42,7 @@ class Measuring:
     ):
         self._at = config.evaluation.at
         self._asked = asked_repeats(config)
+        self._seeds = seeds_of(config, held_out, item_ids)
         self._rows = np.arange(len(held_out))
         self._repeats: Repeats | None = None
         if self._asked is not None:
@@ -59,7 +61,10 @@ class Measuring:
     @property
     def removed(self) -> Removed | None:
         """What every method takes out of its rankings; None: nothing."""
-        return self._repeats.seen if self._asked == "new" else None
+        seen = self._repeats.seen if self._asked == "new" else None
+        if seen is None or self._seeds is None:
+            return seen or self._seeds
+        return seen.with_others(self._seeds)
 
     def described(self) -> dict:
         """Returns how many examples and users count, and which if that can be told."""

@@ -15,7 +15,6 @@ from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.evaluation.blending import Blender, Items
 from twotower_tf.evaluation.counted_baselines import Baselines
-from twotower_tf.evaluation.day_metrics import record
 from twotower_tf.evaluation.frequencies import compare
 from twotower_tf.evaluation.held_out import HeldOut, HeldOutReader
 from twotower_tf.evaluation.measuring import Measuring, Popularity
@@ -192,23 +191,3 @@ class Evaluator:
 def recall_of(trainer: Trainer) -> Validate:
     """Returns what measures a trainer's model on the held-out examples of days: mean recall."""
     return Evaluator(trainer.config, trainer.workdir, trainer.model).mean_recall
-
-
-def evaluate_day(config: Config, workdir: Workdir, day: datetime.date) -> dict:
-    """Evaluates a day with the newest checkpoint up to it; writes and returns the metrics.
-
-    Raises:
-        InputError: If there is no checkpoint up to the day, or the day has no examples.
-    """
-    trainer = Trainer(config, workdir, at_or_before=day)
-    if trainer.last_day is None:
-        raise InputError(f"there is no checkpoint of {day} or before: train first")
-    evaluator = Evaluator(trainer.config, workdir, trainer.model)
-    if trainer.last_day == day:
-        measured = {
-            "after": evaluator.evaluate(day, day),
-            "frequencies": evaluator.frequencies(trainer.batch_probabilities(day)),
-        }
-    else:
-        measured = {"before": evaluator.evaluate(day, trainer.last_day)}
-    return record(workdir, JOB, day, measured)

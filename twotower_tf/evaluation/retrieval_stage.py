@@ -35,7 +35,7 @@ class RetrievalStage(Stage):
         self,
         config: Config,
         workdir: Workdir,
-        beam_args: Sequence[str],
+        beam_args: Sequence[str] = (),
         at_or_before: datetime.date | None = None,
     ):
         super().__init__(Trainer(config, workdir, at_or_before), self._measure_with)
@@ -53,27 +53,28 @@ class RetrievalStage(Stage):
             return []
         return [int(k) for k in known["after"]["methods"]["model"]["recall"]]
 
-    def evaluate_after(self, day: datetime.date) -> None:
+    def evaluate_after(self, day: datetime.date) -> dict:
         """Evaluates the day that the model was last trained on."""
         counted = self.trainer.batch_probabilities(day)
         measured = {
             "after": self.evaluator.evaluate(day, day),
             "frequencies": self.evaluator.frequencies(counted),
         }
-        record(self._workdir, JOB, day, measured)
+        return record(self._workdir, JOB, day, measured)
 
     def _is_evaluated(self, day: datetime.date) -> bool:
         return bool(self.evaluated_at(day))
 
-    def _evaluate_before(self, day: datetime.date) -> None:
-        yesterday = day - datetime.timedelta(days=1)
-        record(self._workdir, JOB, day, {"before": self.evaluator.evaluate(day, yesterday)})
+    def _evaluate_before(self, day: datetime.date, counted_to: datetime.date) -> dict:
+        measured = {"before": self.evaluator.evaluate(day, counted_to)}
         # The model is about to change, and training needs the memory.
         self.embedder.forget()
+        return record(self._workdir, JOB, day, measured)
 
-    def _evaluate_after(self, day: datetime.date) -> None:
-        self.evaluate_after(day)
+    def _evaluate_after(self, day: datetime.date) -> dict:
+        measured = self.evaluate_after(day)
         self.counts.forget(day - self._longest_window())
+        return measured
 
     def _measure_with(self, trainer: DayTrainer) -> Validate:
         """Returns what measures a trainer's model; our own one's evaluator is there already."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
+from twotower_tf.errors import InputError
 from twotower_tf.training.day_trainer import DayTrainer
 from twotower_tf.training.retraining import ValidateWith
 from twotower_tf.training.sequence import train_together, trainings
@@ -35,7 +36,7 @@ class Stage:
         for number, together in enumerate(left, start=1):
             day = together[-1]
             if self.trainer.last_day is not None:
-                self._evaluate_before(day)
+                self._evaluate_before(day, day - datetime.timedelta(days=1))
             train_together(self.trainer, together, self._validate_with)
             self._evaluate_after(day)
             if len(left) > 1:
@@ -44,14 +45,28 @@ class Stage:
                 logging.info("%s done, %d of %d days, %.0f s left", day, number, len(left), to_go)
         return [day for together in left for day in together]
 
+    def evaluate(self, day: datetime.date) -> dict:
+        """Evaluates a day by the model as it is, after training on the day or before.
+
+        Returns:
+            All that was measured of the day, as it is written.
+
+        Raises:
+            InputError: If there is no model yet, or the day has no examples.
+        """
+        last = self.trainer.last_day
+        if last is None:
+            raise InputError(f"there is no checkpoint of {day} or before: train first")
+        return self._evaluate_after(day) if last == day else self._evaluate_before(day, last)
+
     def _is_evaluated(self, day: datetime.date) -> bool:
         """Says whether a day was evaluated after training on it."""
         raise NotImplementedError
 
-    def _evaluate_before(self, day: datetime.date) -> None:
-        """Evaluates a day that the model is about to be trained on."""
+    def _evaluate_before(self, day: datetime.date, counted_to: datetime.date) -> dict:
+        """Evaluates a day that the model was not trained on; baselines know the days up to one."""
         raise NotImplementedError
 
-    def _evaluate_after(self, day: datetime.date) -> None:
+    def _evaluate_after(self, day: datetime.date) -> dict:
         """Evaluates the day that the model was last trained on."""
         raise NotImplementedError

@@ -199,6 +199,14 @@ def own_features() -> list[RawFeature]:
     ]
 
 
+def excluded_seed(config: Config) -> str | None:
+    """Returns the query's feature that has the seed item, if that is never to be recommended."""
+    if not config.index.exclude_seed:
+        return None
+    single = (raw for raw in raw_features(config, "query") if not raw.type.is_list)
+    return next(raw.name for raw in single if raw.filled_in == SEED_ITEM_ID)
+
+
 def history_feature(config: Config) -> RawFeature:
     """Returns the query's list of what the user acted on, which ``ranking`` needs."""
     lists = (raw for raw in raw_features(config, "query") if raw.type.is_list)

@@ -62,6 +62,11 @@ class Removed:
         part = slice(*np.searchsorted(self.queries, [some.start, some.stop]))
         return Removed(self.queries[part] - some.start, self.items[part])
 
+    def with_others(self, others: "Removed") -> "Removed":
+        """Returns these and others."""
+        pairs = [np.stack([one.queries, one.items]) for one in (self, others)]
+        return Removed(*np.unique(np.concatenate(pairs, axis=1), axis=1))
+
     def take_from(self, scores: np.ndarray, first: int) -> None:
         """Gives them the score -inf in the scores [B, N] of the queries from ``first`` on."""
         here = self.of(slice(first, first + len(scores)))

@@ -18,8 +18,12 @@ from twotower_tf.config.registries import INDEX_KINDS
 from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import latest_catalogue
-from twotower_tf.examples.schema import raw_features
-from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder, publish_embeddings
+from twotower_tf.examples.schema import excluded_seed, raw_features
+from twotower_tf.indexing.candidates.embedding import (
+    CatalogueEmbedder,
+    Embedded,
+    publish_embeddings,
+)
 from twotower_tf.indexing.candidates.item_hashes import ItemHashes
 from twotower_tf.indexing.candidates.selection import Selected, coverage, select_candidates
 from twotower_tf.indexing.candidates.withdrawals import read_withdrawals
@@ -110,18 +114,8 @@ def build_index(
     blending, blend = _blending(config, known, index, items.embeddings, blend)
     if ranking is not None:
         ranking.set_day(workdir, config, day)
-    stitched = StitchedModel(
-        model.query_tower,
-        model.candidate_tower,
-        index,
-        ItemHashes(pa.array(items.item_ids, pa.string()), items.hashes),
-        raw_features(config, "query"),
-        raw_features(config, "candidate"),
-        config.index.default_k,
-        items.embeddings.shape[1],
-        blending,
-        _ranking_stage(config, ranking, index, blending),
-    )
+    ranking_stage = _ranking_stage(config, ranking, index, blending)
+    stitched = _stitched(config, model, index, items, blending, ranking_stage)
     end = time.monotonic()
     metrics = {
         "selection": selected.report,
@@ -140,6 +134,29 @@ def build_index(
 def _select(config: Config, workdir: Workdir, counts: Counts, day: datetime.date) -> Selected:
     withdrawn = list(read_withdrawals(workdir))
     return select_candidates(config, counts, day, latest_catalogue(workdir, day), withdrawn)
+
+
+def _stitched(
+    config: Config,
+    model: TwoTowerModel,
+    index: Index,
+    items: Embedded,
+    blending: Blending | None,
+    ranking: RankingStage | None,
+) -> StitchedModel:
+    return StitchedModel(
+        model.query_tower,
+        model.candidate_tower,
+        index,
+        ItemHashes(pa.array(items.item_ids, pa.string()), items.hashes),
+        raw_features(config, "query"),
+        raw_features(config, "candidate"),
+        config.index.default_k,
+        items.embeddings.shape[1],
+        blending,
+        ranking,
+        excluded_seed(config),
+    )
 
 
 def _ranking_stage(

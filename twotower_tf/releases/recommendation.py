@@ -9,24 +9,13 @@ from typing import NamedTuple
 from twotower_tf.config import Config
 from twotower_tf.config.section import nearest
 from twotower_tf.errors import InputError, JobError
-from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.items.catalogue_reader import find_texts, find_titles
-from twotower_tf.examples.schema import (
-    BASKET,
-    HISTORY,
-    HISTORY_DAYS,
-    OWN,
-    SEARCHES,
-    SEED_ITEM_ID,
-    SHOWN,
-    RawFeature,
-    history_feature,
-)
-from twotower_tf.examples.users import histories, history_rows, profiles
-from twotower_tf.examples.values import SECONDS_PER_DAY
+from twotower_tf.examples.schema import SHOWN, RawFeature, history_feature
+from twotower_tf.examples.users import histories
 from twotower_tf.releases.reasons import reasons
 from twotower_tf.releases.releases import read_current, require_current
+from twotower_tf.releases.user_queries import UserQueries
 from twotower_tf.serving.asking import Recommended, ask, ask_ranked
 from twotower_tf.serving.serving_description import asked_features, features_of, ranked_features
 from twotower_tf.storage import Partition, Workdir
@@ -60,7 +49,6 @@ class Recommender:
     def __init__(self, config: Config, workdir: Workdir):
         self._config = config
         self._workdir = workdir
-        self._end_of = Calendar.of(config).end_of
         self.release = require_current(workdir, config.name)
         self._serving = self.release.read_serving()
 
@@ -162,77 +150,27 @@ class Recommender:
         Raises:
             InputError: If the newest histories don't have the user.
         """
-        partition = self._newest_histories()
-        item_ids, times = (
-            histories.find_history(self._workdir, partition, user_id) if partition else ([], [])
-        )
-        searches, shown = self._searches(user_id, partition), self._shown(user_id, partition)
-        if not item_ids and not searches and not any(shown.values()):
+        (query,) = self.queries_for_users([user_id])
+        if query is None:
+            partition = self._newest_histories()
             until = f" up to {partition.day}" if partition else ""
             raise InputError(
                 f"user '{user_id}' has no history{until} in {self._workdir.root}: "
                 "check the id, or describe the user with --query"
             )
-        profile = self._profile(user_id, partition.day)
-        days = [(self._end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
-        features = features_of(self._serving, "query")
-        beside = [raw for raw in features_of(self._serving, "ranking") if raw.type.is_list]
-        asked = {raw.filled_in for raw in features} | {raw.column for raw in beside}
-        traits = [name for name in history_rows.TRAITS if name in asked]
-        past = {
-            # Nobody says what a known user has in the basket now.
-            BASKET: [],
-            HISTORY: item_ids,
-            HISTORY_DAYS: days,
-            SEED_ITEM_ID: item_ids[-1:],
-            SEARCHES: searches,
-            **shown,
-            **histories.find_traits(self._workdir, partition, user_id, traits),
-        }
-        query = {}
-        for raw in features:
-            # The age of an event that is yet to come is the feature's default.
-            if raw.name in profile and not raw.type.depends_on_time:
-                query[raw.name] = profile[raw.name]
-            elif raw.filled_in is not None:
-                query[raw.name] = raw.type.of_past(past[raw.filled_in])
-        query |= {raw.name: raw.type.of_past(past[raw.column]) for raw in beside}
-        return query | self._own_items(user_id, partition)
+        return query
 
-    def _own_items(self, user_id: str, partition: Partition) -> dict:
-        """Returns a user's own items at the end of a day, if the release asks for them."""
-        if not {raw.name for raw in features_of(self._serving, "more")} & set(OWN):
-            return {}
-        items = histories.find_own_items(self._workdir, partition, user_id)
-        end = self._end_of(partition.day)
-        days = [(end - item.last) / SECONDS_PER_DAY for item in items]
-        values = [item.item_id for item in items], [item.count for item in items], days
-        return dict(zip(OWN, values, strict=True))
+    def queries_for_users(self, user_ids: Sequence[str]) -> list[dict | None]:
+        """Returns each user's query (``query_for_user``), None of a user without a past.
 
-    def _shown(self, user_id: str, partition: Partition | None) -> dict:
-        """Returns a user's past impressions at the end of a day, if the release asks for them."""
-        if partition is None or not self.ranks:
-            return {}
-        ids, times, answered = histories.find_shown(self._workdir, partition, user_id)
-        days = [(self._end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
-        return dict(zip(SHOWN, (ids, days, [float(one > 0) for one in answered]), strict=True))
-
-    def _searches(self, user_id: str, partition: Partition | None) -> list[str]:
-        """Returns a user's past searches, none where the source has no log of them."""
-        if partition is None or self._config.source.searches is None:
-            return []
-        return histories.find_searches(self._workdir, partition, user_id)
-
-    def _profile(self, user_id: str, day: datetime.date) -> dict:
-        """Returns the values of a user's profile as of a day, by feature name.
-
-        Without a profile, a feature that is the user's id still has it.
+        Args:
+            user_ids: No user twice.
         """
-        partition = self._workdir.latest(profiles.KIND, day)
-        profile = partition and profiles.find_profile(partition, user_id, self._config)
-        if profile is not None:
-            return profile
-        return profiles.values_without(user_id, self._config)
+        partition = self._newest_histories()
+        if partition is None:
+            return [None] * len(user_ids)
+        queries = UserQueries(self._config, self._workdir, self._serving)
+        return queries.of(partition, user_ids)
 
     def some_users(self, count: int) -> list[str]:
         """Returns the ids of at most so many users with a history, always the same ones."""

@@ -66,6 +66,7 @@ class StitchedModel(tf.Module):
         dim: d, the length of a vector.
         blending: What is asked beside the index, if anything is.
         ranking: Ranks what all of them propose, if it is done.
+        excluded_seed: The query's feature of which the item never comes, None: there is none.
 
     Raises:
         ValueError: If a query feature has the name of another input.
@@ -83,6 +84,7 @@ class StitchedModel(tf.Module):
         dim: int,
         blending: Blending | None = None,
         ranking: RankingStage | None = None,
+        excluded_seed: str | None = None,
     ):
         super().__init__(name="stitched_model")
         self._blending = blending
@@ -101,7 +103,7 @@ class StitchedModel(tf.Module):
         self._items = items
         self._query_features = tuple(query_features)
         self._candidate_features = tuple(candidate_features)
-        self._default_k = default_k
+        self._default_k, self._excluded_seed = default_k, excluded_seed
         self._item_ids = tf.Variable(
             items.item_ids.to_numpy(zero_copy_only=False),
             dtype=tf.string,
@@ -244,6 +246,9 @@ class StitchedModel(tf.Module):
     ) -> Request:
         with tf.control_dependencies([demand(k > 0, "k must be at least 1, got", k)]):
             k = tf.identity(k)
+        if self._excluded_seed is not None:
+            seeds = query[self._excluded_seed][:, tf.newaxis]
+            exclude_ids = tf.concat([exclude_ids, seeds], axis=1)
         return Request.of(self._query_tower(query), k, exclude_ids)
 
 

@@ -18,7 +18,8 @@ class ArmRelease:
     """The current release of an arm: with ranking it is asked to ``recommend``.
 
     Users are asked for as ``recommend --user_id`` does, with what the work directory knows of them
-    at the end of its last day; the visit adds the device.
+    at the end of its last day, which is nothing of those who neither did nor saw anything; the
+    visit adds the device.
 
     Args:
         recommender: Has the release.
@@ -31,14 +32,13 @@ class ArmRelease:
         self._items = max(1, serving["items"])
         self._loaded = recommender.release.load_saved_model()
 
-    def recommend(self, visits: np.ndarray, is_known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def recommend(self, visits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns what the pages of visits are to show.
 
         A user's later pages of a day go on where the page before ended.
 
         Args:
             visits: [n] of the simulator's dtype ``VISIT``.
-            is_known: bool [users], who did anything before; of others nothing can be looked up.
 
         Returns:
             int64 [n, RECOMMENDED] rows of items, best first, -1 where there is none, and their
@@ -46,10 +46,9 @@ class ArmRelease:
         """
         items = np.full((len(visits), RECOMMENDED), -1)
         scores = np.zeros((len(visits), RECOMMENDED))
-        past = {
-            user: self._recommender.query_for_user(user_id(user)) if is_known[user] else {}
-            for user in np.unique(visits["user"]).tolist()
-        }
+        users = np.unique(visits["user"]).tolist()
+        queries = self._recommender.queries_for_users([user_id(user) for user in users])
+        past = {user: query or {} for user, query in zip(users, queries, strict=True)}
         for places in _batches(visits["earlier"]):
             some = visits[places]
             queries = [

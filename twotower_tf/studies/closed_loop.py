@@ -43,7 +43,7 @@ class ClosedLoop:
         arms: Those that were compared.
         simulator: The platform.
         arm_of: int64 [users], the place of each user's arm.
-        shown: The impressions of each day on which releases could be shown, by day.
+        shown: The impressions of each day, by day; on the first one nothing was released yet.
     """
 
     arms: Sequence[Arm]
@@ -51,18 +51,30 @@ class ClosedLoop:
     arm_of: np.ndarray
     shown: dict[datetime.date, np.ndarray]
 
+    @property
+    def days(self) -> list[datetime.date]:
+        """The days on which releases could be shown, which are what counts."""
+        return list(self.shown)[1:]
+
     def sums(self, arm: int, days: Sequence[datetime.date] = ()) -> Sums:
-        """Returns what the users of an arm saw and did on some days, on all without any."""
-        days = list(days) or list(self.shown)
+        """Returns what the users of an arm saw and did on some days, on ``days`` without any.
+
+        An item that was shown to a user on several of these days counts on the first of them.
+        """
+        days = list(days) or self.days
         users, members = self.simulator.settings.users, self.arm_of == arm
-        totals: dict[str, np.ndarray] = {"days": np.full(users, float(len(days)))}
+        sums: dict[str, list[np.ndarray]] = {}
+        seen = self.shown[days[0]][["user", "item"]][:0]
         for day in days:
+            shown = self.shown[day]
             for name, values in self._of_impressions(day).items():
-                of_users = np.bincount(self.shown[day]["user"], values, users)
-                totals[name] = totals.get(name, 0.0) + of_users
-        pairs = np.concatenate([self.shown[day][["user", "item"]] for day in days])
-        totals["distinct_items"] = np.bincount(np.unique(pairs)["user"], minlength=users) * 1.0
-        return {name: values[members] for name, values in totals.items()}
+                sums.setdefault(name, []).append(np.bincount(shown["user"], values, users))
+            new = np.setdiff1d(shown[["user", "item"]], seen)
+            seen = np.concatenate([seen, new])
+            of_users = np.bincount(new["user"], minlength=users).astype(np.float64)
+            sums.setdefault("distinct_items", []).append(of_users)
+        sums["days"] = [np.ones(users)] * len(days)
+        return {name: np.stack(of_days, axis=1)[members] for name, of_days in sums.items()}
 
     def _of_impressions(self, day: datetime.date) -> dict[str, np.ndarray]:
         """Returns what each impression of a day adds to its user's sums."""
@@ -100,13 +112,8 @@ def run_closed_loop(
     split = [text_hash(f"arm {settings.seed} {user_id(row)}") for row in range(settings.users)]
     arm_of = np.array(split, np.uint64) % np.uint64(len(arms))
     loop = ClosedLoop(arms, simulator, arm_of.astype(np.int64), {})
-    is_known = np.zeros(settings.users, bool)
     for day in simulator.dates:
-        shown = _shown(loop, folder, day, is_known)
-        if day > simulator.dates[0]:
-            loop.shown[day] = shown
-        for events in simulator.events(day, shown):
-            is_known[events["user"]] = True
+        shown = loop.shown[day] = _shown(loop, folder, day)
         if day < simulator.dates[-1]:
             for number in range(len(arms)):
                 _night(loop, number, folder, day, shown)
@@ -114,7 +121,7 @@ def run_closed_loop(
     return loop
 
 
-def _shown(loop: ClosedLoop, folder: str, day: datetime.date, is_known: np.ndarray) -> np.ndarray:
+def _shown(loop: ClosedLoop, folder: str, day: datetime.date) -> np.ndarray:
     """Returns the impressions of all users on a day, drawn or read."""
     path = os.path.join(folder, "shown", f"dt={day.isoformat()}.npy")
     if os.path.exists(path):
@@ -128,7 +135,7 @@ def _shown(loop: ClosedLoop, folder: str, day: datetime.date, is_known: np.ndarr
             continue
         ours = loop.arm_of[visits["user"]] == number
         release = ArmRelease(Recommender(arm.config, workdir))
-        items[ours], scores[ours] = release.recommend(visits[ours], is_known)
+        items[ours], scores[ours] = release.recommend(visits[ours])
     shown = loop.simulator.show(day, visits, (items, scores))
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.save(file, shown)

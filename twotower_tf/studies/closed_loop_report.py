@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from twotower_tf.evaluation import charts, page
 from twotower_tf.storage import write_json, write_text
-from twotower_tf.studies.arm_figures import FIGURES, Difference, differences, figures_of
+from twotower_tf.studies.arm_figures import FIGURES, Difference, Sums, differences, figures_of
 from twotower_tf.studies.closed_loop import ClosedLoop
 
 # So many lines a chart has colours for.
@@ -23,68 +23,98 @@ class Comparison:
         figures: By arm and figure.
         by_day: By figure, a row an arm, of each day its value.
         differences: By arm, but the first, and figure.
+        at_first: The same on the first day, when all arms showed the same: what differs there, the
+            users did, and not the arms.
     """
 
     loop: ClosedLoop
     figures: dict[str, dict[str, float]]
     by_day: dict[str, list[list[float]]]
     differences: dict[str, dict[str, Difference]]
+    at_first: dict[str, dict[str, Difference]]
 
 
 def compare(loop: ClosedLoop) -> Comparison:
     """Computes all figures of a loop; the platform's seed is that of the bootstrap too."""
     sums = [loop.sums(number) for number in range(len(loop.arms))]
     daily = [
-        [figures_of(loop.sums(number, [day])) for day in loop.shown]
+        [figures_of(loop.sums(number, [day])) for day in loop.days]
         for number in range(len(loop.arms))
     ]
-    seed = loop.simulator.settings.seed
+    first_day = next(iter(loop.shown))
+    at_first = [loop.sums(number, [first_day]) for number in range(len(loop.arms))]
     names = [arm.name for arm in loop.arms]
     return Comparison(
         loop,
         {name: figures_of(one) for name, one in zip(names, sums, strict=True)},
         {key: [[day[key] for day in arm] for arm in daily] for key in FIGURES},
-        {
-            name: differences(sums[0], one, seed)
-            for name, one in zip(names[1:], sums[1:], strict=True)
-        },
+        _to_the_first(loop, names, sums),
+        _to_the_first(loop, names, at_first),
     )
+
+
+def _to_the_first(
+    loop: ClosedLoop, names: Sequence[str], sums: Sequence[Sums]
+) -> dict[str, dict[str, Difference]]:
+    seed = loop.simulator.settings.seed
+    others = zip(names[1:], sums[1:], strict=True)
+    return {name: differences(sums[0], one, seed) for name, one in others}
 
 
 def as_dictionary(found: Comparison) -> dict:
     """Returns all figures as they are written."""
     loop = found.loop
     return {
-        "days": [day.isoformat() for day in loop.shown],
+        "days": [day.isoformat() for day in loop.days],
         "seed": loop.simulator.settings.seed,
         "arms": {
             name: {"users": int((loop.arm_of == number).sum()), **figures}
             for number, (name, figures) in enumerate(found.figures.items())
         },
-        "differences": {
-            name: {
-                key: {
-                    "difference": one.value,
-                    "low": one.low,
-                    "high": one.high,
-                    "is_none": one.is_none,
-                }
-                for key, one in of_arm.items()
-            }
-            for name, of_arm in found.differences.items()
-        },
+        "differences": _as_numbers(found.differences),
+        "differences_on_the_first_day": _as_numbers(found.at_first),
         "by_day": {
             key: dict(zip(found.figures, rows, strict=True)) for key, rows in found.by_day.items()
         },
     }
 
 
+def _as_numbers(of_arms: dict[str, dict[str, Difference]]) -> dict:
+    return {
+        name: {
+            key: {
+                "difference": one.value,
+                "low": one.low,
+                "high": one.high,
+                "is_none": one.is_none,
+            }
+            for key, one in of_arm.items()
+        }
+        for name, of_arm in of_arms.items()
+    }
+
+
 def as_table(found: Comparison) -> str:
-    """Writes a row a figure and arm: its value, and the difference to the first arm."""
-    return "\n".join(
+    """Writes a row a figure and arm: its value, and the difference to the first arm.
+
+    Below it stands in what the arms' users differed before anything was released.
+    """
+    rows = [
         f"{figure:36} {arm:24}{value:>10}  {difference}".rstrip()
         for figure, arm, value, difference in _rows(found)
-    )
+    ]
+    return "\n".join([*rows, *_users_who_differ(found)])
+
+
+def _users_who_differ(found: Comparison) -> list[str]:
+    """Says in which figures the arms' users differed by themselves, on the first day."""
+    return [
+        f"the users of {name} differed on the first day already, by chance: {FIGURES[key][0]} "
+        f"{one.value:+.3g} ({_number(one.low)} to {_number(one.high)})"
+        for name, of_arm in found.at_first.items()
+        for key, one in of_arm.items()
+        if not one.is_none
+    ]
 
 
 def _rows(found: Comparison) -> list[list[str]]:
@@ -125,14 +155,14 @@ def write_comparison(found: Comparison, folder: str) -> str:
 
 
 def _page(found: Comparison) -> str:
-    loop, days = found.loop, list(found.loop.shown)
+    loop, days = found.loop, found.loop.days
     settings = loop.simulator.settings
     titles, *rows = _rows(found)
     explained = page.note(
         f"{settings.users:,} simulated users, split by a hash; {settings.pages_per_day:,} pages a "
         "day. Every night each arm trains on the logs of its own users, and the next day its "
-        "release fills two thirds of their pages. Intervals hold 95 % of a bootstrap over users; "
-        f"a difference whose interval holds 0 is none. Seed {settings.seed}."
+        "release fills two thirds of their pages. Intervals hold 95 % of a bootstrap over users "
+        f"and days; a difference whose interval holds 0 is none. Seed {settings.seed}."
     )
     drawn = list(found.figures)[:_MOST_LINES]
     pictures = [
@@ -141,7 +171,12 @@ def _page(found: Comparison) -> str:
     ]
     body = [
         page.header(_TITLE, f"{days[0]} to {days[-1]}", page.Cell("")),
-        page.section("Differences", explained, page.table(titles, rows)),
+        page.section(
+            "Differences",
+            explained,
+            page.table(titles, rows),
+            *map(page.note, _users_who_differ(found)),
+        ),
         page.section("Day by day", page.legend(drawn), page.charts(pictures)),
     ]
     return page.document(_TITLE, body)

@@ -11,7 +11,7 @@ from tests.ranking_days import DAYS, write_catalogue, write_day
 from twotower_tf.errors import InputError
 from twotower_tf.evaluation.ranking.item_watch_times import ItemWatchTimes
 from twotower_tf.evaluation.ranking.measures import Impressions, measure
-from twotower_tf.evaluation.ranking.protocol import evaluate_day
+from twotower_tf.evaluation.ranking.stage import RankingStage
 from twotower_tf.storage import Workdir, read_json
 from twotower_tf.training.ranking_trainer import RankingTrainer
 from twotower_tf.training.sequence import train_days
@@ -40,18 +40,22 @@ def _held_out(day) -> dict:
     return batch_of(2 * day.toordinal() + 1, 100)
 
 
+def _evaluate(workdir, day) -> dict:
+    return RankingStage(CONFIG, workdir, at_or_before=day).evaluate(day)
+
+
 def _train(workdir, days) -> None:
     list(train_days(CONFIG, workdir, days, kind=RankingTrainer))
 
 
 def test_a_day_is_measured_before_and_after_training_on_it(workdir):
     with pytest.raises(InputError, match="train first"):
-        evaluate_day(CONFIG, workdir, DAYS[0])
+        _evaluate(workdir, DAYS[0])
     _train(workdir, DAYS[:2])
-    before = evaluate_day(CONFIG, workdir, DAYS[2])
+    before = _evaluate(workdir, DAYS[2])
     assert before["after"] is None
     _train(workdir, DAYS[2:3])
-    found = evaluate_day(CONFIG, workdir, DAYS[2])
+    found = _evaluate(workdir, DAYS[2])
     assert found["before"] == before["before"]
     assert found == read_json(workdir.metrics_path("evaluate_ranking", DAYS[2]))
     batch = _held_out(DAYS[2])
@@ -69,7 +73,7 @@ def test_a_day_is_measured_before_and_after_training_on_it(workdir):
 
 def test_baselines_rank_by_what_was_logged_and_counted(workdir):
     _train(workdir, DAYS[:3])
-    methods = evaluate_day(CONFIG, workdir, DAYS[2])["after"]["methods"]
+    methods = _evaluate(workdir, DAYS[2])["after"]["methods"]
     batch = _held_out(DAYS[2])
     texts = {
         name: np.array([one.decode() for one in batch[name].numpy()], object)
@@ -123,6 +127,6 @@ def test_watch_times_are_of_the_last_days_and_unknown_items_are_as_the_mean_of_a
 
 
 def test_a_day_without_held_out_impressions_has_nothing_to_measure(workdir):
-    found = evaluate_day(CONFIG, workdir, DAYS[4])["before"]
+    found = _evaluate(workdir, DAYS[4])["before"]
     assert found["impressions"] == 0
     assert set(found["methods"]["model"].values()) == {None}

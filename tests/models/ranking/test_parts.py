@@ -81,17 +81,22 @@ def test_what_never_happened_is_told_from_the_longest_ago():
     assert np.isfinite(never({"days": tf.constant([np.inf, 3.0])})).all()
 
 
-def test_the_least_loss_is_at_the_odds_of_watched_seconds_to_unclicked_impressions():
+@pytest.mark.parametrize(
+    ("exact", "seconds_each"),
+    [pytest.param(False, 120 / 3, id="over unclicked"), pytest.param(True, 120 / 5, id="over all")],
+)
+def test_the_least_loss_is_at_the_odds_of_watched_seconds_to_impressions(exact, seconds_each):
     clicked = np.array([1, 0, 0, 1, 0], np.float32)
     seconds = np.array([30, np.nan, 0, 90, 0], np.float32)
 
     def loss(logit: float) -> float:
         logits = tf.fill([5], np.float32(logit))
-        return float(tf.reduce_sum(weighted_logistic_loss(logits, clicked, seconds)))
+        return float(tf.reduce_sum(weighted_logistic_loss(logits, clicked, seconds, exact)))
 
-    best = np.log(120 / 3)
+    best = np.log(seconds_each)
     assert loss(best) < min(loss(best - 0.1), loss(best + 0.1))
-    np.testing.assert_allclose(expected_watch_seconds(tf.constant(best)), 40, rtol=1e-5)
+    found = expected_watch_seconds(tf.constant(best))
+    np.testing.assert_allclose(found, seconds_each, rtol=1e-5)
 
 
 def test_any_logit_makes_a_finite_watch_time():

@@ -77,9 +77,10 @@ def test_it_starts_with_the_odds_of_all_impressions():
         np.concatenate([batch[name].numpy() for batch in batches])
         for name in ("clicked", "watched_seconds", "weight")
     )
-    odds = (weight * clicked * seconds).sum() / (weight * (1 - clicked)).sum()
-    bias = _model()._heads[0].bias.numpy()
-    np.testing.assert_allclose(np.exp(bias), [odds], rtol=1e-5)
+    watched = (weight * clicked * seconds).sum()
+    for exact, ones in ((False, weight * (1 - clicked)), (True, weight)):
+        bias = _model(exact_odds=exact)._heads[0].bias.numpy()
+        np.testing.assert_allclose(np.exp(bias), [watched / ones.sum()], rtol=1e-5)
 
 
 @pytest.mark.long

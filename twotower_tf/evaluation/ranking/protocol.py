@@ -9,8 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from twotower_tf.config import Config
-from twotower_tf.errors import InputError
-from twotower_tf.evaluation.day_metrics import record
 from twotower_tf.evaluation.ranking.calibration import calibration
 from twotower_tf.evaluation.ranking.item_watch_times import ItemWatchTimes
 from twotower_tf.evaluation.ranking.measures import Impressions, measure
@@ -18,7 +16,6 @@ from twotower_tf.examples.reader import ExampleReader
 from twotower_tf.examples.schema import NOMINATION_SCORE, POSITION, impression_features
 from twotower_tf.models.ranking.ranking_model import RankingModel
 from twotower_tf.storage import RANKING, Workdir
-from twotower_tf.training.ranking_trainer import RankingTrainer
 
 JOB = "evaluate_ranking"
 # What is read of each impression: always, and where the log has it.
@@ -106,20 +103,6 @@ class RankingEvaluator:
             logged[NOMINATION_SCORE],
         )
         return shown, made["score"].astype(np.float64), made["seconds"].astype(np.float64)
-
-
-def evaluate_day(config: Config, workdir: Workdir, day: datetime.date) -> dict:
-    """Evaluates a day with the newest checkpoint up to it; writes and returns the metrics.
-
-    Raises:
-        InputError: If there is no checkpoint up to the day, or the day has no examples.
-    """
-    trainer = RankingTrainer(config, workdir, at_or_before=day)
-    if trainer.last_day is None:
-        raise InputError(f"there is no checkpoint of {day} or before: train first")
-    evaluator = RankingEvaluator(trainer.config, workdir, trainer.model)
-    protocol = "after" if trainer.last_day == day else "before"
-    return record(workdir, JOB, day, {protocol: evaluator.evaluate(day, trainer.last_day)})
 
 
 def _texts(values: np.ndarray) -> np.ndarray:

@@ -29,9 +29,9 @@ class RankingStage(Stage):
         known = storage.read_json(self._workdir.metrics_path(JOB, day)) or {}
         return known.get("after") is not None
 
-    def _evaluate_before(self, day: datetime.date) -> None:
-        yesterday = day - datetime.timedelta(days=1)
-        record(self._workdir, JOB, day, {"before": self._evaluator.evaluate(day, yesterday)})
+    def _evaluate_before(self, day: datetime.date, counted_to: datetime.date) -> dict:
+        measured = {"before": self._evaluator.evaluate(day, counted_to)}
+        return record(self._workdir, JOB, day, measured)
 
-    def _evaluate_after(self, day: datetime.date) -> None:
-        record(self._workdir, JOB, day, {"after": self._evaluator.evaluate(day, day)})
+    def _evaluate_after(self, day: datetime.date) -> dict:
+        return record(self._workdir, JOB, day, {"after": self._evaluator.evaluate(day, day)})

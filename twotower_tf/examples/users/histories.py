@@ -14,7 +14,7 @@ The rows are those of ``history_rows``.
 """
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,6 @@ import pyarrow as pa
 import pyarrow.compute
 
 from twotower_tf.errors import InputError
-from twotower_tf.examples.hashes import shards, text_hashes
 from twotower_tf.examples.users import user_files
 from twotower_tf.examples.users.history_rows import (
     ANSWERED,
@@ -34,7 +33,6 @@ from twotower_tf.examples.users.history_rows import (
     Carried,
     CarriedOwn,
     Past,
-    schema_of,
 )
 from twotower_tf.storage import Partition, Workdir
 from twotower_tf.storage.whole_files import whole_file
@@ -224,90 +222,31 @@ def chains_entry(chains: Sequence[Sequence[Link]]) -> list[list[str]]:
     return [[link.day.isoformat() for link in chain] for chain in chains]
 
 
-def find_history(
-    workdir: Workdir, partition: Partition, user_id: str
-) -> tuple[list[str], list[int]]:
-    """Returns a user's history at the end of a day: item ids and Unix seconds, empty without one.
-
-    Raises:
-        InputError: If the day's histories were not published, or a file of a chain is gone.
-    """
-    row = _find(workdir, partition, user_id, SCHEMA)
-    return (row["item_ids"], row["timestamps"]) if row else ([], [])
-
-
-def find_traits(
-    workdir: Workdir, partition: Partition, user_id: str, traits: Sequence[str]
-) -> dict[str, list]:
-    """Returns what else is kept of each item of ``find_history``, empty without one.
+def find_users(
+    workdir: Workdir, partition: Partition, user_ids: Sequence[str], schema: pa.Schema
+) -> list[dict[str, list] | None]:
+    """Returns the rows of users at the end of a day, None of a user who did nothing up to then.
 
     Args:
         workdir: Has the histories.
         partition: Those of a day.
-        user_id: Of the user.
-        traits: Which; the histories must have them (``schema.history_traits``).
+        user_ids: No user twice.
+        schema: What is read of the rows (``schema_of``); the histories must have it.
 
     Raises:
         InputError: If the day's histories were not published, or a file of a chain is gone.
     """
-    row = _find(workdir, partition, user_id, schema_of(traits=traits)) if traits else None
-    return {trait: row[TRAITS[trait][0]] if row else [] for trait in traits}
+    chains = [[link.path for link in chain] for chain in chains_of(workdir, partition)]
+    return user_files.find_rows(chains, user_ids, _file_schema(schema))
 
 
-def find_searches(workdir: Workdir, partition: Partition, user_id: str) -> list[str]:
-    """Returns a user's last queries at the end of a day, empty if there are none.
+def own_items(row: Mapping[str, list]) -> list[OwnItem]:
+    """Returns the own items of a row that has them, in the order in which examples have them.
 
-    The source must have searches.
-
-    Raises:
-        InputError: If the day's histories were not published, or a file of a chain is gone.
+    That is by count, then the latest, then by id.
     """
-    row = _find(workdir, partition, user_id, schema_of(has_searches=True))
-    return row["searches"] if row else []
-
-
-def find_shown(
-    workdir: Workdir, partition: Partition, user_id: str
-) -> tuple[list[str], list[int], list[int]]:
-    """Returns what a user was shown last at the end of a day, oldest first.
-
-    The configuration must have ``ranking``.
-
-    Returns:
-        Item ids, when they were shown, and when a click of each was known (0: never), the times in
-        Unix seconds; empty if there are none.
-
-    Raises:
-        InputError: If the day's histories were not published, or a file of a chain is gone.
-    """
-    row = _find(workdir, partition, user_id, schema_of(has_shown=True))
-    return tuple(row[name] if row else [] for name, _ in SHOWN)
-
-
-def find_own_items(workdir: Workdir, partition: Partition, user_id: str) -> list[OwnItem]:
-    """Returns a user's own items at the end of a day, empty if there are none.
-
-    They are in the order in which examples have them: by count, then the latest, then by id. The
-    histories must have them (``examples.own_length``).
-
-    Raises:
-        InputError: If the day's histories were not published, or a file of a chain is gone.
-    """
-    row = _find(workdir, partition, user_id, schema_of(has_own=True))
-    items = map(OwnItem, *(row[name] for name, _ in OWN)) if row else ()
+    items = map(OwnItem, *(row[name] for name, _ in OWN))
     return sorted(items, key=lambda item: (-item.count, -item.last, item.item_id.encode()))
-
-
-def _find(workdir: Workdir, partition: Partition, user_id: str, schema: pa.Schema) -> dict | None:
-    """Returns the row of a user, None if there is none."""
-    chains = chains_of(workdir, partition)
-    if not chains:
-        return None
-    user_ids = pa.array([user_id], pa.string())
-    (shard,) = shards(text_hashes(user_ids), len(chains))
-    paths = [link.path for link in chains[shard]]
-    rows = user_files.lookup(paths, user_ids, _file_schema(schema)).rows
-    return rows.to_pylist()[0] if len(rows) else None
 
 
 def some_users(workdir: Workdir, partition: Partition, count: int) -> list[str]:

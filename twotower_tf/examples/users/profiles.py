@@ -267,19 +267,24 @@ def lookup(path: str, user_ids: pa.Array, config: Config) -> tuple[pa.Table, np.
     return values.rename_columns(names).take(pa.array(row_of, mask=~known)), known
 
 
-def find_profile(partition: storage.Partition, user_id: str, config: Config) -> dict | None:
-    """Returns the values of a user's profile by feature name, None for a user without one.
+def find_profiles(
+    partition: storage.Partition, user_ids: Sequence[str], config: Config
+) -> list[dict | None]:
+    """Returns the values of users' profiles by feature name, None for a user without one.
+
+    Args:
+        partition: The profiles.
+        user_ids: No user twice.
+        config: The deployment.
 
     Raises:
         InputError: If the profiles were not published, or a file is gone.
     """
     count = len(partition.manifest()["shards"])
-    user_ids = pa.array([user_id], pa.string())
-    (shard,) = shards(text_hashes(user_ids), count)
-    path = partition.file(file_name(shard, count))
-    rows = user_files.lookup([path], user_ids, _file_schema(config)).rows
-    (row,) = rows.to_pylist() or [None]
-    return row and {raw.name: row[raw.key] for raw in user_features(config)}
+    paths = [[partition.file(file_name(shard, count))] for shard in range(count)]
+    rows = user_files.find_rows(paths, user_ids, _file_schema(config))
+    features = user_features(config)
+    return [row and {raw.name: row[raw.key] for raw in features} for row in rows]
 
 
 def values_without(user_id: str, config: Config) -> dict:

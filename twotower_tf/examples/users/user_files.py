@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from twotower_tf import storage
 from twotower_tf.errors import InputError
-from twotower_tf.examples.hashes import text_hashes
+from twotower_tf.examples.hashes import shards, text_hashes
 
 BLOCK_ROWS = 32
 KEYS = (pa.field("user_hash", pa.uint64()), pa.field("user_id", pa.string()))
@@ -196,6 +196,35 @@ def _look_up(path: str, user_ids: pa.Array, hashes: np.ndarray) -> Found:
 def _read(file: pa.ipc.RecordBatchFileReader, blocks: Sequence[int]) -> pa.Table:
     batches = [file.get_batch(block) for block in blocks]
     return pa.Table.from_batches(batches, file.schema).combine_chunks()
+
+
+def find_rows(
+    shard_paths: Sequence[Sequence[str]], user_ids: Sequence[str], schema: pa.Schema
+) -> list[dict | None]:
+    """Looks users up in the files of all shards.
+
+    Args:
+        shard_paths: Of every shard its files, the newest first.
+        user_ids: No user twice.
+        schema: See ``lookup``.
+
+    Returns:
+        Of each user the row, the values by name; None without one.
+
+    Raises:
+        InputError: If a file is gone.
+    """
+    rows: list[dict | None] = [None] * len(user_ids)
+    if not user_ids or not shard_paths:
+        return rows
+    asked = pa.array(user_ids, pa.string())
+    shard_of = shards(text_hashes(asked), len(shard_paths))
+    for shard in np.unique(shard_of).tolist():
+        places = np.flatnonzero(shard_of == shard)
+        found = lookup(shard_paths[shard], asked.take(pa.array(places)), schema)
+        for place, row in zip(places[found.asked].tolist(), found.rows.to_pylist(), strict=True):
+            rows[place] = row
+    return rows
 
 
 def scan(paths: Sequence[str]) -> Iterator[pa.Table]:

@@ -18,8 +18,10 @@ def find(fingerprints: tf.Tensor, places: tf.Tensor, wanted: tf.Tensor) -> tf.Te
         wanted: int64 [B, L], the fingerprints of ids.
     """
     flat = tf.reshape(wanted, [1, -1])
-    at = tf.raw_ops.LowerBound(sorted_inputs=fingerprints[tf.newaxis], values=flat)
-    found = tf.where(tf.gather(fingerprints, at) == flat, tf.gather(places, at), -1)
+    # A variable that is gathered from is copied whenever it is read: gather from what was read.
+    known = tf.convert_to_tensor(fingerprints)
+    at = tf.raw_ops.LowerBound(sorted_inputs=known[tf.newaxis], values=flat)
+    found = tf.where(tf.gather(known, at) == flat, tf.gather(places, at), -1)
     return tf.reshape(found, tf.shape(wanted))
 
 

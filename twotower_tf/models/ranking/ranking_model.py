@@ -220,7 +220,9 @@ class RankingModel(CompiledModel):
             seconds = tf.ones_like(seconds)
         own = tf.cast(tf.size(weight), tf.float32)
         count = sum_over_replicas(own)
-        watching = tf.reduce_sum(weight * weighted_logistic_loss(logits[0], clicked, seconds))
+        exact = self._settings.value.exact_odds
+        losses = weighted_logistic_loss(logits[0], clicked, seconds, exact)
+        watching = tf.reduce_sum(weight * losses)
         self.mean_loss.update_state(tf.math.divide_no_nan(watching, own), own)
         loss = self.heads.watch_time.loss * watching
         if self.mean_click_loss is not None:
@@ -249,10 +251,11 @@ class RankingModel(CompiledModel):
         for layer in (self._query_numbers, self.candidate_numbers):
             layer.adapt({n: np.concatenate([one[n] for one in seen]) for n in layer.names})
         watched, clicks, others = sums
-        odds = [watched, clicks]
-        for head, positive in zip(self._heads, odds, strict=False):
-            if positive > 0 and others > 0:
-                head.bias.assign([np.log(positive / others)])
+        shown = others + clicks if self._settings.value.exact_odds else others
+        odds = [(watched, shown), (clicks, others)]
+        for head, (positive, ones) in zip(self._heads, odds, strict=False):
+            if positive > 0 and ones > 0:
+                head.bias.assign([np.log(positive / ones)])
 
     def _sums(self, batch: Mapping) -> np.ndarray:
         """Returns the weights of positives in the loss, those of clicks, those of all others."""
