@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from twotower_tf.config import dated_paths
-from twotower_tf.config.section import Column, Positive, Section, Separator, nearest
+from twotower_tf.config.section import Column, Positive, Section, Separator, Touches, nearest
 
 
 class EventColumnsSection(Section):
@@ -167,7 +167,7 @@ Encoding = Annotated[str, Field(title="encoding, as Python names it")]
 class Files(Section):
     """A set of files below ``--source``: one file, a glob, or one folder a day (``{date}``)."""
 
-    path: str
+    path: Annotated[str, Touches.NOTHING]
     """A file or glob below ``--source``; ``{date}`` stands for a day as YYYY-MM-DD,
     ``{date:%Y%m%d}`` or ``{date:%Y/%m/%d}`` for one in another form. ``**/`` matches any
     folders."""
@@ -332,5 +332,5 @@ class Source(Section):
     """The search log, if there is one: past searches become a feature."""
     impressions: ImpressionFiles | None = None
     """The impression log, if there is one: what ``ranking`` learns from."""
-    homepage: str | None = None
+    homepage: Annotated[str | None, Touches.NOTHING] = None
     """Where to get the data set; shown when files are missing."""

@@ -10,9 +10,9 @@ import os
 import numpy as np
 
 from twotower_tf import storage
+from twotower_tf.binding import model_fingerprint
 from twotower_tf.config import Config
 from twotower_tf.config.evaluation import baselines_of
-from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.errors import JobError
 from twotower_tf.evaluation.report import write_report
 from twotower_tf.examples.counts import Counts

@@ -17,8 +17,16 @@ class OptimizerSection(Section):
     """How far a step goes."""
 
 
+class KerasOptimizerSection(OptimizerSection):
+    """Base of the sections of Keras' own."""
+
+    clipnorm: Annotated[float | None, Field(gt=0.0)] = None
+    """The gradient of a weight is made no longer than this (its L2 norm), so that no batch throws
+    the model off. Without it there is no limit."""
+
+
 @OPTIMIZERS.made_by(f"{_MAKERS}:adagrad")
-class AdagradSection(OptimizerSection):
+class AdagradSection(KerasOptimizerSection):
     """Adagrad: each weight's rate falls with the squared gradients it has had."""
 
     kind: Literal["adagrad"] = "adagrad"
@@ -32,14 +40,14 @@ class AdagradSection(OptimizerSection):
 
 
 @OPTIMIZERS.made_by(f"{_MAKERS}:adam")
-class AdamSection(OptimizerSection):
+class AdamSection(KerasOptimizerSection):
     """Keras' Adam, with its own momenta."""
 
     kind: Literal["adam"] = "adam"
 
 
 @OPTIMIZERS.made_by(f"{_MAKERS}:sgd")
-class SgdSection(OptimizerSection):
+class SgdSection(KerasOptimizerSection):
     """Plain gradient descent."""
 
     kind: Literal["sgd"] = "sgd"

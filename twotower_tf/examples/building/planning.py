@@ -9,8 +9,8 @@ from collections.abc import Collection
 import numpy as np
 
 from twotower_tf import storage
+from twotower_tf.binding import examples_fingerprint, is_same
 from twotower_tf.config import Config, dated_paths
-from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.errors import InputError
@@ -170,7 +170,7 @@ def days_to_build(
         partition = workdir.partition(storage.EXAMPLES, day)
         if not partition.exists():
             missing.append(day)
-        elif partition.manifest()["configuration"] != fingerprint:
+        elif not is_same(partition.manifest()["configuration"], fingerprint):
             raise InputError(
                 f"the examples of {day} in {workdir.root} were built by another configuration; "
                 "use that configuration, or a new folder"

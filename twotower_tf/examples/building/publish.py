@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable, Iterator
 
 from twotower_tf import storage
+from twotower_tf.binding import examples_fingerprint
 from twotower_tf.config import Config
-from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.errors import InputError
 from twotower_tf.examples import (
     counts,
