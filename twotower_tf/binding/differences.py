@@ -62,7 +62,7 @@ def _differing(before: Any, now: Any, said: Any, path: str = "") -> Iterator[tup
             below = f"{path}.{key}" if path else key
             inner = said.get(key, UNSET) if isinstance(said, Mapping) else UNSET
             yield from _of_key(before.get(key, UNSET), now.get(key, UNSET), inner, below)
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+    elif _are_sections(before) and _are_sections(now) and len(before) == len(now):
         for place, (old, new) in enumerate(zip(before, now, strict=True)):
             inner = said[place] if isinstance(said, list) and len(said) == len(now) else UNSET
             yield from _differing(old, new, inner, f"{path}[{place}]")
@@ -81,3 +81,7 @@ def _of_key(before: Any, now: Any, said: Any, path: str) -> Iterator[tuple[str, 
     if isinstance(now, str) and now == UNSET and before in (None, [], {}):
         return
     yield from _differing(before, now, said, path)
+
+
+def _are_sections(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, Mapping) for one in value)

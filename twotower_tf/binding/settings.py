@@ -13,7 +13,7 @@ from twotower_tf.config import Config
 from twotower_tf.config.section import Touches
 
 # The sections that jobs go by, as far as their keys may change.
-OF_BUILD = ("examples", "ranking")
+OF_BUILD = ("examples",)
 OF_TRAINING = ("statistics", "loss", "negatives", "self_supervised", "optimizer", "training")
 OF_RANKING = ("ranking",)
 OF_RELEASE = ("selection", "embedding", "index", "nominators", "blend", "gates", "evaluation")

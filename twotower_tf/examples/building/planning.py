@@ -98,7 +98,7 @@ def make_plan(
         events=tuple(logs.events),
         splits=_splits(logs.events),
         catalogues=tuple(map(_catalogue_of, catalogues)),
-        profiles=tuple(ProfileFiles(one.day.toordinal(), one.folder) for one in profiles),
+        profiles=tuple(map(_profiles_of, profiles)),
         chains=tuple(map(tuple, _chains(config, workdir, days[0]))),
         searches=tuple(logs.searches),
         search_splits=_splits(logs.searches),
@@ -223,9 +223,15 @@ def _catalogue_of(snapshot: Snapshot) -> CatalogueFile:
     return CatalogueFile(snapshot.day.toordinal(), path, file["sha256"])
 
 
+def _profiles_of(snapshot: Snapshot) -> ProfileFiles:
+    names = tuple(file["file"] for file in snapshot.manifest["shards"])
+    return ProfileFiles(snapshot.day.toordinal(), snapshot.folder, names)
+
+
 def _chains(
     config: Config, workdir: storage.Workdir, first: datetime.date
 ) -> list[list[histories.Link]]:
     """Returns where the latest histories before the first day to build are, by shard."""
     before = workdir.latest(histories.KIND, first - datetime.timedelta(days=1))
-    return [] if before is None else histories.chains_of(workdir, before)
+    chains = [] if before is None else histories.chains_of(workdir, before)
+    return histories.resharded(chains, config.examples.shards)
