@@ -7,11 +7,10 @@ import pytest
 
 from tests.binding.tiny import DAYS, values
 from twotower_tf.binding import bind, examples_fingerprint, model_fingerprint, ranking_fingerprint
-from twotower_tf.binding.keys import declared
 from twotower_tf.binding.keys import values as keys
 from twotower_tf.binding.settings import Change, changes, settings
 from twotower_tf.config import Config
-from twotower_tf.config.section import Section, Touches
+from twotower_tf.config.section import Section, Touches, declared
 from twotower_tf.errors import InputError
 from twotower_tf.storage import Workdir
 

@@ -11,13 +11,8 @@ from pydantic.fields import FieldInfo
 
 from twotower_tf.config import Config
 from twotower_tf.config.registry import Registry
-from twotower_tf.config.section import ByContents, Section, Touches
+from twotower_tf.config.section import ByContents, Section, Touches, declared
 from twotower_tf.storage import checksum
-
-
-def declared(field: FieldInfo) -> Touches | None:
-    """Returns what a key says that changing it touches; None if it says nothing."""
-    return next((one for one in field.metadata if isinstance(one, Touches)), None)
 
 
 def values(

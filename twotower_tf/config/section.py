@@ -10,6 +10,7 @@ import enum
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 # The whole numbers of a configuration end up in TensorFlow's int32, in NumPy's seeds and in dates.
 LARGEST = 2**31 - 1
@@ -38,6 +39,11 @@ class Touches(enum.Enum):
     """Which variables the model has, or what they mean: it would have to be trained anew."""
     NOTHING = "nothing"
     """Nothing that is there: it may change from one night to the next."""
+
+
+def declared(field: FieldInfo) -> Touches | None:
+    """Returns what a key says that changing it touches; None if it says nothing."""
+    return next((one for one in field.metadata if isinstance(one, Touches)), None)
 
 
 class ByContents:
