@@ -6,6 +6,7 @@ such as a learned temperature.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
@@ -77,7 +78,7 @@ def _slots_of(optimizer: tf.keras.optimizers.Optimizer) -> list[tuple[str, tf.Va
     return [(_what(one.name), one) for one in slots if one.name.count("/")]
 
 
-def _slots_written(reader: tf.train.CheckpointReader) -> list[tuple[str, str]]:
+def _slots_written(reader: Any) -> list[tuple[str, str]]:
     """Returns the same of a checkpoint, with the keys of their values."""
     graph = TrackableObjectGraph.FromString(reader.get_tensor(_GRAPH))
     names = {one.checkpoint_key: one.full_name for node in graph.nodes for one in node.attributes}
@@ -94,7 +95,7 @@ def _what(name: str) -> str:
 
 
 def _carry_slots(
-    reader: tf.train.CheckpointReader,
+    reader: Any,
     written: list[tuple[str, str]],
     own: list[tuple[str, tf.Variable]],
 ) -> None:
