@@ -39,10 +39,7 @@ def bind(workdir: Workdir, config: Config) -> None:
         touches.value: values(config, [touches]) for touches in (Touches.EXAMPLES, Touches.MODEL)
     }
     path = workdir.configuration
-    try:
-        known = read_json(path)
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}): put a copy of it back") from error
+    known = _read(path)
     if known is None:
         write_json(path, bound)
         return
@@ -57,6 +54,16 @@ def bind(workdir: Workdir, config: Config) -> None:
             remove(workdir.path(name))
     if found or before != known:
         write_json(path, bound if found else before)
+
+
+def _read(path: str) -> dict | None:
+    try:
+        known = read_json(path)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): put a copy of it back") from error
+    if not isinstance(known, dict | None):
+        raise InputError(f"{path} is damaged (it holds no keys): put a copy of it back")
+    return known
 
 
 def _is_made_with(workdir: Workdir, one: Difference) -> bool:

@@ -110,5 +110,6 @@ def _carry_slots(
         return
     logging.warning(
         "the optimiser is of another kind than before: the model goes on, and what the optimiser "
-        "had gathered of each weight starts anew"
+        "had gathered of each weight starts anew; its first steps are large, so give this night a "
+        "lower learning rate if the loss jumps"
     )
