@@ -76,4 +76,5 @@ setup(
     python_requires=">=3.10,<3.13",
     install_requires=REQUIRED,
     extras_require=EXTRAS,
+    entry_points={"console_scripts": ["twotower = pipelines.__main__:run_named"]},
 )

@@ -34,6 +34,7 @@ _STRINGS = {
     "out": "The folder to write to.",
     "version": "A release, by its version as YYYYMMDDnn.",
     "withdrawn": "A file of item ids, one a line, that may not come any more.",
+    "reason": "Why the items of --withdrawn may not come; kept with them.",
 }
 _INTEGERS = {
     "k": (10, "How many items to recommend."),
@@ -65,7 +66,7 @@ _CHOICES = {
         "Which model; both: the second one as far as 'ranking' is configured.",
     ),
     "action": (
-        ["list", "show", "check", "promote", "rollback", "prune"],
+        ["list", "show", "check", "promote", "rollback", "prune", "withdrawals"],
         "What to do; show, check and promote take --version, prune takes --keep.",
     ),
 }
@@ -74,6 +75,7 @@ _LISTS = {
     "exclude": "The id of an item that may not come, such as one that the user has seen.",
 }
 _COMMA_LISTS = {
+    "lift": ([], "Ids of withdrawn items that may come again, separated by commas."),
     "losses": (
         ["corrected_softmax", "plain_softmax", "mse_gramian"],
         "Kinds of loss, separated by commas; docs/losses.md has them all.",

@@ -3,9 +3,11 @@
     python -m pipelines.refresh_index --config=FILE --workdir=DIR --source=DIR
 
 In seconds: the index is not rebuilt. New items, and those whose features changed, are searched
-exactly beside it; items that the catalogue no longer has are left out, and so are those in the
---withdrawn file. The catalogue is the newest snapshot below --source that is not after --date
-(today, if not given); without --source the newest one in the work directory. If too much changed
+exactly beside it; items that the catalogue no longer has are left out, and so are those that were
+withdrawn: of the file --withdrawn, and of files given before. They stay withdrawn for every release
+of this work directory until --lift=ID names them; pipelines.releases --action=withdrawals lists
+them. The catalogue is the newest snapshot below --source that is not after --date (today, if not
+given); without --source the newest one in the work directory. If too much changed
 (index.max_fresh_share), nothing is published: run build_index.
 """
 
@@ -13,6 +15,7 @@ import datetime
 import os
 
 from pipelines import command
+from twotower_tf.errors import InputError
 
 
 def _job(values, _) -> None:
@@ -24,11 +27,17 @@ def _job(values, _) -> None:
     today = datetime.datetime.now(datetime.timezone.utc).date()
     day = parse_day(values.date, "--date") if values.date else today
     withdrawn = read_ids(values.withdrawn, "--withdrawn") if values.withdrawn else []
+    if values.reason and not withdrawn:
+        raise InputError("--reason needs --withdrawn=FILE, the items that it is of")
+    from twotower_tf.indexing.candidates.withdrawals import lift, withdraw
     from twotower_tf.releases.newest_items import newest_items
-    from twotower_tf.releases.refresh import refresh_release
+    from twotower_tf.releases.refresh import adopt_withdrawals, refresh_release
 
-    items = newest_items(config, workdir, values.source, day)
-    done = refresh_release(config, workdir, items, withdrawn)
+    adopt_withdrawals(workdir, config.name)
+    lift(workdir, values.lift)
+    withdraw(workdir, withdrawn, values.reason or "")
+    items = newest_items(config, workdir, values.source, day, withdrawn)
+    done = refresh_release(config, workdir, items)
     if done.release is None:
         print("nothing to do: the current release has these items already")
         return
@@ -38,7 +47,7 @@ def _job(values, _) -> None:
 
 main = command.Command(
     __doc__,
-    ["config", "set", "workdir", "source", "date", "withdrawn"],
+    ["config", "set", "workdir", "source", "date", "withdrawn", "reason", "lift"],
     ["config", "workdir"],
     _job,
 )

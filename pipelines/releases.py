@@ -6,11 +6,14 @@
     python -m pipelines.releases --config=FILE --workdir=DIR --action=promote --version=2026112000
     python -m pipelines.releases --config=FILE --workdir=DIR --action=rollback
     python -m pipelines.releases --config=FILE --workdir=DIR --action=prune --keep=10
+    python -m pipelines.releases --config=FILE --workdir=DIR --action=withdrawals
 
 A check asks a release its own self-test again (status 1 if it answers otherwise than when it was
-made). The current release is the largest version, the one TensorFlow Serving serves. Promoting and
-rolling back publish an older release again, under a new version. Pruning also removes the
-embeddings of days that have no release any more.
+made). The current release is the largest version, the one TensorFlow Serving serves, and the one
+that is shown and checked without --version. Promoting and rolling back publish an older release
+again, under a new version and without the items that were withdrawn since (refresh_index
+--withdrawn); --action=withdrawals lists these. Pruning also removes the embeddings of days that
+have no release any more.
 """
 
 import json
@@ -22,10 +25,9 @@ from twotower_tf.errors import InputError, JobError
 
 def _job(values, _) -> None:
     config = command.config_of(values)
-    needs_version = values.action in ("show", "check", "promote")
-    if needs_version and not values.version:
-        raise InputError(f"--action={values.action} needs --version=YYYYMMDDnn")
-    if values.version and not needs_version:
+    if values.action == "promote" and not values.version:
+        raise InputError("--action=promote needs --version=YYYYMMDDnn")
+    if values.version and values.action not in ("show", "check", "promote"):
         raise InputError(f"--action={values.action} takes no --version")
     workdir = command.open_workdir(values, config)
     _ACTIONS[values.action](workdir, config.name, values)
@@ -45,20 +47,37 @@ def _list(workdir, name: str, _) -> None:
             str(release.day),
             f"{len(release.metadata['days_trained']):>5}",
             "     -" if recall is None else f"{recall:>6.4f}",
-            f"{metrics['index']['items']:>9}",
+            f"{release.read_serving()['items']:>9}",
             f"{size_of(release) / 1e6:>6.1f}",
-            "" if release.origin == release.version else f"copy of {release.origin}",
+            _origin(release),
             "current" if release.version == newest.version else "",
         ]
         print("  ".join(columns).rstrip())
 
 
+def _origin(release) -> str:
+    if release.origin != release.version:
+        return f"copy of {release.origin}"
+    refreshed = release.metadata.get("refreshed_from")
+    return f"refresh of {refreshed}" if refreshed else "build"
+
+
+def _named(workdir, name: str, values):
+    """Returns the release that --version names, or the current one."""
+    from twotower_tf.releases.release_changes import find_release
+    from twotower_tf.releases.releases import require_current
+
+    if values.version:
+        return find_release(workdir, name, values.version)
+    return require_current(workdir, name)
+
+
 def _show(workdir, name: str, values) -> None:
     from twotower_tf.releases.model_card import CONFIGURATION_FILE
-    from twotower_tf.releases.release_changes import find_release, size_of
+    from twotower_tf.releases.release_changes import size_of
     from twotower_tf.storage import read_json
 
-    release = find_release(workdir, name, values.version)
+    release = _named(workdir, name, values)
     shown = {
         **release.metadata,
         "path": release.path,
@@ -70,11 +89,10 @@ def _show(workdir, name: str, values) -> None:
 
 
 def _check(workdir, name: str, values) -> None:
-    from twotower_tf.releases.release_changes import find_release
     from twotower_tf.serving.self_test import self_test
     from twotower_tf.storage import read_on_disk
 
-    release = find_release(workdir, name, values.version)
+    release = _named(workdir, name, values)
     with read_on_disk(release.path) as folder:
         failed = self_test(folder)
     if failed:
@@ -102,6 +120,15 @@ def _prune(workdir, name: str, values) -> None:
     print(f"removed: {', '.join(removed) or 'nothing'}")
 
 
+def _withdrawals(workdir, *_) -> None:
+    from twotower_tf.indexing.candidates.withdrawals import read_withdrawals
+
+    held = read_withdrawals(workdir)
+    for one in held.values():
+        print(f"{one.time}  {one.item_id}  {one.reason}".rstrip())
+    print(f"{len(held):,} items withdrawn")
+
+
 def _say_current(release) -> None:
     copied = "" if release.origin == release.version else f", a copy of {release.origin}"
     print(f"current: {release.version}{copied}")
@@ -114,6 +141,7 @@ _ACTIONS = {
     "promote": _promote,
     "rollback": _roll_back,
     "prune": _prune,
+    "withdrawals": _withdrawals,
 }
 
 main = command.Command(

@@ -103,6 +103,7 @@ FLOORS = {
         "gates",
         "model_card",
         "releases",
+        "fresh_part",
         "release_day",
         "release_changes",
         "refresh",

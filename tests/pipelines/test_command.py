@@ -9,11 +9,12 @@ import sys
 
 import pytest
 
+from pipelines import __main__ as by_name
 from pipelines import command
 from twotower_tf.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-NO_JOBS = {"__init__", "command"}
+NO_JOBS = {"__init__", "__main__", "command"}
 JOBS = sorted(path.stem for path in ROOT.glob("pipelines/*.py") if path.stem not in NO_JOBS)
 CONFIGURED = ["build_examples", "build_index", "evaluate", "recommend", "run_daily", "train"]
 HEAVY = ["tensorflow", "tf_keras", "scann", "apache_beam", "matplotlib"]
@@ -36,6 +37,37 @@ def test_an_error_that_quotes_a_file_without_line_breaks_is_cut(capsys):
     assert line.startswith("error: no column 'x'; its columns are a a a")
     assert len(line) < 2100
     assert line.endswith(" ...\n")
+
+
+# --- by name ----------------------------------------------------------------------------------
+
+
+def _by_name(monkeypatch, capsys, *words) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["twotower", *words])
+    with pytest.raises(SystemExit) as ended:
+        by_name.run_named()
+    return ended.value.code, *capsys.readouterr()
+
+
+def test_without_a_name_all_jobs_are_listed(monkeypatch, capsys):
+    status, out, _ = _by_name(monkeypatch, capsys)
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()[2:]] == JOBS
+
+
+def test_a_job_is_run_by_its_name_with_dashes(monkeypatch, capsys):
+    status, out, _ = _by_name(monkeypatch, capsys, "run-daily", "--help")
+    assert (status, out.splitlines()[0][:14]) == (0, "The daily job:")
+    status, _, error = _by_name(monkeypatch, capsys, "run-daily", "--date=2024-03-01")
+    assert (status, error.splitlines()[-1][:25]) == (2, "error: --config is missin")
+
+
+def test_a_job_that_is_not_there_is_one_line(monkeypatch, capsys):
+    status, _, error = _by_name(monkeypatch, capsys, "run-dayly")
+    assert (status, error) == (
+        2,
+        "error: there is no job 'run-dayly'; did you mean 'run_daily'?\n",
+    )
 
 
 # --- help and what it costs -------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The job refresh_index on a finished site: uploads come, withdrawn items go, mistakes are told."""
 
 import json
+import re
 
 import pytest
 
@@ -49,6 +50,34 @@ def test_without_a_source_the_newest_catalogue_of_the_work_directory_counts(fini
 
 
 @pytest.mark.long
+def test_a_withdrawn_item_comes_in_no_release_until_it_is_lifted(finished, days, tmp_path):
+    assert finished.run("run_daily", f"--date={days[3]}").status == 0
+    assert "i3" in _recommended(finished)
+    withdrawn = tmp_path / "withdrawn.txt"
+    withdrawn.write_text("i3\nnobody\n")
+    done = _refresh(
+        finished, f"--date={days[3]}", f"--withdrawn={withdrawn}", "--reason=rights expired"
+    )
+    assert (done.status, done.out.splitlines()[1]) == (0, "items:   0 added, 1 removed, 0 changed")
+    assert "1 of 2 ids are unknown, the first 'nobody'" in done.err
+    assert "i3" not in _recommended(finished)
+    listed = finished.run("releases", "--action=withdrawals").out
+    assert re.search(r"^2\d{3}-.*\+00:00  i3  rights expired$", listed, re.MULTILINE)
+    assert listed.endswith("2 items withdrawn\n")
+    # Rolled back twice, to a release that was made before, and built anew.
+    for _ in range(2):
+        assert finished.run("releases", "--action=rollback").status == 0
+        assert "i3" not in _recommended(finished)
+    assert finished.run("run_daily", f"--date={days[4]}").status == 0
+    assert "i3" not in _recommended(finished)
+    selected = finished.metrics("build_index", days[4])["selection"]
+    assert {"rule": "withdrawn", "items": 1} in selected["left_out"]
+    assert _refresh(finished, "--lift=i4").status == 2
+    assert _refresh(finished, f"--date={days[4]}", "--lift=i3").status == 0
+    assert "i3" in _recommended(finished)
+
+
+@pytest.mark.long
 def test_the_day_after_a_refresh_is_released_as_usual(finished, days):
     records = _records(finished)
     finished.write("items.jsonl", records[:-3])
@@ -65,6 +94,8 @@ def test_the_day_after_a_refresh_is_released_as_usual(finished, days):
 @pytest.mark.parametrize(
     ("flags", "records", "status", "message"),
     [
+        (["--reason=rights"], None, 2, "--reason needs --withdrawn=FILE"),
+        (["--lift=i3"], None, 2, "--lift: item 'i3' is not withdrawn"),
         (["--withdrawn=/none"], None, 2, "--withdrawn: /none can't be read (No such file"),
         (["--date=soon"], None, 2, "--date must be a date as YYYY-MM-DD, got 'soon'"),
         (["--source=/none"], None, 2, "--source=/none: there is no such folder"),

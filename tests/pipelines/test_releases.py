@@ -24,7 +24,7 @@ def test_the_list_shows_each_release_and_which_one_is_current(two_releases):
     rows = _rows(two_releases.run("releases"))
     assert list(rows) == ["2024030300", "2024030400"]
     assert "current" not in rows["2024030300"]
-    assert rows["2024030400"].endswith("current")
+    assert rows["2024030400"].endswith("  build  current")
     metrics = two_releases.metrics("build_index", "2024-03-04")
     assert rows["2024030400"].split()[1:5:3] == ["2024-03-04", str(metrics["items"])]
 
@@ -64,7 +64,7 @@ def test_a_release_is_shown_with_all_that_is_known_of_it(finished_site, days):
 
 
 def test_a_release_that_answers_otherwise_than_when_it_was_made_fails_its_check(finished):
-    passed = finished.run("releases", "--action=check", "--version=2024030300")
+    passed = finished.run("releases", "--action=check")
     assert (passed.status, passed.out) == (
         0,
         "release 2024030300 answers its self-test as when it was made\n",

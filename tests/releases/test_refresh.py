@@ -9,13 +9,14 @@ import pytest
 
 from tests.shop import items_of_shop
 from twotower_tf.errors import InputError, JobError
-from twotower_tf.releases import releases
+from twotower_tf.indexing.candidates.withdrawals import lift, read_withdrawals, withdraw
+from twotower_tf.releases import release_changes, releases
 from twotower_tf.storage import Workdir
 
 # isort: split
 import tensorflow as tf
 
-from twotower_tf.releases.refresh import refresh_release
+from twotower_tf.releases.refresh import adopt_withdrawals, refresh_release
 from twotower_tf.serving.self_test import self_test
 
 QUERY = {"seed": ["item-4"], "history": [["item-1", "ключ-7"]], "hour": [0.3]}
@@ -131,16 +132,36 @@ def test_nothing_is_published_when_nothing_changed(kind, shop, workdir):
     assert releases.current(workdir, kind) == first.release
 
 
-@pytest.mark.long
-def test_withdrawn_items_stay_away_until_the_next_build(kind, shop, workdir):
-    config, items = shop.config_of(kind), shop.catalogue_of(_later())
+@EVERY_KIND
+def test_a_release_made_current_again_lacks_what_was_withdrawn_since(kind, shop, workdir):
+    config, built, later = shop.config_of(kind), items_of_shop(), _later()
+    refreshed = refresh_release(config, workdir, shop.catalogue_of(later)).release
+    # Indexed, fresh, and nobody's.
     gone = ["item-8", "new-3", "nobody's"]
-    first = refresh_release(config, workdir, items, gone[:1])
-    # item-8 beside the six that the catalogue lost.
-    assert (first.added, first.removed) == (12, 7)
-    second = refresh_release(config, workdir, items, gone[1:])
-    assert (second.added, second.removed, second.changed) == (0, 1, 0)
-    _same(_ask(second.release, 1000), _expected(shop, items, gone))
+    withdraw(workdir, gone, "rights")
+    promoted = release_changes.promote(workdir, kind, "2026112000")
+    _same(_ask(promoted, 1000), _expected(shop, shop.catalogue_of(built), gone))
+    assert promoted.metadata["republished_from"] == "2026112000"
+    again = release_changes.promote(workdir, kind, refreshed.version)
+    _same(_ask(again, 1000), _expected(shop, shop.catalogue_of(later), gone))
+    assert again.read_serving()["items"] == len(later) - 2
+    assert self_test(again.path) == self_test(promoted.path) == []
+    # The releases of before are as they were.
+    assert "item-8" in _ask(refreshed, 1000)
+
+
+def test_ids_that_an_older_release_withdrew_by_itself_are_adopted(kind, shop, workdir):
+    path = os.path.join(releases.current(workdir, kind).path, "assets.extra", "withdrawn.txt")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("item-8\n")
+    adopt_withdrawals(workdir, kind)
+    (held,) = read_withdrawals(workdir).values()
+    assert (held.item_id, held.reason) == ("item-8", "withdrawn in release 2026112000")
+    lift(workdir, ["item-8"])
+    items = shop.catalogue_of(_later())
+    refresh_release(shop.config_of(kind), workdir, items)
+    adopt_withdrawals(workdir, kind)
+    assert not read_withdrawals(workdir)
 
 
 @EVERY_KIND
@@ -154,7 +175,6 @@ def test_a_refreshed_release_says_where_it_is_from_and_passes_its_self_test(kind
         "removed": 6,
         "changed": 5,
         "fresh": 17,
-        "withdrawn": 0,
     }
     assert new.day == old.day
     assert new.read_serving()["items"] == len(items)

@@ -62,7 +62,7 @@ def test_a_module_can_be_replaced_again_and_again(tmp_path, monkeypatch, at_a_ti
             np.testing.assert_array_equal(got[name], before[name])
         np.testing.assert_array_equal(got["rows"], values["rows"])
         assert got["ids"].tolist() == [b"y"] * number
-        np.testing.assert_array_equal(variable_files.read(new, "own", "rows"), values["rows"])
+        np.testing.assert_array_equal(variable_files.read_all(new, "own")["rows"], values["rows"])
         for name in _files(new)[:-2]:
             paths = [os.path.join(one, "variables", name) for one in (old, new)]
             assert os.path.samefile(*paths)

@@ -20,7 +20,8 @@ from twotower_tf.examples.items.catalogue_reader import latest_catalogue
 from twotower_tf.examples.schema import raw_features
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder, publish_embeddings
 from twotower_tf.indexing.candidates.item_hashes import ItemHashes
-from twotower_tf.indexing.candidates.selection import coverage, select_candidates
+from twotower_tf.indexing.candidates.selection import Selected, coverage, select_candidates
+from twotower_tf.indexing.candidates.withdrawals import read_withdrawals
 from twotower_tf.indexing.kinds.approximate_index import ApproximateIndex
 from twotower_tf.indexing.kinds.index_recall import IndexRecall
 from twotower_tf.indexing.kinds.indexes import Index, chosen_section
@@ -97,7 +98,7 @@ def build_index(
     start = time.monotonic()
     counts = counts or Counts(workdir)
     embedder = embedder or CatalogueEmbedder(config, workdir, model)
-    selected = select_candidates(config, counts, day, latest_catalogue(workdir, day))
+    selected = _select(config, workdir, counts, day)
     embedding_start = time.monotonic()
     with scratch(workdir.path("build_index")):
         partition, items = publish_embeddings(config, workdir, embedder.embed(day), selected, day)
@@ -133,6 +134,11 @@ def build_index(
         "seconds": end - start,
     }
     return BuiltIndex(stitched, section, config.extensions, metrics)
+
+
+def _select(config: Config, workdir: Workdir, counts: Counts, day: datetime.date) -> Selected:
+    withdrawn = list(read_withdrawals(workdir))
+    return select_candidates(config, counts, day, latest_catalogue(workdir, day), withdrawn)
 
 
 def _ranking_stage(

@@ -5,13 +5,16 @@ So no folder is renamed or changed: an older release becomes current by being pu
 under a new version, its files hard-linked where the file system can.
 """
 
+import dataclasses
 import datetime
 import os
 import shutil
+from collections.abc import Collection
 
 from twotower_tf import storage
 from twotower_tf.errors import InputError
 from twotower_tf.indexing.candidates import embedding_files
+from twotower_tf.indexing.candidates.withdrawals import read_withdrawals
 from twotower_tf.releases.releases import (
     RELEASE_FILE,
     Release,
@@ -44,7 +47,7 @@ def promote(workdir: Workdir, model_name: str, version: str) -> Release:
     """Makes a release the current one, and returns it.
 
     The current release stays as it is; any other is published again with the next free version,
-    its ``release.json`` saying ``republished_from``.
+    its ``release.json`` saying ``republished_from``, without what was withdrawn since.
 
     Raises:
         InputError: If there is no such release.
@@ -55,14 +58,30 @@ def promote(workdir: Workdir, model_name: str, version: str) -> Release:
         return current
     folder = releases_folder(workdir, model_name)
 
+    withdrawn = read_withdrawals(workdir)
+
     def save(staging: str) -> None:
         with storage.read_on_disk(release.path) as folder:
-            shutil.copytree(folder, staging, copy_function=link_file, dirs_exist_ok=True)
-        # A link of the old one, which write_json must not take for its own.
-        os.unlink(os.path.join(staging, RELEASE_FILE))
+            _copy_without(dataclasses.replace(release, path=folder), staging, withdrawn)
 
     metadata = {**release.metadata, "republished_from": release.origin}
     return publish_version(folder, model_name, version_after(folder), release.day, save, metadata)
+
+
+def _copy_without(release: Release, folder: str, withdrawn: Collection[str]) -> None:
+    """Copies a release on disk; its withdrawn items, if it has any, can't come any more."""
+    if withdrawn:
+        # TensorFlow takes seconds to import, and lists are without it.
+        from twotower_tf.releases.fresh_part import FreshPart, indexed_items
+
+        before = FreshPart.of(release.path)
+        after = before.without(indexed_items(release.path).item_ids, withdrawn)
+        if not after.equals(before):
+            after.write(release, folder)
+            return
+    shutil.copytree(release.path, folder, copy_function=link_file, dirs_exist_ok=True)
+    # A link of the old one, which write_json must not take for its own.
+    os.unlink(os.path.join(folder, RELEASE_FILE))
 
 
 def roll_back(workdir: Workdir, model_name: str) -> Release:

@@ -73,10 +73,13 @@ def replace(old: str, new: str, module: str, values: Mapping[str, np.ndarray]) -
         _merge([build, changing], os.path.join(new, _VARIABLES))
 
 
-def read(folder: str, module: str, name: str) -> np.ndarray:
-    """Returns the value of a variable of the module."""
+def read_all(folder: str, module: str) -> dict[str, np.ndarray]:
+    """Returns the values of the module's variables by name; what ``replace`` takes."""
     reader = tf.train.load_checkpoint(os.path.join(folder, _VARIABLES))
-    return reader.get_tensor(f"{module}/{name}{_SUFFIX}")
+    own = [key for key in reader.get_variable_to_shape_map() if key.startswith(f"{module}/")]
+    return {
+        key.removeprefix(f"{module}/").removesuffix(_SUFFIX): reader.get_tensor(key) for key in own
+    }
 
 
 def _groups(prefix: str, keys: list[str]) -> Iterator[list[str]]:

@@ -7,7 +7,7 @@ other, and each is charged with the items that it is the first to take out.
 import dataclasses
 import datetime
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -55,13 +55,15 @@ def select_candidates(
     counts: Counts,
     day: datetime.date,
     catalogue: Partition,
+    withdrawn: Collection[str] = (),
 ) -> Selected:
     """Chooses from a catalogue the items that may be recommended after a day.
 
-    Always left out are rows that a later one with the same id replaces, and items published after
-    the day. Then come the rules of the configuration, in this order: ``deny``, ``allow``, the
-    ages, ``required``, ``min_examples``, ``max_per_channel``. Only the last two spare
-    the uploads of the last ``always_hours``, which take their channel's places first.
+    Always left out are rows that a later one with the same id replaces, items published after the
+    day, and those that are ``withdrawn``. Then come the rules of the configuration, in this order:
+    ``deny``, ``allow``, the ages, ``required``, ``min_examples``, ``max_per_channel``. Only the
+    last two spare the uploads of the last ``always_hours``, which take their channel's places
+    first.
 
     Ages are those at the end of the day. Of a channel the most engaged items stay, or the newest,
     as configured, equal ones by the other of the two, then by their order in the catalogue. An
@@ -72,7 +74,7 @@ def select_candidates(
         JobError: If no item is left; says what took them out.
     """
     choice = _Choice(config, counts, day, catalogue)
-    choice.apply()
+    choice.apply(withdrawn)
     report = choice.report()
     logging.info("%s", _worded(day, report))
     if not report["selected"]:
@@ -117,11 +119,13 @@ class _Choice:
         self._left_out: list[dict] = []
         self._saved = np.zeros(len(self._table), bool)
 
-    def apply(self) -> None:
+    def apply(self, withdrawn: Collection[str]) -> None:
         """Applies every rule that is configured."""
         rules = self._rules
         self._keep("duplicate_ids", last_of_each_id(self._table["item_id"]))
         self._keep("not_yet_published", published_by(self._table["published_at"], self._day))
+        if withdrawn:
+            self._keep("withdrawn", ~self._is_in(withdrawn))
         if rules.deny is not None:
             self._keep("deny", ~self._listed("deny", rules.deny))
         if rules.allow is not None:
@@ -169,7 +173,10 @@ class _Choice:
         known = pc.is_in(column, self._table["item_id"].combine_chunks()).to_pylist()
         if said := unknown_ids(ids, known, f"selection.{key}: {path}", "the catalogue"):
             logging.warning("%s", said)
-        return pc.is_in(self._table["item_id"], column).to_numpy()
+        return self._is_in(ids)
+
+    def _is_in(self, ids: Collection[str]) -> np.ndarray:
+        return pc.is_in(self._table["item_id"], pa.array(ids, pa.string())).to_numpy()
 
     @functools.cached_property
     def _engagement(self) -> np.ndarray:
