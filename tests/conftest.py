@@ -1,6 +1,7 @@
 """Settings for all tests, and what several folders of them share: an S3 server, a shop."""
 
 import contextlib
+import gc
 import itertools
 import os
 import socket
@@ -23,6 +24,38 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("repeatable")
+
+
+def pytest_collection_finish():
+    """Spares the garbage collector what stays: modules, and what TensorFlow keeps of each graph.
+
+    Tracing makes so many objects that looking for cycles among them took a tenth of it or more.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def pytest_unconfigure():
+    """Lets what was spared go in order: TensorFlow's graphs before its modules."""
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hasty_disk():
+    """Lets no test wait until the disk has what was written, but those of ``tests/storage``.
+
+    Whoever asks what was flushed asks by the calls of ``os.fsync``, which are made all the same.
+    Yields the real one.
+    """
+    real = os.fsync
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda opened: os.fstat(_number(opened)) and None)
+        yield real
+
+
+def _number(opened) -> int:
+    return opened if isinstance(opened, int) else opened.fileno()
 
 
 class S3Server:

@@ -213,7 +213,7 @@ def test_a_large_file_is_divided_and_every_row_is_in_one_split(tmp_path, text, q
 
 def test_a_file_whose_quotes_do_not_tell_where_rows_start_is_one_split(tmp_path):
     # Every line may as well be the middle of a field that is quoted.
-    file = write(tmp_path / "x.csv", ((f"{n:08}", "") for n in range(400_000)))
+    file = write(tmp_path / "x.csv", ((f"{n:08}", "") for n in range(320_000)))
     content = (tmp_path / "x.csv").read_bytes().replace(b",\n", b',""\n')
     (tmp_path / "x.csv").write_bytes(content)
     assert splits_of(file, MIB) == [SourceSplit(file)]
@@ -248,7 +248,7 @@ def test_the_reason_of_a_row_at_the_end_of_a_split_is_found_behind_it(tmp_path):
 
 
 def test_a_file_in_a_store_is_divided_where_it_is_on_the_disk(tmp_path, bucket):
-    file = write(tmp_path / "x.csv", ((n, "plain") for n in range(400_000)))
+    file = write(tmp_path / "x.csv", ((n, "plain") for n in range(290_000)))
     storage.copy(file.path, f"{bucket}/x.csv")
     in_store = splits_of(SourceFile(f"{bucket}/x.csv", "csv", DAY), MIB)
     on_disk = splits_of(file, MIB)

@@ -136,11 +136,7 @@ def plan_of(folder):
     return make
 
 
-@settings(max_examples=100)
-@given(st.lists(RECORDS, min_size=4, max_size=24), SETTINGS, st.integers(1, 2000))
-def test_any_json_lines_are_read_as_one_by_one_however_they_are_split(
-    folder, plan_of, records, settings, split_bytes
-):
+def check_json_lines(folder, plan_of, records, settings, split_bytes):
     plan = plan_of(settings)
     path = folder / "any.jsonl"
     lines = [b'{"broken', b"", b" \r", b"[1]", b'"\xff"']
@@ -154,6 +150,24 @@ def test_any_json_lines_are_read_as_one_by_one_however_they_are_split(
     file = SourceFile(str(path), "jsonl", DAY)
     assert_same(plan, file, splits_of(file, split_bytes))
     assert read(plan, splits_of(file, split_bytes)) == read(plan, [SourceSplit(file)])
+
+
+of_json_lines = given(st.lists(RECORDS, min_size=4, max_size=24), SETTINGS, st.integers(1, 2000))
+
+
+@settings(max_examples=40)
+@of_json_lines
+def test_any_json_lines_are_read_as_one_by_one_however_they_are_split(
+    folder, plan_of, records, settings, split_bytes
+):
+    check_json_lines(folder, plan_of, records, settings, split_bytes)
+
+
+@pytest.mark.long
+@settings(max_examples=300)
+@of_json_lines
+def test_many_json_lines_are_read_as_one_by_one(folder, plan_of, records, settings, split_bytes):
+    check_json_lines(folder, plan_of, records, settings, split_bytes)
 
 
 COLUMN_TYPES = {
@@ -211,11 +225,7 @@ def tables(draw) -> pa.Table:
     return pa.table(columns)
 
 
-@settings(max_examples=200)
-@given(tables(), SETTINGS, st.integers(1, 4), st.integers(1, 400))
-def test_any_parquet_columns_are_read_as_one_by_one_however_they_are_split(
-    folder, plan_of, table, settings, group_rows, split_bytes
-):
+def check_columns(folder, plan_of, table, settings, group_rows, split_bytes):
     plan = plan_of(settings)
     path = folder / "any.parquet"
     pq.write_table(table, path, row_group_size=group_rows, store_schema=True)
@@ -225,6 +235,26 @@ def test_any_parquet_columns_are_read_as_one_by_one_however_they_are_split(
     # Of Parquet, rejected records show the columns that the configuration names.
     records = read_records(SourceFile(str(folder / "named.parquet"), "parquet"))
     assert_same(plan, file, splits_of(file, split_bytes), records)
+
+
+of_columns = given(tables(), SETTINGS, st.integers(1, 4), st.integers(1, 400))
+
+
+@settings(max_examples=80)
+@of_columns
+def test_any_parquet_columns_are_read_as_one_by_one_however_they_are_split(
+    folder, plan_of, table, settings, group_rows, split_bytes
+):
+    check_columns(folder, plan_of, table, settings, group_rows, split_bytes)
+
+
+@pytest.mark.long
+@settings(max_examples=600)
+@of_columns
+def test_many_parquet_columns_are_read_as_one_by_one(
+    folder, plan_of, table, settings, group_rows, split_bytes
+):
+    check_columns(folder, plan_of, table, settings, group_rows, split_bytes)
 
 
 def test_parquet_lists_of_a_fixed_length_are_read_a_column_at_a_time():

@@ -309,7 +309,7 @@ def test_chunks_make_the_same_bytes_as_the_whole(lookup, rows, size):
     assert [one for chunk in chunks for one in chunk.to_pylist()] == expected
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(rows=st.lists(rows(), min_size=1, max_size=4))
 def test_without_profiles_every_user_gets_the_defaults(lookup, rows):
     rows = [{**row, "profile": None} for row in rows]
@@ -317,7 +317,7 @@ def test_without_profiles_every_user_gets_the_defaults(lookup, rows):
     check(encode(encoder, lookup, event_table(rows), history_lists(rows), None), rows)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(rows=st.lists(rows(), min_size=1, max_size=4))
 def test_histories_of_the_log_are_used_where_it_gives_them(lookup, rows):
     events = {"path": "events.jsonl", "columns": {"seed_item_id": "seed", "history": "path"}}

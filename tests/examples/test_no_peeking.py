@@ -278,16 +278,33 @@ def check_log(new_deployment, without_beam, write_source, read_shards, days):
     return check
 
 
-@settings(deadline=None, max_examples=20, phases=[Phase.explicit, Phase.generate, Phase.shrink])
-@given(
-    log=st.lists(events, min_size=1, max_size=40),
-    copies=st.lists(st.integers(0, 29), max_size=6),
-    changed=catalogues,
-    section=sections,
-    calls=st.sampled_from([(4,), (4,), (1, 1, 1, 1), (2, 2), (1, 3), (3, 1)]),
-)
-@shrunk_for(tries=20)
+def of_random_logs(logs: int):
+    """Runs a test on so many random logs, and ways to build them."""
+    random_logs = given(
+        log=st.lists(events, min_size=1, max_size=40),
+        copies=st.lists(st.integers(0, 29), max_size=6),
+        changed=catalogues,
+        section=sections,
+        calls=st.sampled_from([(4,), (4,), (1, 1, 1, 1), (2, 2), (1, 3), (3, 1)]),
+    )
+    phases = [Phase.explicit, Phase.generate, Phase.shrink]
+
+    def decorated(test):
+        return settings(max_examples=logs, phases=phases)(random_logs(shrunk_for(tries=20)(test)))
+
+    return decorated
+
+
+@of_random_logs(10)
 def test_every_example_is_that_of_the_definition_however_the_days_are_built(
+    check_log, log, copies, changed, section, calls
+):
+    check_log([*log, *(log[n] for n in copies if n < len(log))], changed, section, calls)
+
+
+@pytest.mark.long
+@of_random_logs(60)
+def test_every_example_of_many_logs_is_that_of_the_definition(
     check_log, log, copies, changed, section, calls
 ):
     check_log([*log, *(log[n] for n in copies if n < len(log))], changed, section, calls)

@@ -367,27 +367,6 @@ def test_health_statistics_describe_the_buckets_in_use():
     np.testing.assert_allclose(estimator.mean_gap(), (1 + 1 + 100) / 3, rtol=0.003)
 
 
-def test_checkpoint_restores_the_sketch_and_goes_on(tmp_path):
-    batches = jumping_batches(items=60, batch=10, steps=80)
-    whole, before, after = (AdaptiveFrequencyEstimator(buckets=30, hashes=2) for _ in range(3))
-    for batch in batches:
-        whole.update(tf.constant(batch))
-    for batch in batches[:45]:
-        before.update(tf.constant(batch))
-    path = tf.train.Checkpoint(sketch=before).save(str(tmp_path / "checkpoint"))
-    tf.train.Checkpoint(sketch=after).restore(path).assert_consumed()
-    for batch in batches[45:]:
-        after.update(tf.constant(batch))
-    for restored, expected in zip(after.variables, whole.variables, strict=True):
-        np.testing.assert_array_equal(restored, expected)
-
-
-def test_mixed_precision_does_not_touch_the_sketch():
-    estimator = AdaptiveFrequencyEstimator(buckets=10, initial_gap=1e6, dtype="mixed_float16")
-    assert estimator(tf.constant([1])).dtype == tf.float32
-    assert estimator(tf.constant([1])).numpy()[0] == np.float32(1e-6)
-
-
 def test_documented_examples_run():
     result = doctest.testmod(adaptive)
     assert result.attempted > 0

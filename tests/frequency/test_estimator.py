@@ -316,23 +316,6 @@ def test_seed_chooses_the_hash_functions():
     assert len(touched) == 8
 
 
-def test_checkpoint_restores_the_sketch_and_goes_on(tmp_path):
-    batches = zipf_batches(items=60, batch=10, steps=40)
-    whole, before, after = (
-        StreamingFrequencyEstimator(buckets=30, hashes=2, alpha=0.1) for _ in range(3)
-    )
-    for batch in batches:
-        whole.update(tf.constant(batch))
-    for batch in batches[:25]:
-        before.update(tf.constant(batch))
-    path = tf.train.Checkpoint(sketch=before).save(str(tmp_path / "checkpoint"))
-    tf.train.Checkpoint(sketch=after).restore(path).assert_consumed()
-    for batch in batches[25:]:
-        after.update(tf.constant(batch))
-    for restored, expected in zip(after.variables, whole.variables, strict=True):
-        np.testing.assert_array_equal(restored, expected)
-
-
 def test_saved_model_can_go_on_counting(tmp_path):
     estimator = StreamingFrequencyEstimator(buckets=500, alpha=0.2)
     estimator.update(tf.constant(["a"]))
@@ -347,12 +330,6 @@ def test_saved_model_can_go_on_counting(tmp_path):
         update(tf.constant(["a", "b"]))
     ids = tf.constant(["a", "b", "c"])
     np.testing.assert_array_equal(loaded.probabilities(ids), estimator.probabilities(ids))
-
-
-def test_mixed_precision_does_not_touch_the_sketch():
-    estimator = StreamingFrequencyEstimator(buckets=10, initial_gap=1e6, dtype="mixed_float16")
-    assert estimator(tf.constant([1])).dtype == tf.float32
-    assert estimator(tf.constant([1])).numpy()[0] == np.float32(1e-6)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,13 @@ def counted_alone(kind):
     return estimator.probabilities(tf.constant(NAMES)).numpy()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_mixed_precision_does_not_touch_the_sketch(kind):
+    estimator = kind(buckets=10, initial_gap=1e6, dtype="mixed_float16")
+    assert estimator(tf.constant([1])).dtype == tf.float32
+    assert estimator(tf.constant([1])).numpy()[0] == np.float32(1e-6)
+
+
 class Corrected(tf.keras.Model):
     """A model that knows nothing of this project: a table, in-batch logits minus log p."""
 

@@ -145,13 +145,13 @@ def test_a_beam_job_makes_the_same_bytes_as_this_process(tmp_path, tower, embedd
 
 @pytest.mark.parametrize(("threshold", "by_beam"), [(ITEMS, True), (ITEMS + 1, False)])
 def test_large_catalogues_are_embedded_by_beam(tmp_path, monkeypatch, threshold, by_beam):
-    asked = []
-    monkeypatch.setattr(embedding, "embed_by_beam", lambda *args: asked.append(args[-1]))
+    monkeypatch.setattr(embedding, "embed_by_beam", lambda *args: ("by Beam", args[-1]))
+    monkeypatch.setattr(embedding, "embed_here", lambda *args: ("here", args[-1].tolist()))
     config = _config(beam_from_items=threshold)
     workdir, model = _workdir(tmp_path), TwoTowerModel.from_config(config)
     items = CatalogueEmbedder(config, workdir, model, ["--runner=some"]).embed(DAY)
-    assert asked == ([["--runner=some"]] if by_beam else [])
-    assert by_beam or len(items.rows) == ITEMS
+    every = list(range(ITEMS))
+    assert items == (("by Beam", ["--runner=some"]) if by_beam else ("here", every))
 
 
 @pytest.mark.long

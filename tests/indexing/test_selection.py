@@ -231,7 +231,7 @@ def _selections(draw) -> dict:
     return made
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(data=st.data(), rows=ROWS, selection=_selections())
 def test_any_rules_choose_what_plain_python_chooses(
     workdir, tmp_path_factory, data, rows, selection

@@ -9,7 +9,7 @@ from benchmarks.loss_bias import make_training_set, measure
 @pytest.fixture(scope="module")
 def measured():
     data = make_training_set(items=300, examples=1000, exponent=0.8, temperature=0.15)
-    return measure(data, batch_size=32, batches=600, negatives=32)
+    return measure(data, batch_size=32, batches=300, negatives=32)
 
 
 def test_full_softmax_gradient_equals_finite_differences():

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shutil
 
 import pytest
 
@@ -20,13 +21,15 @@ def _rows(run) -> dict[str, str]:
     return {line.split()[0]: line for line in run.out.splitlines()[1:]}
 
 
-def test_the_list_shows_each_release_and_which_one_is_current(two_releases):
-    rows = _rows(two_releases.run("releases"))
+def test_the_list_shows_each_release_and_which_one_is_current(finished):
+    folder = finished.workdir / "releases" / "site"
+    shutil.copytree(folder / "2024030300", folder / "2024030400")
+    rows = _rows(finished.run("releases"))
     assert list(rows) == ["2024030300", "2024030400"]
     assert "current" not in rows["2024030300"]
     assert rows["2024030400"].endswith("  build  current")
-    metrics = two_releases.metrics("build_index", "2024-03-04")
-    assert rows["2024030400"].split()[1:5:3] == ["2024-03-04", str(metrics["items"])]
+    metrics = finished.metrics("build_index", "2024-03-03")
+    assert rows["2024030300"].split()[1:5:3] == ["2024-03-03", str(metrics["items"])]
 
 
 @pytest.mark.long

@@ -120,15 +120,16 @@ def test_a_range_whose_first_days_are_done_goes_on_after_them(finished, days):
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
 
 
-def test_a_day_before_the_last_trained_one_is_refused(site, days):
-    assert site.run("run_daily", f"--date={days[1]}").status == 0
-    before = site.files()
-    for flags in ([f"--date={days[0]}"], [f"--start={days[0]}", f"--end={days[1]}"]):
-        run = site.run("run_daily", *flags)
+def test_a_day_before_the_last_trained_one_is_refused(finished, days, day_events):
+    earlier = days[0] - datetime.timedelta(days=1)
+    finished.write_day(earlier, day_events(earlier))
+    before = finished.files()
+    for flags in ([f"--date={earlier}"], [f"--start={earlier}", f"--end={days[2]}"]):
+        run = finished.run("run_daily", *flags)
         assert run.status == 2
-        assert f"{days[0]} is a day before the last built one, {days[1]}" in run.error
+        assert f"{earlier} is a day before the last built one, {days[2]}" in run.error
         assert "build days oldest first, or into a new folder" in run.error
-        assert site.files() == before
+        assert finished.files() == before
 
 
 def test_a_day_in_the_middle_that_is_done_is_left_as_it_is(finished_site, days):

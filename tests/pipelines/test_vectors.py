@@ -44,7 +44,7 @@ def _taste(number: int) -> list[float]:
 
 @pytest.fixture(scope="module")
 def site(make_site, days, day_events, tmp_path_factory):
-    """Two days: items in Parquet, users in CSV, events in JSON, two of them wrong."""
+    """A day: items in Parquet, users in CSV, events in JSON, two of them wrong."""
     made = make_site(tmp_path_factory.mktemp("vectors")).write_usual()
     made.values["query"]["features"] += QUERY
     made.values["candidate"]["features"].append(ITEM)
@@ -57,14 +57,13 @@ def site(make_site, days, day_events, tmp_path_factory):
     pq.write_table(table.append_column("title_embedding", column), made.source / "items.parquet")
     users = [f"u{n},c{n % 3},{';'.join(map(str, _taste(n)))}" for n in range(20)]
     (made.source / "users.csv").write_text("\n".join(["user_id,country,taste", *users, "u20,c0,"]))
-    for day in days[:2]:
-        records = day_events(day)
-        for number, record in enumerate(records):
-            if number % 3:
-                record["mood"] = [number / 16, -1]
-        records[4]["mood"], records[7]["mood"] = [1.0, 2.0, 3.0], [1.0, float("nan")]
-        made.write_day(day, records)
-    run = made.run("run_daily", f"--start={days[0]}", f"--end={days[1]}")
+    records = day_events(days[0])
+    for number, record in enumerate(records):
+        if number % 3:
+            record["mood"] = [number / 16, -1]
+    records[4]["mood"], records[7]["mood"] = [1.0, 2.0, 3.0], [1.0, float("nan")]
+    made.write_day(days[0], records)
+    run = made.run("run_daily", f"--date={days[0]}")
     assert run.status == 0, run.err
     return made
 
@@ -136,7 +135,7 @@ def test_a_known_user_is_asked_for_with_the_vector_of_the_profile(site):
 def test_the_index_holds_the_vectors_of_the_candidate_tower(site, days):
     config = load_config(str(site.config))
     workdir = Workdir(str(site.workdir))
-    items = load_catalogue(workdir, config, days[1])
+    items = load_catalogue(workdir, config, days[0])
     release = Recommender(config, workdir).release.load_saved_model()
     features = {
         name: values for name, values in items.features.items() if isinstance(values, np.ndarray)

@@ -6,23 +6,11 @@ import datetime
 import numpy as np
 import pytest
 
+from tests.simulator.small import SMALL, drawn
 from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
 
-SMALL = SimulatorSettings(
-    users=40,
-    videos=300,
-    uploads_per_day=10,
-    channels=20,
-    topics=5,
-    events_per_day=3000,
-    days=3,
-)
 ONE_CHANNEL = dataclasses.replace(SMALL, channels=1, topics=1, videos=3000)
 DAY = SMALL.start
-
-
-def drawn(simulator, date):
-    return np.concatenate(list(simulator.events(date)))
 
 
 def test_item_frequencies_approach_the_sampling_probabilities():

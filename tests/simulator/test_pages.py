@@ -10,23 +10,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tests.simulator.small import SMALL
 from twotower_tf.simulator.pages import IMPRESSION, RECOMMENDED, SOURCES, examination
 from twotower_tf.simulator.settings import PAGE_SIZE
-from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
+from twotower_tf.simulator.simulator import Simulator
 from twotower_tf.simulator.world import opinions
 
-SMALL = SimulatorSettings(
-    users=40,
-    videos=300,
-    uploads_per_day=10,
-    channels=20,
-    topics=5,
-    events_per_day=3000,
-    pages_per_day=200,
-    days=3,
-)
+PAGES = dataclasses.replace(SMALL, pages_per_day=200)
 MANY = dataclasses.replace(SMALL, users=1500, pages_per_day=15_000, days=1)
-DAY = SMALL.start
+DAY = PAGES.start
 
 
 def lines(path):
@@ -45,7 +37,7 @@ def paths_under(folder):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     out = tmp_path_factory.mktemp("pages")
-    Simulator(SMALL).write(str(out))
+    Simulator(PAGES).write(str(out))
     return out
 
 
@@ -70,7 +62,7 @@ def z_score(drawn, mean, variance):
 
 
 def test_pages_add_clicks_and_impressions_and_change_nothing_else(written, tmp_path):
-    Simulator(dataclasses.replace(SMALL, pages_per_day=0)).write(str(tmp_path))
+    Simulator(dataclasses.replace(PAGES, pages_per_day=0)).write(str(tmp_path))
     shown = [name for name in paths_under(written) if name.startswith("impressions")]
     assert len(shown) == 3
     assert paths_under(tmp_path) == [name for name in paths_under(written) if name not in shown]
@@ -86,20 +78,20 @@ def test_pages_add_clicks_and_impressions_and_change_nothing_else(written, tmp_p
 
 
 def test_same_settings_give_the_same_bytes_and_more_days_leave_earlier_ones(written, tmp_path):
-    Simulator(dataclasses.replace(SMALL, days=4)).write(str(tmp_path))
+    Simulator(dataclasses.replace(PAGES, days=4)).write(str(tmp_path))
     for name in paths_under(written):
         assert (written / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_a_day_of_pages_does_not_depend_on_what_was_asked_before():
-    fresh, used = Simulator(SMALL), Simulator(SMALL)
+    fresh, used = Simulator(PAGES), Simulator(PAGES)
     for date in reversed(used.dates):
         used.impressions(date)
     np.testing.assert_array_equal(used.impressions(DAY), fresh.impressions(DAY))
 
 
 def test_impressions_have_the_promised_fields_in_every_format(written, tmp_path):
-    simulator = Simulator(SMALL)
+    simulator = Simulator(PAGES)
     simulator.write(str(tmp_path), "parquet")
     folder = f"impressions/dt={DAY.isoformat()}"
     rows = [json.loads(line) for line in lines(written / folder / "impressions-00000.jsonl")]
@@ -121,7 +113,7 @@ def test_impressions_have_the_promised_fields_in_every_format(written, tmp_path)
 
 
 def test_a_log_joined_by_user_item_and_time_has_the_clicks(written):
-    simulator = Simulator(SMALL)
+    simulator = Simulator(PAGES)
     midnight = int(datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc).timestamp())
     events = {}
     for line in lines(written / f"events/dt={DAY.isoformat()}/events-00000.jsonl"):
@@ -141,7 +133,7 @@ def test_a_log_joined_by_user_item_and_time_has_the_clicks(written):
 
 @pytest.mark.parametrize(("users", "pages"), [(1, 10), (40, 400), (2000, 20_000)])
 def test_a_users_pages_lie_far_enough_apart_to_look_at_each(users, pages):
-    settings = dataclasses.replace(SMALL, users=users, pages_per_day=pages, days=1)
+    settings = dataclasses.replace(PAGES, users=users, pages_per_day=pages, days=1)
     impressions = Simulator(settings).impressions(DAY)
     first = impressions[::PAGE_SIZE]
     assert np.all(np.diff(first["timestamp"]) >= 0)
@@ -188,14 +180,14 @@ def test_watched_seconds_have_their_expectation(many):
 
 
 def test_a_click_follows_the_stated_law():
-    simulator = Simulator(SMALL)
+    simulator = Simulator(PAGES)
     world, day = simulator._world, simulator._day(DAY)
     weights, logits = world.popularity(0), world.tastes(0)
     for user, item in [(0, 0), (3, 17), (39, 309)]:
         topic = world.videos.topic[item]
         match = math.exp(logits[user, topic] - logits[user].max())
         subscribed = world.videos.channel[item] in world.users.subscriptions[user]
-        opinion = opinions(SMALL, np.array([user]), np.array([item]))[0]
+        opinion = opinions(PAGES, np.array([user]), np.array([item]))[0]
         logit = -4 + 2.5 * match + 0.7 * subscribed + 0.25 * math.log(weights[item]) + 0.5 * opinion
         p = 1 / (1 + math.exp(-logit))
         name = f"u{user:05d}"
@@ -210,14 +202,14 @@ def test_a_click_follows_the_stated_law():
 
 def test_opinions_are_standard_logistic_whatever_the_rows():
     users, items = (part.ravel() for part in np.mgrid[0:300, 0:300])
-    values = opinions(SMALL, users, items).reshape(300, 300)
+    values = opinions(PAGES, users, items).reshape(300, 300)
     assert np.mean(values) == pytest.approx(0.0, abs=0.03)
     assert np.std(values) == pytest.approx(math.pi / math.sqrt(3.0), rel=0.02)
     for axis in (0, 1):
         # Means over 300 users, or items, vary as means of 300 independent draws do.
         assert np.std(values.mean(axis=axis)) == pytest.approx(1.814 / math.sqrt(300), rel=0.15)
-    assert opinions(SMALL, np.array([7]), np.array([9]))[0] == values[7, 9]
-    other = opinions(dataclasses.replace(SMALL, seed=18), users, items)
+    assert opinions(PAGES, np.array([7]), np.array([9]))[0] == values[7, 9]
+    other = opinions(dataclasses.replace(PAGES, seed=18), users, items)
     assert abs(np.corrcoef(values.ravel(), other)[0, 1]) < 0.02
 
 
@@ -251,7 +243,7 @@ def test_each_nominator_proposes_what_its_name_says(many):
 
 
 def test_a_release_fills_its_places_in_its_order_and_others_the_rest():
-    simulator = Simulator(SMALL)
+    simulator = Simulator(PAGES)
     day = simulator._day(DAY)
     visits = simulator._pages.visits(day)
     rng = np.random.default_rng(5)
@@ -291,8 +283,8 @@ def test_one_position_less_is_looked_at_less():
 )
 def test_a_wrong_question_gets_a_clear_answer(call, message):
     with pytest.raises(ValueError, match=message):
-        call(Simulator(SMALL))
+        call(Simulator(PAGES))
 
 
 def test_without_pages_there_are_no_impressions():
-    assert not len(Simulator(dataclasses.replace(SMALL, pages_per_day=0)).impressions(DAY))
+    assert not len(Simulator(dataclasses.replace(PAGES, pages_per_day=0)).impressions(DAY))

@@ -11,22 +11,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
+from tests.simulator.small import SMALL, drawn
+from twotower_tf.simulator.simulator import Simulator
 
-SMALL = SimulatorSettings(
-    users=40,
-    videos=300,
-    uploads_per_day=10,
-    channels=20,
-    topics=5,
-    events_per_day=3000,
-    days=3,
-)
 DAY = SMALL.start
-
-
-def drawn(simulator, date):
-    return np.concatenate(list(simulator.events(date)))
 
 
 def files_under(folder):

@@ -1,5 +1,7 @@
 """Places to store things: the disk, and an object store."""
 
+import os
+
 import pytest
 
 from twotower_tf.storage import locks
@@ -11,6 +13,12 @@ def root(request, tmp_path) -> str:
     if request.param == "disk":
         return str(tmp_path / "root")
     return f"{request.getfixturevalue('bucket')}/root"
+
+
+@pytest.fixture(autouse=True)
+def patient_disk(hasty_disk, monkeypatch):
+    """Waits for the disk, as the jobs do."""
+    monkeypatch.setattr(os, "fsync", hasty_disk)
 
 
 @pytest.fixture

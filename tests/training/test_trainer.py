@@ -3,6 +3,7 @@
 import datetime
 import shutil
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -90,11 +91,60 @@ def _values(day: datetime.date, examples: int = 50) -> tuple[list[bytes], np.nda
     return item_ids, rng.integers(0, 24, examples) + 30.0 * day.day
 
 
-@pytest.fixture
-def workdir(tmp_path):
-    made = Workdir(str(tmp_path / "work"))
+def _write_days(root) -> Workdir:
+    """Publishes five days; the third has no examples."""
+    made = Workdir(str(root / "work"))
     for day in _DAYS:
         _write_day(made, day, examples=0 if day == _DAYS[2] else 50)
+    return made
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Workdir:
+    """A work directory of examples, in which nothing was trained; to be read, not changed."""
+    return _write_days(tmp_path_factory.mktemp("written"))
+
+
+def _copy(workdir: Workdir, root) -> Workdir:
+    shutil.copytree(workdir.root, root / "work")
+    return Workdir(str(root / "work"))
+
+
+@pytest.fixture
+def workdir(written, tmp_path) -> Workdir:
+    """A copy of it, to be trained in."""
+    return _copy(written, tmp_path)
+
+
+class Trained(NamedTuple):
+    """Five days trained in one go; to be read, not changed.
+
+    Attributes:
+        workdir: As it is after them.
+        after_three: As it was after the first three.
+        metrics: By day.
+    """
+
+    workdir: Workdir
+    after_three: Workdir
+    metrics: dict[datetime.date, dict]
+
+
+@pytest.fixture(scope="module")
+def trained(written, tmp_path_factory) -> Trained:
+    workdir, metrics = _copy(written, tmp_path_factory.mktemp("trained")), {}
+    for day, measured in train_days(_CONFIG, workdir, _DAYS):
+        metrics[day] = measured
+        if day == _DAYS[2]:
+            after_three = _copy(workdir, tmp_path_factory.mktemp("three"))
+    return Trained(workdir, after_three, metrics)
+
+
+@pytest.fixture(scope="module")
+def late(written, tmp_path_factory) -> Workdir:
+    """Of its days only the second was trained; to be read, not changed."""
+    made = _copy(written, tmp_path_factory.mktemp("late"))
+    list(train_days(_CONFIG, made, [_DAYS[1]]))
     return made
 
 
@@ -114,47 +164,44 @@ def test_batches_take_a_record_of_each_shard_in_turn_and_nothing_is_lost(tmp_pat
 
 
 @pytest.mark.long
-def test_days_one_by_one_end_with_the_same_checkpoint_to_the_bit_as_in_one_go(workdir, tmp_path):
-    list(train_days(_CONFIG, workdir, _DAYS))
+def test_days_one_by_one_end_with_the_same_checkpoint_to_the_bit_as_in_one_go(trained, tmp_path):
     other = Workdir(str(tmp_path / "other"))
     for day in _DAYS:
         _write_day(other, day, examples=0 if day == _DAYS[2] else 50)
         list(train_days(_CONFIG, other, [day]))
-    one_go, one_by_one = _variables(workdir, _DAYS[-1]), _variables(other, _DAYS[-1])
+    one_go, one_by_one = _variables(trained.workdir, _DAYS[-1]), _variables(other, _DAYS[-1])
     assert set(one_go) == set(one_by_one)
     assert any("estimator/word" in name for name in one_go)
     for name, value in one_go.items():
         assert np.array_equal(value, one_by_one[name]), name
 
 
-def test_checkpoint_holds_step_sketch_optimiser_and_last_day(workdir):
-    list(train_days(_CONFIG, workdir, _DAYS[:2]))
-    values = _variables(workdir, _DAYS[1])
+def test_checkpoint_holds_step_sketch_optimiser_and_last_day(trained):
+    values = _variables(trained.after_three, _DAYS[1])
     by_end = {name.split("/.ATTRIBUTES")[0]: value for name, value in values.items()}
     assert by_end["last_day"] == b"2026-01-02"
     assert by_end["optimizer/_iterations"] == 14
     assert by_end["model/estimator/step"] == 14
     assert by_end["model/estimator/word"].any()
-    manifest = workdir.partition("checkpoints", _DAYS[1]).manifest()
+    manifest = trained.after_three.partition("checkpoints", _DAYS[1]).manifest()
     assert manifest["step"] == 14
     assert manifest["days_trained"] == ["2026-01-01", "2026-01-02"]
 
 
-def test_a_day_without_examples_is_passed_over_but_done(workdir):
-    metrics = dict(train_days(_CONFIG, workdir, _DAYS[:3]))
+def test_a_day_without_examples_is_passed_over_but_done(trained):
+    metrics = trained.metrics
     assert metrics[_DAYS[2]]["examples"] == 0
     assert metrics[_DAYS[2]]["loss"] is None
     assert metrics[_DAYS[2]]["last_step"] == metrics[_DAYS[1]]["last_step"] == 14
-    assert Trainer(_CONFIG, workdir).last_day == _DAYS[2]
+    assert Trainer(_CONFIG, trained.after_three).last_day == _DAYS[2]
 
 
-def test_a_trained_day_is_not_trained_again_and_a_day_passed_over_is_refused(workdir):
-    list(train_days(_CONFIG, workdir, [_DAYS[1]]))
-    assert list(train_days(_CONFIG, workdir, [_DAYS[1]])) == []
+def test_a_trained_day_is_not_trained_again_and_a_day_passed_over_is_refused(late):
+    assert list(train_days(_CONFIG, late, [_DAYS[1]])) == []
     with pytest.raises(InputError, match="2026-01-02 is not after 2026-01-02"):
-        Trainer(_CONFIG, workdir).train_day(_DAYS[1])
+        Trainer(_CONFIG, late).train_day(_DAYS[1])
     with pytest.raises(InputError, match="2026-01-01 is before 2026-01-02, the last day trained"):
-        list(train_days(_CONFIG, workdir, _DAYS[:2]))
+        list(train_days(_CONFIG, late, _DAYS[:2]))
 
 
 def test_a_day_without_a_partition_is_refused_before_anything_is_trained(workdir):
@@ -163,9 +210,9 @@ def test_a_day_without_a_partition_is_refused_before_anything_is_trained(workdir
     assert workdir.days("checkpoints") == []
 
 
-def test_only_the_newest_checkpoints_are_kept(workdir):
-    list(train_days(_CONFIG, workdir, _DAYS))
-    assert workdir.days("checkpoints") == _DAYS[-2:]
+def test_only_the_newest_checkpoints_are_kept(trained):
+    assert trained.after_three.days("checkpoints") == _DAYS[1:3]
+    assert trained.workdir.days("checkpoints") == _DAYS[-2:]
 
 
 def test_a_loss_that_is_not_finite_trains_nothing(workdir):
@@ -185,11 +232,10 @@ def test_a_learned_temperature_is_in_the_metrics_of_each_day_and_in_the_checkpoi
     assert Trainer(config, workdir).model.batch_loss.temperature == found[-1]
 
 
-def test_a_checkpoint_of_another_model_is_refused(workdir):
-    list(train_days(_CONFIG, workdir, _DAYS[:1]))
+def test_a_checkpoint_of_another_model_is_refused(trained):
     other = _CONFIG.model_copy(update={"seed": 99})
     with pytest.raises(InputError, match="made by another configuration"):
-        Trainer(other, workdir)
+        Trainer(other, trained.workdir)
 
 
 def _hours_and_vocabulary(*days: datetime.date) -> tuple[np.ndarray, set[bytes]]:
@@ -216,14 +262,14 @@ def _assert_same(found: tuple, expected: tuple) -> None:
     assert found[1] == expected[1]
 
 
-def test_statistics_and_vocabulary_are_those_of_the_window_and_stay(workdir):
+def test_statistics_and_vocabulary_are_those_of_the_window_and_stay(late, tmp_path):
     """The window ends with the first day trained, though later days are there already."""
     expected = _hours_and_vocabulary(_DAYS[0], _DAYS[1])
     assert expected[1] != _hours_and_vocabulary(_DAYS[1])[1]
-    list(train_days(_CONFIG, workdir, _DAYS[1:2]))
-    _assert_same(_frozen(workdir, _DAYS[1]), expected)
-    list(train_days(_CONFIG, workdir, _DAYS[3:]))
-    _assert_same(_frozen(workdir, _DAYS[4]), expected)
+    _assert_same(_frozen(late, _DAYS[1]), expected)
+    later = _copy(late, tmp_path)
+    list(train_days(_CONFIG, later, _DAYS[3:]))
+    _assert_same(_frozen(later, _DAYS[4]), expected)
 
 
 def test_only_the_most_frequent_ids_have_a_vector_if_there_are_no_buckets(workdir):
@@ -243,10 +289,11 @@ def test_a_model_that_begins_with_an_empty_day_starts_from_the_first_with_exampl
     _assert_same(_frozen(workdir, _DAYS[4]), _hours_and_vocabulary(_DAYS[3]))
 
 
-def test_a_model_does_not_start_without_statistics_but_goes_on_without(workdir):
-    list(train_days(_CONFIG, workdir, _DAYS[:1]))
+def test_a_model_does_not_start_without_statistics_but_goes_on_without(trained, tmp_path):
+    workdir = _copy(trained.after_three, tmp_path)
     shutil.rmtree(workdir.path(statistics.KIND))
-    list(train_days(_CONFIG, workdir, _DAYS[1:2]))
+    list(train_days(_CONFIG, workdir, _DAYS[3:4]))
+    assert workdir.days("checkpoints")[-1] == _DAYS[3]
     shutil.rmtree(workdir.path("checkpoints"))
     with pytest.raises(InputError, match="no statistics of 2026-01-01"):
         list(train_days(_CONFIG, workdir, _DAYS[:1]))
