@@ -19,9 +19,10 @@ import tempfile
 import time
 
 import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
+from twotower_tf.binding import bind
 from twotower_tf.config import Config
 from twotower_tf.config.tower import TowerSection
-from twotower_tf.config_loader import binding_sections, load_config
+from twotower_tf.config_loader import load_config
 from twotower_tf.examples.building.build import build_examples
 from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
 from twotower_tf.storage import Workdir
@@ -81,7 +82,7 @@ def measure(flags: argparse.Namespace, folder: pathlib.Path) -> dict:
         config = configuration(features, [], 1)
         place = folder / features.replace(", ", "-")
         built = Workdir(str(place / "built"))
-        built.bind(binding_sections(config))
+        bind(built, config)
         build_examples(config, built, str(folder / "logs"), days)
         cells[features] = []
         for hidden in HIDDEN:

@@ -20,8 +20,9 @@ import time
 from collections.abc import Sequence
 
 import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
+from twotower_tf.binding import bind
 from twotower_tf.config import Config
-from twotower_tf.config_loader import binding_sections, load_config
+from twotower_tf.config_loader import load_config
 from twotower_tf.evaluation.ranking.protocol import RankingEvaluator
 from twotower_tf.examples.building.build import build_examples
 from twotower_tf.simulator.simulator import Simulator, SimulatorSettings
@@ -106,7 +107,7 @@ def measure(flags: argparse.Namespace, folder: pathlib.Path) -> dict:
     simulator.write(str(folder / "logs"))
     days, config = simulator.dates, configuration("none", 1)
     built = Workdir(str(folder / "built"))
-    built.bind(binding_sections(config))
+    bind(built, config)
     build_examples(config, built, str(folder / "logs"), days)
     losses: dict[str, dict] = {}
     for row in flags.rows:

@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
+from twotower_tf.binding import bind
 from twotower_tf.config import Config
-from twotower_tf.config_loader import binding_sections
 from twotower_tf.datasets.wikispeedia import read_articles
 from twotower_tf.examples.building.build import build_examples
 from twotower_tf.storage import Workdir, parse_day
@@ -137,7 +137,7 @@ def measure(flags: argparse.Namespace, folder: pathlib.Path) -> dict:
     links = write_source(flags.data, folder / "source", 0.2 if flags.quick else 1.0)
     plain = configuration({"kind": "plain_softmax"}, flags.passes, 1)
     built = Workdir(str(folder / "built"))
-    built.bind(binding_sections(plain))
+    bind(built, plain)
     counts = build_examples(plain, built, str(folder / "source"), [DAY])[DAY]
     print(f"{links:,} links: {counts['examples']:,} to train on, {counts['held_out']:,} held out")
     print(_HEAD, flush=True)

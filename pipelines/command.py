@@ -254,11 +254,11 @@ def simulator_settings(values: flags.FlagValues, names: Sequence[str], **fixed):
 
 def open_workdir(values: flags.FlagValues, config: Config, make: bool = False):
     """Opens ``--workdir``, or makes it, and checks that it is this configuration's."""
-    from twotower_tf.config_loader import binding_sections
+    from twotower_tf.binding import bind
     from twotower_tf.storage import Workdir
 
     workdir = Workdir(values.workdir) if make else Workdir.existing(values.workdir)
-    workdir.bind(binding_sections(config))
+    bind(workdir, config)
     return workdir
 
 

@@ -21,6 +21,7 @@ LAYERS = [
     "config",
     "storage",
     "config_loader",
+    "binding",
     "progress",
     "beam_runs",
     "graph",
@@ -138,6 +139,7 @@ FOUNDATION = {
     "config": {"config"},
     "config_loader": {"errors", "storage", "config"},
     "storage": {"errors", "storage"},
+    "binding": {"errors", "storage", "config", "binding"},
 }
 HEAVY = ["tensorflow", "tf_keras", "tensorflow_io", "scann", "apache_beam", "matplotlib"]
 

@@ -89,18 +89,18 @@ SECTIONS = _sections()
 
 
 def _rows() -> Iterator[list[str]]:
-    """Yields the cells of table rows: key, type, default, meaning."""
+    """Yields the cells of table rows: key, type, default, meaning, touches."""
     for line in _text(ROOT / "docs" / "configuration.md").splitlines():
         # A bar within backticks is none between cells.
         bars = re.sub(r"`[^`]*`", lambda quoted: quoted[0].replace("|", "/"), line)
         cells = [cell.strip() for cell in bars.strip("|").split("|")]
-        if line.startswith("| `") and len(cells) == 4:
+        if line.startswith("| `") and len(cells) == 5:
             yield [cells[0].strip("`"), *cells[1:]]
 
 
 def _documented() -> set[tuple[str, str]]:
     """Returns the keys of table rows with their defaults."""
-    return {(key, default) for key, _, default, _ in _rows()}
+    return {(key, default) for key, _, default, *_ in _rows()}
 
 
 def _literals(field) -> tuple:

@@ -1,7 +1,5 @@
-"""Reads a YAML file into a ``Config``: overrides, errors in one line, fingerprints."""
+"""Reads a YAML file into a ``Config``: overrides, errors in one line."""
 
-import hashlib
-import json
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -9,34 +7,10 @@ import yaml
 from pydantic import ValidationError
 
 from twotower_tf.config import Config, strict_yaml
-from twotower_tf.config.examples import Duplicates
-from twotower_tf.config.registries import TOWERS
 from twotower_tf.config.section import shown
-from twotower_tf.config.times import MIDNIGHT
 from twotower_tf.errors import InputError
-from twotower_tf.storage import checksum, exists
+from twotower_tf.storage import exists
 
-# What the examples on disk depend on, and what the checkpoints depend on besides. The rest
-# (evaluation, selection, embedding, index, gates) may change in the life of a work directory.
-_EXAMPLE_SECTIONS = ("source", "examples", "query", "candidate")
-_OF_BOTH_MODELS = ("name", "seed", "statistics", "tables")
-_MODEL_SECTIONS = (*_OF_BOTH_MODELS, "loss", "estimator", "optimizer")
-# And what the examples depend on of ``ranking``.
-_RANKING_DATA = (
-    "shown_length",
-    "time_zone",
-    "negatives_per_positive",
-    "max_per_user_and_day",
-    "overlong",
-)
-# Keys of ``examples`` that say which days pass, not what is made of them.
-_LETTING_THROUGH = (
-    "max_rejected_share",
-    "max_rejected",
-    "unreadable_files",
-    "missing_hours",
-    "warn_match_share",
-)
 # For what pydantic words for programmers, by its types of error.
 _OTHER_WORDS = {
     "list_type": "must be a list, such as [a, b]",
@@ -179,115 +153,3 @@ def _is_tag(location: tuple, position: int) -> bool:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def binding_sections(config: Config) -> dict:
-    """Returns the sections a work directory is bound to, as plain JSON values.
-
-    Two configurations that agree in these may share examples and checkpoints; the paths and the
-    homepage of the source may differ, for logs move.
-    """
-    whole = config.model_dump(mode="json")
-    sections = {name: whole[name] for name in _EXAMPLE_SECTIONS + _MODEL_SECTIONS}
-    sections["source"] = {
-        kind: {key: value for key, value in files.items() if key != "path"}
-        for kind, files in whole["source"].items()
-        if isinstance(files, dict)
-    }
-    _drop_unused(sections, config)
-    if config.source.day_starts != MIDNIGHT:
-        # Work directories are older than days that start at another time.
-        sections["source"]["day_starts"] = config.source.day_starts
-    # A day with many rejects may be let through without starting anew.
-    for key in _LETTING_THROUGH:
-        del sections["examples"][key]
-    for name, table in config.tables.items():
-        if isinstance(table.vocabulary, str):
-            # The ids count, wherever they are.
-            sections["tables"][name]["vocabulary"] = checksum(table.vocabulary)
-    for name in ("query", "candidate"):
-        # Work directories are older than kinds of towers: their one kind goes without saying.
-        if sections[name]["kind"] == TOWERS.default:
-            del sections[name]["kind"]
-    # So they are older than what past events were: who does not ask for it says nothing.
-    _drop_unset(sections["source"]["events"]["columns"], "event_type", "dwell")
-    for feature in sections["query"]["features"]:
-        _drop_unset(feature.get("encoder") or {}, "types", "dwell")
-    for feature in (*sections["query"]["features"], *sections["candidate"]["features"]):
-        if feature["required"]:
-            del feature["required"]
-        if feature["kind"] == "text" and feature["tokens"] == "auto":
-            del feature["tokens"]
-    sections["training"] = {"batch_size": config.training.batch_size}
-    # So they are older than ``negatives``, and have uniform draws where those were configured.
-    negatives = {key: value for key, value in whole["negatives"].items() if value}
-    if getattr(config.loss, "uniform_negatives", False):
-        sections["loss"]["negatives"] = config.negatives.uniform_draws
-        negatives.pop("uniform", None)
-    if negatives:
-        sections["negatives"] = negatives
-    if config.ranking is not None:
-        # They are older than the second stage, whose examples and checkpoints are its own.
-        sections["ranking"] = {key: whole["ranking"][key] for key in _RANKING_DATA}
-    if config.self_supervised is not None:
-        # Work directories are older than this one, too.
-        sections["self_supervised"] = whole["self_supervised"]
-    return sections
-
-
-def _drop_unused(sections: dict, config: Config) -> None:
-    """Leaves keys out of the source and the examples that work directories are older than."""
-    for files in sections["source"].values():
-        if files["missing"] is None:
-            del files["missing"]
-        if files["quote"] == "auto":
-            del files["quote"]
-        _drop_unset(files, "optional", "encoding", "header", "delimiter", "comment")
-        _drop_unset(files, "where", "lists")
-    _drop_unset(sections["examples"], "normalise_ids")
-    if config.examples.duplicates == Duplicates():
-        del sections["examples"]["duplicates"]
-    _drop_unset(sections["examples"]["reward"] or {}, "values", "times")
-
-
-def _drop_unset(section: dict, *keys: str) -> None:
-    for key in keys:
-        if not section.get(key):
-            section.pop(key, None)
-
-
-def examples_fingerprint(config: Config) -> str:
-    """Returns the SHA-256 (hex) of what the examples depend on."""
-    sections = binding_sections(config)
-    kept = {name: sections[name] for name in _EXAMPLE_SECTIONS}
-    for tower in ("query", "candidate"):
-        kept[tower] = {"features": kept[tower]["features"]}
-    if "ranking" in sections:
-        kept["ranking"] = sections["ranking"]
-    return _fingerprint(kept)
-
-
-def model_fingerprint(config: Config) -> str:
-    """Returns the SHA-256 (hex) of what a checkpoint depends on."""
-    return _fingerprint(binding_sections(config))
-
-
-def ranking_fingerprint(config: Config) -> str:
-    """Returns the SHA-256 (hex) of what a checkpoint of the ranking model depends on.
-
-    That is not what nominates the candidates, nor how much each head counts: these may change.
-    """
-    sections = binding_sections(config)
-    kept = {name: sections[name] for name in (*_EXAMPLE_SECTIONS, *_OF_BOTH_MODELS)}
-    ranking = config.ranking.model_dump(mode="json")
-    ranking["training"] = {"batch_size": config.ranking.training.batch_size}
-    del ranking["candidates"]
-    # Checkpoints are older than exact odds.
-    _drop_unset(ranking, "exact_odds")
-    for head in filter(None, ranking["heads"].values()):
-        del head["weight"]
-    return _fingerprint({**kept, "ranking": ranking})
-
-
-def _fingerprint(values: dict) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import ranking_depth as study
-from twotower_tf.config_loader import binding_sections
+from twotower_tf.binding import examples_fingerprint
 
 
 @pytest.mark.parametrize("row", study.ROWS)
@@ -12,8 +12,8 @@ def test_a_row_has_its_keys_and_the_examples_of_all_others(row):
     for key, value in study.ROWS[row].items():
         assert getattr(config.ranking, key) == value
     assert (config.seed, config.ranking.training.passes_per_day) == (3, 2)
-    first = binding_sections(study.configuration("none", 3))
-    assert binding_sections(config) == first
+    first = examples_fingerprint(study.configuration("none", 3))
+    assert examples_fingerprint(config) == first
 
 
 def test_a_loss_is_the_mean_over_days_and_then_over_seeds():

@@ -1,31 +1,16 @@
-"""The section on negatives: what fits which loss, and what a work directory is bound to."""
+"""The section on negatives: what fits which loss."""
 
 import pytest
 
-from twotower_tf.config_loader import binding_sections, load_config
+from twotower_tf.config_loader import load_config
 from twotower_tf.errors import InputError
 
 DEMO = "configs/demo.yaml"
-MIXED = "loss={kind: mixed_softmax}"
 
 
 @pytest.fixture(autouse=True)
 def _at_the_root(monkeypatch, request):
     monkeypatch.chdir(request.config.rootpath)
-
-
-def bound(*overrides):
-    return binding_sections(load_config(DEMO, overrides))
-
-
-def test_what_is_left_out_binds_nothing_and_uniform_draws_stand_where_they_always_stood():
-    assert "negatives" not in bound()
-    assert bound(MIXED)["loss"]["negatives"] == 1024
-    mixed = bound(MIXED, "negatives={uniform: 7}")
-    assert mixed["loss"]["negatives"] == 7
-    assert "negatives" not in mixed
-    hard = {"count": 2, "from_rank": 10, "to_rank": 200, "weight": 1.0}
-    assert bound("negatives={hard: {count: 2}}")["negatives"] == {"hard": hard}
 
 
 @pytest.mark.parametrize(

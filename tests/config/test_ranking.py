@@ -3,8 +3,8 @@
 import pytest
 
 from tests.config.test_config import SMALL
+from twotower_tf.binding import examples_fingerprint, model_fingerprint, ranking_fingerprint
 from twotower_tf.config import Config
-from twotower_tf.config_loader import binding_sections, examples_fingerprint, model_fingerprint
 from twotower_tf.examples.schema import history_traits, impression_features
 
 EVENTS = {**SMALL["source"]["events"], "columns": {"dwell": "watched"}}
@@ -41,12 +41,12 @@ def test_it_has_examples_of_its_own_and_without_it_nothing_is_said_of_it():
     ranking = _config()
     for config in (plain, ranking):
         assert Config.model_validate_json(config.model_dump_json(by_alias=True)) == config
-    assert "ranking" not in binding_sections(plain)
-    assert "impressions" not in binding_sections(plain)["source"]
-    assert binding_sections(ranking)["ranking"]["shown_length"] == 100
     assert model_fingerprint(ranking) != model_fingerprint(plain)
     assert examples_fingerprint(ranking) != examples_fingerprint(plain)
-    assert examples_fingerprint(_config({"layers": [8]})) == examples_fingerprint(ranking)
+    layers = _config({"layers": [8]})
+    assert examples_fingerprint(layers) == examples_fingerprint(ranking)
+    assert model_fingerprint(layers) == model_fingerprint(ranking)
+    assert ranking_fingerprint(layers) != ranking_fingerprint(ranking)
     assert examples_fingerprint(_config({"shown_length": 9})) != examples_fingerprint(ranking)
     assert not history_traits(plain)
     assert list(history_traits(ranking)) == ["history_dwell"]

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from twotower_tf.config_loader import binding_sections, load_config
+from twotower_tf.binding import model_fingerprint
+from twotower_tf.config_loader import load_config
 from twotower_tf.errors import InputError
 
 VALUES = {
@@ -87,5 +88,5 @@ def test_rules_by_age_need_to_know_the_age(tmp_path, selection):
 
 
 def test_the_rules_may_change_in_the_life_of_a_work_directory(tmp_path):
-    changed = binding_sections(_load(tmp_path, {"max_age_days": 3, "required": ["tags"]}))
-    assert changed == binding_sections(_load(tmp_path, {}))
+    changed = model_fingerprint(_load(tmp_path, {"max_age_days": 3, "required": ["tags"]}))
+    assert changed == model_fingerprint(_load(tmp_path, {}))

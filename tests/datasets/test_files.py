@@ -18,7 +18,7 @@ from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.errors import InputError
-from twotower_tf.storage import Workdir
+from twotower_tf.storage import Workdir, write_json
 
 
 def write(path, content=b""):
@@ -150,7 +150,7 @@ def test_braces_that_stand_for_nothing_are_refused_with_what_would_be_right(brac
 
 def bound(folder):
     """Makes a folder a work directory that was used."""
-    Workdir(str(folder)).bind({key: {} for key in ("source", "examples", "query", "candidate")})
+    write_json(Workdir(str(folder)).configuration, {"schema": 1, "examples": {}, "model": {}})
 
 
 @pytest.mark.parametrize("in_store", [False, True])

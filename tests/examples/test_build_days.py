@@ -120,6 +120,7 @@ def test_the_manifest_tells_the_files_as_they_are(deployment, make_event, days):
         shard["records"] for shard in workdir.partition("histories", days[0]).manifest()["shards"]
     )
     assert list(metrics.pop("matches")) == ["profiles"]
+    assert metrics.pop("settings") == manifest["settings"]
     assert metrics == {**counts, "history_rows_read": 0, "history_rows_written": rows}
 
 

@@ -5,6 +5,7 @@ import itertools
 import os
 from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from twotower_tf.errors import InputError
 from twotower_tf.examples.hashes import text_hash
-from twotower_tf.examples.users import histories
+from twotower_tf.examples.users import histories, user_files
 from twotower_tf.examples.users.history_rows import SCHEMA
 from twotower_tf.storage import Workdir
 
@@ -50,7 +51,9 @@ def _build(workdir: Workdir, days, every: int, at_once: int) -> dict[str, tuple]
         if start:
             partition = workdir.partition(histories.KIND, days[start - 1][0])
             chains = histories.chains_of(workdir, partition)
-        keepers = [histories.ShardHistories(n, every, chain) for n, chain in enumerate(chains)]
+        keepers = [
+            histories.ShardHistories(n, SHARDS, every, chain) for n, chain in enumerate(chains)
+        ]
         for day, users in some:
             manifest: dict = {}
             partition = workdir.partition(histories.KIND, day)
@@ -62,7 +65,7 @@ def _build(workdir: Workdir, days, every: int, at_once: int) -> dict[str, tuple]
                         day, os.path.join(folder, name), _active(state, active, day, shard)
                     )
                     # Published: the file has moved.
-                    link = histories.Link(day, partition.file(name))
+                    link = histories.Link(day, partition.file(name), SHARDS)
                     keeper.chain = (link, *keeper.chain[1:])
                 manifest["chains"] = histories.chains_entry([keeper.chain for keeper in keepers])
     return state
@@ -81,7 +84,7 @@ def _carried(workdir: Workdir, day: datetime.date) -> dict[str, tuple]:
     found = {}
     for shard, chain in enumerate(chains):
         users = [user for user in USERS if _shard_of(user) == shard]
-        keeper = histories.ShardHistories(shard, 5, chain)
+        keeper = histories.ShardHistories(shard, SHARDS, 5, chain)
         carried = keeper.lookup(pa.array(users, pa.string())).items
         assert keeper.rows_read <= 32 * len(users) * len(chain)
         for row in zip(users, carried.values, carried.timestamps, strict=True):
@@ -143,7 +146,7 @@ def test_full_files_are_written_in_turns_and_never_later_than_configured():
 
 
 def test_only_the_active_users_are_written_between_full_files(tmp_path):
-    keeper = histories.ShardHistories(0, every=14)
+    keeper = histories.ShardHistories(0, 1, every=14)
     rows = {}
     for number in range(30):
         day = FIRST + datetime.timedelta(days=number)
@@ -168,3 +171,29 @@ def test_what_a_chain_needs_is_said_and_missed(tmp_path):
     os.remove(os.path.join(workdir.partition(histories.KIND, oldest).path, "manifest.json"))
     with pytest.raises(InputError, match=f"dt={oldest} is gone.* need all since {oldest}: put it"):
         histories.chains_of(workdir, newest)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 12])
+def test_another_number_of_shards_goes_on_from_the_histories_of_all(tmp_path, count):
+    workdir = Workdir(str(tmp_path / "work"))
+    rng = np.random.default_rng(count)
+    activity = [(1, set(rng.choice(USERS, 9, replace=False).tolist())) for _ in range(4)]
+    state = _build(workdir, _days(activity), every=3, at_once=1)
+    before = workdir.partition(histories.KIND, _days(activity)[-1][0])
+    chains = histories.resharded(histories.chains_of(workdir, before), count)
+    found, day = {}, before.day + datetime.timedelta(days=1)
+    for shard, chain in enumerate(chains):
+        own = [user for user in USERS if text_hash(user) % count == shard]
+        keeper = histories.ShardHistories(shard, count, 3, chain)
+        past = keeper.lookup(pa.array(own, pa.string())).items
+        known = dict(zip(own, map(tuple, past.values.to_pylist()), strict=True))
+        found |= {user: item_ids for user, item_ids in known.items() if item_ids}
+        path = str(tmp_path / f"{shard}.arrow")
+        keeper.write(day, path, SCHEMA.empty_table())
+        if count != SHARDS:
+            assert keeper.chain == (histories.Link(day, path, count),)
+            rows = [row for piece in user_files.pieces(path) for row in piece.to_pylist()]
+            assert {row["user_id"]: tuple(row["item_ids"]) for row in rows} == {
+                user: state[user][0] for user in own if user in state
+            }
+    assert found == {user: item_ids for user, (item_ids, _) in state.items()}

@@ -93,7 +93,7 @@ def _lookup(config, folder, user_ids: list[str]) -> list[dict]:
     for shard in range(SHARDS):
         own = [user for user in user_ids if text_hash(user) % SHARDS == shard]
         path = str(folder / "staged" / profiles.file_name(shard, SHARDS))
-        table, _ = profiles.lookup(path, pa.array(own, pa.string()), config)
+        table, _ = profiles.lookup([path], pa.array(own, pa.string()), config)
         rows.update(zip(own, table.to_pylist(), strict=True))
     return [rows[user] for user in user_ids]
 

@@ -3,6 +3,7 @@
 Every job is a process of its own, as the kinds that a package adds stay in the registries.
 """
 
+import datetime
 import json
 import os
 import pathlib
@@ -97,11 +98,10 @@ def test_a_package_of_the_users_own_runs_from_logs_to_a_release_that_is_asked(si
     assert serving["modules"] == ["my_company.retrieval"]
     assert [one["name"] for one in serving["candidate_features"]][-1] == "length"
     bound = json.loads((site.workdir / "configuration.json").read_text())
-    assert (bound["loss"], bound["query"]["kind"], bound["query"]["width"]) == (
-        {"kind": "focal_cosine", "focus": 3.0},
-        "gated",
-        8,
-    )
+    assert "loss" not in bound["model"]
+    assert (bound["model"]["query"]["kind"], bound["model"]["query"]["width"]) == ("gated", 8)
+    trained = site.metrics("train", datetime.date.fromisoformat(first))
+    assert trained["settings"]["loss.kind"] == "focal_cosine"
     site.write("items.jsonl", [{"item_id": "new", "published": 1_500_000_000, "length": 70}])
     refreshed = extended.run(
         "refresh_index", f"--source={site.source}", "--set=index.max_fresh_share=1.0"
@@ -111,9 +111,10 @@ def test_a_package_of_the_users_own_runs_from_logs_to_a_release_that_is_asked(si
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout.split()[1] == "new"
 
-    other = extended.run("build_examples", "--source=x", f"--date={first}", "--set=loss.focus=4")
+    width = "--set=query.width=9"
+    other = extended.run("build_examples", "--source=x", f"--date={first}", width)
     assert other.returncode == 2
-    assert "another configuration, which differs in loss.focus" in other.stderr
+    assert "query.width is 9, and the model was made with 8: go on with that" in other.stderr
     other = extended.run("build_examples", "--source=x", f"--date={first}", *_LIMIT)
     assert other.returncode == 2
     assert "candidate.features[" in other.stderr

@@ -85,7 +85,7 @@ def test_a_second_call_goes_on_where_the_first_died(studied, call, tmp_path):
         (["--losses=corected_softmax"], "did you mean 'corrected_softmax'?"),
         (["--seeds=1,x"], "error: --seeds=1,x: give whole numbers"),
         (["--config="], "error: --source needs its configuration"),
-        (["--set=loss.temperature=0.2"], "was made by another configuration"),
+        (["--set=loss.temperature=0.2"], "holds another variant: give a new folder"),
         (["--source=", "--end="], "--start and --end are for a --source"),
     ],
 )

@@ -248,12 +248,59 @@ def test_a_release_held_back_goes_on_under_another_evaluation_at(finished, days,
     assert finished.run("run_daily", f"--date={days[4]}").status == 0
 
 
+def _histories(site, day) -> dict:
+    """Returns the histories of all users at the end of a day."""
+    from twotower_tf.examples.users import histories
+    from twotower_tf.storage import Workdir
+
+    workdir = Workdir(str(site.workdir))
+    partition = workdir.partition(histories.KIND, day)
+    users = histories.some_users(workdir, partition, 1000)
+    return {user: histories.find_history(workdir, partition, user) for user in users}
+
+
+@pytest.mark.long
+def test_keys_that_bind_nothing_change_from_night_to_night_and_the_report_and_card_say_when(
+    finished, days, tmp_path
+):
+    calm = finished.copy(tmp_path / "calm")
+    spoilt = finished.run("run_daily", f"--date={days[3]}", "--set=optimizer.learning_rate=1e38")
+    assert spoilt.status == 1
+    assert finished.days("checkpoints")[-1] == str(days[2])
+    changed = [
+        "--set=optimizer.learning_rate=0.02",
+        "--set=loss={kind: plain_softmax, temperature: 0.2}",
+        "--set=examples.shards=3",
+        "--set=examples.reward.low=0.2",
+        "--set=selection.min_examples=0",
+    ]
+    for one in (finished, calm):
+        run = one.run("run_daily", f"--date={days[3]}", *changed)
+        assert run.status == 0, run.err
+    # Built before the spoilt training, and so with the shards and rewards of then.
+    assert len(finished.manifest("histories", days[3])["shards"]) == 2
+    assert len(calm.manifest("histories", days[3])["shards"]) == 3
+    for key in ("weight", "loss"):
+        assert finished.metrics("train", days[3])[key] > 0
+    card = next(finished.workdir.glob(f"releases/site/{days[3]:%Y%m%d}*/assets.extra/*.md"))
+    row = f"| {days[3]} | optimizer.learning_rate | default | 0.02 |"
+    assert row in card.read_text(encoding="utf-8")
+    report = (calm.workdir / "reports" / f"dt={days[3]}.html").read_text(encoding="utf-8")
+    for key in ("examples.shards", "examples.reward.low", "loss.temperature"):
+        assert key in report
+    for one in (finished, calm):
+        run = one.run("run_daily", f"--date={days[4]}")
+        assert run.status == 0, run.err
+    assert len(calm.manifest("histories", days[4])["shards"]) == 2
+    assert _histories(calm, days[4]) == _histories(finished, days[4]) != {}
+
+
 def test_a_loss_that_is_no_number_fails_the_day_and_keeps_the_last_checkpoint(site, days):
     site.values["optimizer"] = {"learning_rate": 1e38}
     run = site.run("run_daily", f"--date={days[0]}")
     assert run.status == 1
     assert f"the loss of {days[0]} is " in run.error
-    assert "lower optimizer.learning_rate" in run.error
+    assert "run it again with --set optimizer.learning_rate=1e+37" in run.error
     assert site.days("checkpoints") == []
     assert site.releases() == []
     assert site.metrics("run_daily", days[0]) is None

@@ -153,7 +153,7 @@ def _write_users(workdir: Workdir, folder, config: Config) -> None:
                 if text_hash(user) % 2 == shard
             ]
             schema = history_rows.schema_of(traits=(HISTORY_TYPES, HISTORY_DWELL))
-            histories.ShardHistories(shard, every=14, schema=schema).write(
+            histories.ShardHistories(shard, 2, every=14, schema=schema).write(
                 DAY,
                 os.path.join(staging, histories.file_name(shard, 2)),
                 pa.Table.from_pylist(active, schema),

@@ -1,14 +1,13 @@
-"""A work directory, on a disk or an object store: its days, and the configuration it keeps to."""
+"""A work directory, on a disk or an object store: and its days."""
 
 import datetime
-import json
 import os
 
 import pytest
 
 from twotower_tf import storage
 from twotower_tf.errors import InputError
-from twotower_tf.storage import Workdir, parse_day, read_json
+from twotower_tf.storage import Workdir, parse_day, write_json
 
 DAY = datetime.date(2024, 2, 28)
 
@@ -48,42 +47,6 @@ def test_the_latest_partition_is_the_newest_that_is_not_after_the_day(workdir):
     assert workdir.latest("examples", parse_day("2024-02-25")) is None
 
 
-def test_a_work_directory_is_bound_to_its_first_configuration(workdir):
-    sections = {"seed": 1, "query": {"layers": [8, 4], "features": [{"name": "a"}]}, "users": None}
-    workdir.bind(sections)
-    workdir.bind(json.loads(json.dumps(sections)))
-    assert read_json(workdir.path("configuration.json")) == sections
-
-
-@pytest.mark.parametrize(
-    ("other", "named"),
-    [
-        ({"seed": 2, "query": {"layers": [8, 4]}}, "differs in seed;"),
-        ({"seed": 1, "query": {"layers": [9, 4]}}, r"differs in query.layers\[0\];"),
-        ({"seed": 1, "query": {"layers": [4]}}, r"differs in query.layers;"),
-        ({"seed": 1, "query": {"layers": [8, 4], "of": "x"}}, "differs in query.of;"),
-        ({"seed": 1}, "differs in query;"),
-        (
-            {"a": 0, "b": 0, "seed": 1, "query": {"layers": [7, 5]}},
-            r"differs in a, b, query.layers\[0\] \.\.\.;",
-        ),
-    ],
-)
-def test_another_configuration_is_refused_and_the_keys_that_differ_are_named(workdir, other, named):
-    workdir.bind({"seed": 1, "query": {"layers": [8, 4]}})
-    _publish(workdir, DAY)
-    with pytest.raises(InputError, match=named) as raised:
-        workdir.bind(other)
-    assert workdir.root in str(raised.value)
-    assert read_json(workdir.path("configuration.json"))["seed"] == 1
-
-
-def test_a_work_directory_without_examples_may_still_change_its_configuration(workdir):
-    workdir.bind({"seed": 1})
-    workdir.bind({"seed": 2})
-    assert read_json(workdir.path("configuration.json")) == {"seed": 2}
-
-
 def test_opening_a_work_directory_that_is_not_there_makes_none(root):
     with pytest.raises(InputError, match=f"--workdir={root}: there is no such folder"):
         Workdir.existing(root)
@@ -92,7 +55,7 @@ def test_opening_a_work_directory_that_is_not_there_makes_none(root):
 
 
 def test_a_work_directory_that_is_there_is_opened_whether_or_not_its_name_ends_in_a_slash(root):
-    Workdir(root).bind({"seed": 1})
+    write_json(Workdir(root).configuration, {})
     assert Workdir.existing(f"{root}/").root == Workdir.existing(root).root == root
 
 

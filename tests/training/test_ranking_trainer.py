@@ -107,7 +107,7 @@ def test_a_checkpoint_of_other_layers_is_refused_and_one_of_other_weights_of_hea
 def test_a_loss_that_is_not_finite_fails_the_day_and_leaves_no_checkpoint(make):
     workdir = make("work")
     wild = _config(optimizer={"kind": "sgd", "learning_rate": 1e30})
-    with pytest.raises(JobError, match=r"lower ranking\.optimizer\.learning_rate"):
+    with pytest.raises(JobError, match=r"again with --set ranking\.optimizer\.learning_rate=1e"):
         _train(wild, workdir, DAYS[:2])
     assert workdir.days(RANKING_CHECKPOINTS) == []
 

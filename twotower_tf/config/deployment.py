@@ -21,7 +21,7 @@ from twotower_tf.config.registries import (
     OPTIMIZERS,
     TOWERS,
 )
-from twotower_tf.config.section import Name, Natural, Section
+from twotower_tf.config.section import Name, Natural, Section, Touches
 from twotower_tf.config.selection import EmbeddingSection, SelectionSection, check_selection
 from twotower_tf.config.self_supervised import SelfSupervised, check_self_supervised
 from twotower_tf.config.source import Source
@@ -36,15 +36,15 @@ _Module = Annotated[str, Field(min_length=1, title="Python modules")]
 class Config(Section):
     """One deployment: its data, its model and what a release must reach."""
 
-    name: Name
+    name: Annotated[Name, Touches.MODEL]
     """The model's name: the folder below ``releases/``, and what the server is asked for."""
-    extensions: list[_Module] = Field(default_factory=list)
+    extensions: Annotated[list[_Module], Touches.NOTHING] = Field(default_factory=list)
     """Python modules of your own, imported before the rest is read: they add kinds of loss, tower,
     estimator, optimiser and index. [extending.md](extending.md) has an example."""
-    seed: Natural = 17
+    seed: Annotated[Natural, Touches.MODEL] = 17
     """Of initial weights, hash functions and draws: same seed, same data, same model to the bit
     (CPU)."""
-    source: Source
+    source: Annotated[Source, Touches.EXAMPLES]
     """Where the data is.
 
     With ``searches``, a feature of the query tower must read them (``kind: text`` of the column
@@ -53,11 +53,11 @@ class Config(Section):
     """
     examples: ExamplesSection = ExamplesSection()
     """How events become examples."""
-    statistics: StatisticsSection = StatisticsSection()
+    statistics: Annotated[StatisticsSection, Touches.NOTHING] = StatisticsSection()
     """The window of days that a model's statistics come from."""
-    tables: dict[Name, TableSection] = Field(default_factory=dict)
+    tables: Annotated[dict[Name, TableSection], Touches.MODEL] = Field(default_factory=dict)
     """The embedding tables, by a name of your choice."""
-    query: TOWERS.section
+    query: Annotated[TOWERS.section, Touches.MODEL]
     """The query tower.
 
     All features are computed inside the TensorFlow graph: the server takes raw values. Three
@@ -70,40 +70,48 @@ class Config(Section):
     ``recommend --user_id`` knows it; as a column of the event it is only known of events. The
     column is then the one that ``source.users.columns.user_id`` names.
     """
-    candidate: TOWERS.section
+    candidate: Annotated[TOWERS.section, Touches.MODEL]
     """The candidate tower."""
-    loss: LOSSES.section = Field(default_factory=dict, validate_default=True)
+    loss: Annotated[LOSSES.section, Touches.NOTHING] = Field(
+        default_factory=dict, validate_default=True
+    )
     """What is minimised.
 
     To change the kind on the command line give the whole section:
     ``--set 'loss={kind: pairwise_hinge, margin: 0.3}'``. What each computes, and when to use
     which: [losses.md](losses.md).
     """
-    negatives: Negatives = Negatives()
+    negatives: Annotated[Negatives, Touches.NOTHING] = Negatives()
     """What an example's item is set against, beside the other items of its batch."""
-    self_supervised: SelfSupervised | None = None
+    self_supervised: Annotated[SelfSupervised | None, Touches.NOTHING] = None
     """A second loss, of items alone; without it there is none."""
-    estimator: ESTIMATORS.section = Field(default_factory=dict, validate_default=True)
+    estimator: Annotated[ESTIMATORS.section, Touches.MODEL] = Field(
+        default_factory=dict, validate_default=True
+    )
     """The streaming frequency estimator.
 
     Which kind and which size: [estimator.md](estimator.md).
     """
-    optimizer: OPTIMIZERS.section = Field(default_factory=dict, validate_default=True)
+    optimizer: Annotated[OPTIMIZERS.section, Touches.NOTHING] = Field(
+        default_factory=dict, validate_default=True
+    )
     """Which Keras optimiser."""
     training: Training = Training()
     """The sequential protocol."""
-    evaluation: Evaluation = Evaluation()
+    evaluation: Annotated[Evaluation, Touches.NOTHING] = Evaluation()
     """What is measured on held-out examples."""
-    selection: SelectionSection = SelectionSection()
+    selection: Annotated[SelectionSection, Touches.NOTHING] = SelectionSection()
     """Which items are recommended."""
-    embedding: EmbeddingSection = EmbeddingSection()
+    embedding: Annotated[EmbeddingSection, Touches.NOTHING] = EmbeddingSection()
     """How the catalogue is embedded."""
-    index: INDEX_KINDS.section = Field(default_factory=dict, validate_default=True)
+    index: Annotated[INDEX_KINDS.section, Touches.NOTHING] = Field(
+        default_factory=dict, validate_default=True
+    )
     """What finds the nearest items.
 
     [index.md](index.md) compares the kinds.
     """
-    nominators: list[Nominator] = Field(
+    nominators: Annotated[list[Nominator], Touches.NOTHING] = Field(
         default_factory=lambda: ["index"], validate_default=True, min_length=1
     )
     """What proposes items: the kinds, or sections.
@@ -111,11 +119,11 @@ class Config(Section):
     ``nominators: [index, own_items]`` is short for ``[{kind: index}, {kind: own_items}]``. Which
     when, and what a request then brings: [nominators.md](nominators.md).
     """
-    blend: Blend = Blend()
+    blend: Annotated[Blend, Touches.NOTHING] = Blend()
     """How what several nominators propose comes on one scale."""
-    ranking: Ranking | None = None
+    ranking: Annotated[Ranking | None, Touches.EXAMPLES] = None
     """The second stage; without it there is none."""
-    gates: Gates = Gates()
+    gates: Annotated[Gates, Touches.NOTHING] = Gates()
     """What a release must reach."""
 
     @model_validator(mode="before")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from twotower_tf.config.section import Column, Days, Natural, Positive, Section, Share
+from twotower_tf.config.section import Column, Days, Natural, Positive, Section, Share, Touches
 
 
 def _texts_of_keys(values):
@@ -44,7 +44,7 @@ class Reward(Section):
     a number. Events of any other text are rejected: give those a 0."""
     times: list[Column] = Field(default_factory=list)
     """Columns of the event that the reward is multiplied by, such as a quantity."""
-    divided_by: Column | None = None
+    divided_by: Annotated[Column | None, Touches.EXAMPLES] = None
     """Of the event or, where the event lacks it, of its item: a duration. Must be above 0."""
     low: float = 0.0
     """What is worth 0, and all below."""
@@ -79,58 +79,58 @@ class Duplicates(Section):
 class ExamplesSection(Section):
     """How a day's events become examples."""
 
-    history_length: Positive = 50
+    history_length: Annotated[Positive, Touches.EXAMPLES] = 50
     """The last so many items of a user are the history."""
-    search_length: Positive = 50
+    search_length: Annotated[Positive, Touches.EXAMPLES] = 50
     """The last so many queries of a user are the past searches, with ``source.searches``."""
-    own_length: Natural = 500
+    own_length: Annotated[Natural, Touches.EXAMPLES] = 500
     """Of a user's items of all the past at most so many different ones are counted, those acted on
     most: held-out examples have them, and what nominates them. 0: none are."""
-    holdout_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    holdout_share: Annotated[float, Field(ge=0.0, lt=1.0), Touches.NOTHING] = 0.1
     """The share of a day's events kept from training, to evaluate on; chosen by a hash of the
     event."""
-    reward: Reward | None = None
+    reward: Annotated[Reward | None, Touches.NOTHING] = None
     """What an event is worth; without it every event is worth 1."""
-    shards: Positive = 8
+    shards: Annotated[Positive, Touches.NOTHING] = 8
     """Files per split and day. Few for small data: each is read in turn."""
-    interleave_window_seconds: Positive = 3600
+    interleave_window_seconds: Annotated[Positive, Touches.NOTHING] = 3600
     """Within a window of time, each user's events are spread evenly among those of others. Make
     it longer where people act in bursts."""
-    max_per_user_and_day: Positive | None = None
+    max_per_user_and_day: Annotated[Positive | None, Touches.NOTHING] = None
     """At most so many examples of a user and day, chosen by a hash of the event, so that a few
     heavy users don't dominate. The user's other events still count in histories."""
-    min_reward: Share | None = None
+    min_reward: Annotated[Share | None, Touches.NOTHING] = None
     """Events of a reward below this make no example, but count in histories: positives only."""
-    duplicates: Duplicates = Duplicates()
+    duplicates: Annotated[Duplicates, Touches.EXAMPLES] = Duplicates()
     """Which events are copies, and whether they are left out."""
-    late_events: Literal["reject", "keep"] = "reject"
+    late_events: Annotated[Literal["reject", "keep"], Touches.NOTHING] = "reject"
     """With ``{date}`` in the path: what to do with an event of an earlier date than its file's.
     Kept, it becomes an event of the file's day, with its own time. Events of a later date are
     always rejected."""
-    unknown_items: Literal["reject", "keep"] = "reject"
+    unknown_items: Annotated[Literal["reject", "keep"], Touches.NOTHING] = "reject"
     """What to do with events on items that the catalogue lacks. Kept, they have the item
     features' defaults."""
-    max_rejected_share: Share = 0.05
+    max_rejected_share: Annotated[Share, Touches.NOTHING] = 0.05
     """More rejected records than this share (of a day's events or searches, of a catalogue, of
     the profiles), and than ``max_rejected``, end the job."""
-    max_rejected: Natural = 10
+    max_rejected: Annotated[Natural, Touches.NOTHING] = 10
     """So many rejected records never end the job, whatever their share, unless all are."""
-    unreadable_files: Literal["error", "reject"] = "error"
+    unreadable_files: Annotated[Literal["error", "reject"], Touches.NOTHING] = "error"
     """What to do with a file that can't be read, or not to its end: cut short, damaged, an error
     page in its place. ``reject``: what can be read of it is used, and all its bytes count as
     rejected, against ``max_rejected_share`` of the bytes of a day's files."""
-    missing_hours: Literal["warn", "error"] = "warn"
+    missing_hours: Annotated[Literal["warn", "error"], Touches.NOTHING] = "warn"
     """With ``{hour}`` in the path: what to do with a day of which some hours have no file. With
     ``warn`` the day is built without them; the warning and the metrics name them."""
-    warn_match_share: Share = 0.5
+    warn_match_share: Annotated[Share, Touches.NOTHING] = 0.5
     """Where fewer of a day's seed items, items of histories (of the log) and events are of items of
     the catalogue, or fewer of its users have a profile, there is a warning."""
-    max_id_bytes: Positive = 512
+    max_id_bytes: Annotated[Positive, Touches.EXAMPLES] = 512
     """Longer user and item ids are rejected (UTF-8 bytes)."""
-    normalise_ids: bool = False
+    normalise_ids: Annotated[bool, Touches.EXAMPLES] = False
     """Bring ids to Unicode's normal form NFC, so that an accent is the same whether it was written
     as one character or two: in files, and in the graph for the features of a request."""
-    full_histories_every_days: Days = 14
+    full_histories_every_days: Annotated[Days, Touches.NOTHING] = 14
     """How often the histories of all users are written; on the days between, only those of the
     users who acted."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from twotower_tf.config.section import Name, Natural, Positive, Section
+from twotower_tf.config.section import ByContents, Name, Natural, Positive, Section, Touches
 
 
 class BuiltVocabulary(Section):
@@ -68,7 +68,7 @@ class TableSection(Section):
     by the catalogue at the model's start. 0: ids outside the vocabulary have the zero vector."""
     dim: Positive | None = None
     """Numbers per row; without it, as many as an item's vector has."""
-    vocabulary: Annotated[Vocabulary | None, Field(title="path or section")] = None
+    vocabulary: Annotated[Vocabulary | None, Field(title="path or section"), ByContents()] = None
     """Ids with a row each, before the buckets. A text file, an id a line: a relative path starts
     where the job is run; leave the file as it is for the life of a work directory. Or
     ``{built: 50000}`` or ``{catalogue: true}``, see below."""
@@ -103,7 +103,7 @@ class BaseFeature(Section):
     """Whose column: in the query ``event`` (the default) or ``user`` (the profile); in the
     candidate ``item``."""
 
-    required: bool = True
+    required: Annotated[bool, Touches.NOTHING] = True
     """``false``: files may lack the column, as those from before it was first logged; the feature
     is then missing in all their records."""
 

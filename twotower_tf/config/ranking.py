@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from twotower_tf.config.nominators import INDEX
 from twotower_tf.config.registries import BOTTOMS, OPTIMIZERS
 from twotower_tf.config.registry import named
-from twotower_tf.config.section import NotNegative, Positive, Section, nearest
+from twotower_tf.config.section import NotNegative, Positive, Section, Touches, nearest
 from twotower_tf.config.times import TimeZone
 from twotower_tf.config.training import Training
 
@@ -17,11 +17,11 @@ HISTORY = "history"
 class Head(Section):
     """Something that the ranking model predicts."""
 
-    weight: NotNegative = 1.0
+    weight: Annotated[NotNegative, Touches.NOTHING] = 1.0
     """Of its logarithm in the score that items are put in order by: the score is the product of
     what the heads predict, each to the power of its weight. 0: it is learnt, but decides
     nothing."""
-    loss: Annotated[float, Field(gt=0.0)] = 1.0
+    loss: Annotated[float, Field(gt=0.0), Touches.NOTHING] = 1.0
     """Of its loss, beside the other's."""
 
 
@@ -59,48 +59,50 @@ class Ranking(Section):
     ```
     """
 
-    likes: list[str] = Field(default_factory=list)
+    likes: Annotated[list[str], Touches.MODEL] = Field(default_factory=list)
     """Features of the candidate of one id or category, such as its channel: how often, how long ago
     and for how long the user watched items of the same one, and was shown some in vain."""
     shown_length: Positive = 100
     """The last so many impressions of a user count as shown before."""
-    churn: bool = True
+    churn: Annotated[bool, Touches.MODEL] = True
     """Whether it sees how often the item, and items like it, were shown and nothing came of it."""
     time_zone: TimeZone | None = None
     """The users' time zone, for the hour of the day and the day of the week. Without it the model
     sees neither."""
-    negatives_per_positive: Annotated[float | None, Field(gt=0.0)] = None
+    negatives_per_positive: Annotated[float | None, Field(gt=0.0), Touches.NOTHING] = None
     """Of a day's impressions that nothing came of, so many are trained on for each clicked one,
     chosen by a hash, with the weight that undoes it. Without it all are."""
-    max_per_user_and_day: Positive | None = None
+    max_per_user_and_day: Annotated[Positive | None, Touches.NOTHING] = None
     """At most so many impressions of a user and day, clicked or not, chosen by a hash, so that a
     few heavy users don't dominate."""
-    overlong: Literal["cap", "keep", "reject"] = "cap"
+    overlong: Annotated[Literal["cap", "keep", "reject"], Touches.NOTHING] = "cap"
     """What becomes of an impression that was watched for longer than its item lasts, where that is
     known: ``examples.reward.divided_by``, if the reward is of the watched seconds. ``reject``
     needs an impression log that tells them itself."""
-    layers: list[Positive] = Field(default_factory=lambda: [256, 128])
+    layers: Annotated[list[Positive], Touches.MODEL] = Field(default_factory=lambda: [256, 128])
     """Widths of the ReLU layers; ``[]``: none."""
-    powers: bool = True
+    powers: Annotated[bool, Touches.MODEL] = True
     """Whether x^2 and sqrt(x) stand beside each number x."""
-    bottom: Annotated[BOTTOMS.section, BeforeValidator(named)] = Field(
+    bottom: Annotated[BOTTOMS.section, BeforeValidator(named), Touches.MODEL] = Field(
         default_factory=dict, validate_default=True
     )
     """What the heads have in common: a section, or the name of a kind alone."""
-    heads: Heads = Heads()
+    heads: Annotated[Heads, Touches.MODEL] = Heads()
     """What is predicted."""
-    weight_by_watch_time: bool = True
+    weight_by_watch_time: Annotated[bool, Touches.MODEL] = True
     """Whether a clicked impression weighs as many seconds as it was watched. Without it each weighs
     one: the score is then the odds of a click, and no watch time."""
-    exact_odds: bool = False
+    exact_odds: Annotated[bool, Touches.MODEL] = False
     """Whether a clicked impression counts once more, as one that nothing came of. The odds that are
     learnt are then the expected watch time itself; the paper's are higher by 1 / (1 - P), P the
     probability of a click, which is more than a trifle where P is not small."""
-    optimizer: OPTIMIZERS.section = Field(default_factory=dict, validate_default=True)
+    optimizer: Annotated[OPTIMIZERS.section, Touches.NOTHING] = Field(
+        default_factory=dict, validate_default=True
+    )
     """Which Keras optimiser."""
     training: Training = Training()
     """The sequential protocol, as of retrieval."""
-    candidates: Positive = 500
+    candidates: Annotated[Positive, Touches.NOTHING] = 500
     """How many of what the nominators propose are ranked for a request."""
 
 

@@ -28,7 +28,7 @@ from pydantic.fields import FieldInfo
 from twotower_tf.config.deployment import Config
 from twotower_tf.config.extensions import import_modules
 from twotower_tf.config.registry import Registry
-from twotower_tf.config.section import LARGEST, Section
+from twotower_tf.config.section import LARGEST, Section, Touches, declared
 
 _INTRODUCTION = """\
 # Configuration
@@ -50,12 +50,11 @@ a list's element is addressed by its number:
 --set loss.temperature=0.1 --set 'evaluation.at=[10, 100]' --set query.features.0.table=songs
 ```
 
-**What may change later.** A work directory remembers the configuration it was made with and refuses
-another (`was made by another configuration, which differs in loss.temperature`). These may change at
-any time: `extensions`, `source.*.path`, `source.homepage`, `max_rejected_share`, `max_rejected`,
-`unreadable_files` and `warn_match_share` of `examples`, all of `evaluation`, `selection`, `embedding`,
-`index`, `nominators`, `blend` and `gates`, and of `training` everything but `batch_size`. For the rest
-use a new folder.
+**What may change later.** The last column of the tables says what changing a key touches. `nothing`:
+it may change from one night to the next, and each day records what it was done with. `examples`: once
+a work directory holds examples it refuses another value, `model`: once it holds a checkpoint; use a
+new folder then. An unset key and its default are the same, and defaults that a newer version adds change
+nothing. [storage.md](storage.md#what-a-work-directory-is-bound-to) has the rules.
 
 In the tables, *required* keys have no default, and *none* means the key may be left out. A *number*
 may be a fraction; where only bounds are given it is whole, and not above 2147483647. A section with
@@ -67,7 +66,8 @@ source:
     path: plays/dt={date}/*.csv
 ```
 """  # noqa: E501  (the error is one line)
-_ROW = "| {} | {} | {} | {} |"
+_ROW = "| {} | {} | {} | {} | {} |"
+_TOUCHES = {None: "by key", **{touches: touches.value for touches in Touches}}
 
 
 def reference() -> str:
@@ -75,7 +75,7 @@ def reference() -> str:
     page = _Page()
     lines = [_INTRODUCTION, "## Top level\n", *page.table(Config, Config.model_fields)]
     for key in Config.model_fields:
-        lines += page.below(Config, key, key, "## {}")
+        lines += page.below(Config, key, key, "## {}", None)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 
 
@@ -85,9 +85,20 @@ class _Page:
     def __init__(self):
         self._described: dict[object, str] = {}
 
-    def below(self, owner: type[Section], key: str, path: str, heading: str) -> list[str]:
-        """Describes the sections that a key holds; nothing if it holds none."""
+    def below(
+        self, owner: type[Section], key: str, path: str, heading: str, touches: Touches | None
+    ) -> list[str]:
+        """Describes the sections that a key holds; nothing if it holds none.
+
+        Args:
+            owner: The section with the key.
+            key: Its name.
+            path: Its path.
+            heading: What stands above.
+            touches: What keys of the owner touch that don't say it.
+        """
         field = owner.model_fields[key]
+        touches = declared(field) or touches
         registry, sections = _held(field)
         if not sections:
             return []
@@ -103,34 +114,46 @@ class _Page:
             path += ".<name>"
         said = _paragraphs(_text(owner, key))[1:]
         if all("kind" in section.model_fields for section in sections):
-            return [*lines, *said, *self._kinds(sections, registry, path)]
+            return [*lines, *said, *self._kinds(sections, registry, path, touches)]
         for section in sections:
-            lines += [*_paragraphs(section.__doc__), *said, *self._section(section, path)]
+            described = self._section(section, path, touches)
+            lines += [*_paragraphs(section.__doc__), *said, *described]
         return lines
 
-    def table(self, section: type[Section], keys: typing.Iterable[str]) -> list[str]:
-        """Returns the rows of some keys."""
+    def table(
+        self, section: type[Section], keys: typing.Iterable[str], touches: Touches | None = None
+    ) -> list[str]:
+        """Returns the rows of some keys; what they touch is as given where they don't say it."""
         rows = [
             _ROW.format(
-                f"`{key}`", _type(field), _default(field), self._meaning(section, key, field)
+                f"`{key}`",
+                _type(field),
+                _default(field),
+                self._meaning(section, key, field),
+                _TOUCHES[declared(field) or touches],
             )
             for key, field in section.model_fields.items()
             if key in keys
         ]
-        return [_ROW.format("key", "type", "default", "meaning"), _ROW.format(*["---"] * 4), *rows]
+        head = _ROW.format("key", "type", "default", "meaning", "touches")
+        return [head, _ROW.format(*["---"] * 5), *rows]
 
     def _meaning(self, section: type[Section], key: str, field: FieldInfo) -> str:
         link = f" See [{key}](#{key})." if section is Config and _held(field)[1] else ""
         return _summary(section, key) + link
 
-    def _section(self, section: type[Section], path: str) -> list[str]:
-        lines = self._rows(section, path)
+    def _section(self, section: type[Section], path: str, touches: Touches | None) -> list[str]:
+        lines = self._rows(section, path, touches)
         for key in section.model_fields:
-            lines += self.below(section, key, f"{path}.{key}", "### `{}`")
+            lines += self.below(section, key, f"{path}.{key}", "### `{}`", touches)
         return lines
 
     def _kinds(
-        self, sections: Sequence[type[Section]], registry: Registry | None, path: str
+        self,
+        sections: Sequence[type[Section]],
+        registry: Registry | None,
+        path: str,
+        touches: Touches | None,
     ) -> list[str]:
         default = registry.default if registry else None
         names = {
@@ -143,21 +166,29 @@ class _Page:
             and len({_owner(section, key) for section in sections}) == 1
         ]
         kinds = ", ".join(f"`{name}`" for name in names.values())
-        head, rule, *rows = self.table(sections[0], common)
-        kind = _ROW.format("`kind`", kinds, default or "required", "See below.")
+        head, rule, *rows = self.table(sections[0], common, touches)
+        said = (kinds, default or "required", "See below.", _TOUCHES[touches])
+        kind = _ROW.format("`kind`", *said)
         lines = [head, rule, kind, *rows, ""]
         for section, name in names.items():
             first, *others = _paragraphs(section.__doc__) or [""]
             is_default = " (the default)" if name == default else ""
             lines += [f"**`kind: {name}`**{is_default}. {first}", *others]
-            lines += [*self._rows(section, f"kind: {name}", {*common, "kind"}), ""]
+            rows = self._rows(section, f"kind: {name}", touches, {*common, "kind"})
+            lines += [*rows, ""]
         # A key that several kinds have of one base is one key.
         keys = {(_owner(one, key), key): one for one in sections for key in one.model_fields}
         for (_, key), section in keys.items():
-            lines += self.below(section, key, f"{path}.{key}", "### `{}`")
+            lines += self.below(section, key, f"{path}.{key}", "### `{}`", touches)
         return lines
 
-    def _rows(self, section: type[Section], path: str, known: set[str] = frozenset()) -> list[str]:
+    def _rows(
+        self,
+        section: type[Section],
+        path: str,
+        touches: Touches | None,
+        known: set[str] = frozenset(),
+    ) -> list[str]:
         """Returns the rows of a section, but for keys known of another with the same base."""
         own, elsewhere = [], {}
         for key in section.model_fields:
@@ -169,7 +200,7 @@ class _Page:
             else:
                 elsewhere.setdefault(self._described[owner], []).append(f"`{key}`")
         lines = [f"As of `{there}`: {', '.join(keys)}.\n" for there, keys in elsewhere.items()]
-        return lines + (self.table(section, own) if own else [])
+        return lines + (self.table(section, own, touches) if own else [])
 
 
 def _held(field: FieldInfo) -> tuple[Registry | None, list[type[Section]]]:

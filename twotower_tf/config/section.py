@@ -6,9 +6,11 @@ there where the bounds of a number don't.
 """
 
 import difflib
+import enum
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 # The whole numbers of a configuration end up in TensorFlow's int32, in NumPy's seeds and in dates.
 LARGEST = 2**31 - 1
@@ -22,6 +24,30 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 Separator = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", title="letters, digits, `_`")]
 Column = Annotated[str, Field(title="column")]
+
+
+class Touches(enum.Enum):
+    """What changing a key touches in the life of a work directory.
+
+    A key says so where it is declared, ``Annotated[Positive, Touches.MODEL]``. One that says
+    nothing goes with the key that holds its section: so do the kinds of a user's own package.
+    """
+
+    EXAMPLES = "examples"
+    """What examples and histories hold: those that are there would have to be built anew."""
+    MODEL = "model"
+    """Which variables the model has, or what they mean: it would have to be trained anew."""
+    NOTHING = "nothing"
+    """Nothing that is there: it may change from one night to the next."""
+
+
+def declared(field: FieldInfo) -> Touches | None:
+    """Returns what a key says that changing it touches; None if it says nothing."""
+    return next((one for one in field.metadata if isinstance(one, Touches)), None)
+
+
+class ByContents:
+    """Marks a key that may name a file: what the file holds counts, wherever it is."""
 
 
 def nearest(given: str, known) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from twotower_tf.config import dated_paths
-from twotower_tf.config.section import Column, Positive, Section, Separator, nearest
+from twotower_tf.config.section import Column, Positive, Section, Separator, Touches, nearest
 from twotower_tf.config.times import MIDNIGHT, DayStart, TimeUnit, TimeZone
 
 
@@ -141,7 +141,7 @@ class TextList(Section):
 class Files(Section):
     """A set of files below ``--source``: one file, a glob, or one folder a day (``{date}``)."""
 
-    path: str
+    path: Annotated[str, Touches.NOTHING]
     """A file or glob below ``--source``; ``{date}`` stands for a day as YYYY-MM-DD,
     ``{date:%Y%m%d}`` or ``{date:%Y/%m/%d}`` for one in another form, ``{hour}`` beside it for an
     hour of it (of logs). ``**/`` matches any folders."""
@@ -336,5 +336,5 @@ class Source(Section):
     """When a *day* starts, of all logs and of all that is made of them: the day 2026-01-31 lasts
     from this clock time on that date, in this zone, to the same on the next, be it 23, 24 or 25
     hours. For logs whose folders of a day are cut at local midnight: ``"00:00 Europe/Zurich"``."""
-    homepage: str | None = None
+    homepage: Annotated[str | None, Touches.NOTHING] = None
     """Where to get the data set; shown when files are missing."""

@@ -5,13 +5,13 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from twotower_tf.config.registries import FEATURE_KINDS
-from twotower_tf.config.section import Section
+from twotower_tf.config.section import Section, Touches
 
 
 class TowerSection(Section):
     """Base of the sections of ``TOWERS``: its features, and what comes of them."""
 
-    features: Annotated[list[FEATURE_KINDS.section], Field(min_length=1)]
+    features: Annotated[list[FEATURE_KINDS.section], Field(min_length=1), Touches.EXAMPLES]
     """What the tower sees. Names differ within a tower; a query feature may not be called ``k``
     or ``exclude_ids``."""
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from twotower_tf.config.section import Days, NotNegative, Positive, Section
+from twotower_tf.config.section import Days, NotNegative, Positive, Section, Touches
 
 
 class SeveralPasses(Section):
@@ -78,19 +78,19 @@ class Training(Section):
     ```
     """
 
-    batch_size: Positive | None = None
+    batch_size: Annotated[Positive | None, Touches.MODEL] = None
     """Examples per step; also the number of in-batch negatives. Without it, so many by the examples
     that a model starts with, 128 to 8,192."""
-    backfill: Backfill | None = None
+    backfill: Annotated[Backfill | None, Touches.NOTHING] = None
     """The days before the sequence, trained on several times."""
-    retrain: Retrain | None = None
+    retrain: Annotated[Retrain | None, Touches.NOTHING] = None
     """A fresh model from time to time, kept if it is better."""
-    passes_per_day: Positive = 1
+    passes_per_day: Annotated[Positive, Touches.NOTHING] = 1
     """How often a day's examples are trained on."""
-    replay: NotNegative = 0.0
+    replay: Annotated[NotNegative, Touches.NOTHING] = 0.0
     """Examples of earlier days, drawn for each day anew, that are mixed into a day's, as a share
     of its own: they keep a small day from undoing what was learnt before."""
-    keep_checkpoints: Positive = 3
+    keep_checkpoints: Annotated[Positive, Touches.NOTHING] = 3
     """The newest so many stay."""
-    tensorboard: bool = True
+    tensorboard: Annotated[bool, Touches.NOTHING] = True
     """Write scalars to ``<workdir>/tensorboard``."""

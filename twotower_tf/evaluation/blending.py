@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from twotower_tf import storage
+from twotower_tf.binding import model_fingerprint
 from twotower_tf.config import Config
-from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.evaluation.held_out import HeldOut, HeldOutReader
 from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.counts import Counts

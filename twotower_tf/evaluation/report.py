@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Callable
 
 from twotower_tf.evaluation import charts, page
+from twotower_tf.evaluation.changes import change_section
 from twotower_tf.evaluation.day_metrics import (
     ABSENT,
     METHODS,
@@ -88,6 +89,7 @@ def _render(days: list[DayMetrics]) -> str:
         _training(days),
         _data(days),
         _frequencies(today),
+        change_section(days),
         _details(today),
         _table_of_days(days, at),
     ]

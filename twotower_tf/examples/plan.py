@@ -4,6 +4,7 @@ import bisect
 import dataclasses
 import datetime
 import functools
+import math
 import os
 
 from twotower_tf.config import Config
@@ -11,7 +12,6 @@ from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.items import item_lookup
-from twotower_tf.examples.users import profiles
 from twotower_tf.examples.users.histories import Link
 
 SPLITS = ("train", "eval")
@@ -48,15 +48,22 @@ class ProfileFiles:
 
     Attributes:
         day: The first day it holds for.
-        folder: Holds a keyed file for every shard (``profiles``).
+        folder: Holds a keyed file for every shard there was when it was made (``profiles``).
+        names: Of the files, by their shards.
     """
 
     day: int
     folder: str
+    names: tuple[str, ...]
 
-    def file(self, shard: int, shards: int) -> str:
-        """Returns the file of a shard, of so many."""
-        return os.path.join(self.folder, profiles.file_name(shard, shards))
+    def files(self, shard: int, shards: int) -> list[str]:
+        """Returns the files that may hold users of a shard, of so many."""
+        common = math.gcd(shards, len(self.names))
+        return [
+            os.path.join(self.folder, name)
+            for number, name in enumerate(self.names)
+            if (number - shard) % common == 0
+        ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What our models have in common: a step that AutoGraph leaves alone, and being ready for it."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -9,7 +10,13 @@ from twotower_tf.graph.dropout import Dropout
 
 
 class CompiledModel(tfrs.Model):
-    """Base of the models: a TFRS model, whose batches are dictionaries."""
+    """Base of the models: a TFRS model, whose batches are dictionaries.
+
+    Attributes:
+        of_loss: Those of its attributes that belong to the loss, which may be another one day.
+    """
+
+    of_loss: ClassVar[tuple[str, ...]] = ()
 
     def make_ready(self, optimizer: tf.keras.optimizers.Optimizer) -> None:
         """Compiles a model whose weights are all there, and builds its optimiser."""

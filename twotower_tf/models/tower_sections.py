@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from twotower_tf.config.registries import TOWERS
-from twotower_tf.config.section import Positive
+from twotower_tf.config.section import Positive, Touches
 from twotower_tf.config.tower import TowerSection
 
 _Dropped = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -51,10 +51,10 @@ class MlpTowerSection(TowerSection):
     residual: list[str] | None = None
     """Features whose vectors are added to what the layers make of all: they skip the layers. By
     default those that name items, where ``layers`` is not given."""
-    dropout: _Dropped | None = None
+    dropout: Annotated[_Dropped | None, Touches.NOTHING] = None
     """While training, the share of each hidden layer that is dropped. By default 0.2, where
     ``layers`` is given 0."""
-    vector_dropout: _Dropped | None = None
+    vector_dropout: Annotated[_Dropped | None, Touches.NOTHING] = None
     """While training, the share of the tower's vector that is dropped, before it is normalised. By
     default 0.1 where the features are summed and ``layers`` is not given, else 0."""
     layer_norm: bool = False

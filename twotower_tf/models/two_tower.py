@@ -58,6 +58,8 @@ class TwoTowerModel(CompiledModel):
             negatives and there are some.
     """
 
+    of_loss = ("_loss", "_learned_temperature", "mean_contrast_loss")
+
     def __init__(
         self,
         query_tower: tf.keras.layers.Layer,

@@ -32,7 +32,7 @@ def write_model_card(folder: str, config: Config, metadata: dict) -> None:
     Args:
         folder: The SavedModel's.
         config: What the model was made by.
-        metadata: Of the release: ``days_trained``, ``metrics`` and ``gates``, as
+        metadata: Of the release: ``days_trained``, ``metrics``, ``gates`` and ``changes``, as
             ``daily.run_days`` gives them.
     """
     write_json(
@@ -77,12 +77,23 @@ def model_card(config: Config, metadata: dict) -> str:
         f"Query tower {_tower(config.query)}, candidate tower {_tower(config.candidate)}, loss "
         f"{config.loss.kind}, batches of {config.training.batch_size or 'a size by the data'}.",
         "",
+        *_changes(metadata.get("changes", [])),
         "## Limits",
         "",
         _LIMITS,
         "",
     ]
     return "\n".join(lines)
+
+
+def _changes(changes: list[dict]) -> list[str]:
+    """Returns what was changed while it was trained; releases are older than its record."""
+    if not changes:
+        return []
+    columns = list(changes[0])
+    rows = [f"| {' | '.join(one[name] for name in columns)} |" for one in changes]
+    head = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
+    return ["## Changes of the configuration", "", *head, *rows, ""]
 
 
 def _gaps(days: list[str]) -> str:

@@ -10,10 +10,13 @@ import os
 import numpy as np
 
 from twotower_tf import storage
+from twotower_tf.binding import model_fingerprint
+from twotower_tf.binding.settings import OF_RELEASE, settings
 from twotower_tf.config import Config
 from twotower_tf.config.evaluation import baselines_of
-from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.errors import JobError
+from twotower_tf.evaluation.changes import COLUMNS, changed, row_of
+from twotower_tf.evaluation.day_metrics import measured_days, read_days
 from twotower_tf.evaluation.report import write_report
 from twotower_tf.examples.counts import Counts
 from twotower_tf.indexing.candidates.embedding import CatalogueEmbedder
@@ -77,6 +80,7 @@ def release(config: Config, workdir: Workdir, day: datetime.date, candidate: Can
         "day": day.isoformat(),
         "status": "held" if held else "released",
         "gates": [dataclasses.asdict(gate) for gate in gates],
+        "settings": settings(config, OF_RELEASE),
         "release": None,
     }
     if not held:
@@ -165,6 +169,7 @@ def _publish(
         "days_trained": [one.isoformat() for one in days_trained],
         "gates": [dataclasses.asdict(gate) for gate in gates],
         "metrics": metrics,
+        "changes": _changes(config, workdir, day),
     }
 
     def save(folder: str) -> None:
@@ -172,6 +177,14 @@ def _publish(
         write_model_card(folder, config, metadata)
 
     return publish(workdir, config.name, day, save, metadata).path
+
+
+def _changes(config: Config, workdir: Workdir, day: datetime.date) -> list[dict]:
+    """Returns what was changed of the configuration from day to day, up to this release."""
+    days = read_days(workdir, measured_days(workdir, day))
+    # The day's own record comes after its release.
+    days[-1].jobs[JOB] = {"settings": settings(config, OF_RELEASE)}
+    return [dict(zip(COLUMNS, row_of(one), strict=True)) for one in changed(days)]
 
 
 def _record(workdir: Workdir, day: datetime.date, record: dict) -> None:

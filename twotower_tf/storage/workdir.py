@@ -1,10 +1,9 @@
-"""A work directory: where it is, which days it holds, which configuration it is bound to."""
+"""A work directory: where it is, which days it holds, where it says what it is bound to."""
 
 import contextlib
 import datetime
 import os
 import re
-from collections.abc import Iterator
 
 from twotower_tf.errors import InputError
 from twotower_tf.storage import files
@@ -16,12 +15,16 @@ EXAMPLES = "examples"
 RANKING = "ranking"
 CHECKPOINTS = "checkpoints"
 RANKING_CHECKPOINTS = "ranking_checkpoints"
+# The sizes that a model's start chose, by the kind of the examples that it is trained on.
+SIZES = {EXAMPLES: "sizes.json", RANKING: "ranking_sizes.json"}
 _CONFIGURATION = "configuration.json"
+# What the file says in any case, in this version and before there were versions.
+_KEYS = ({"schema", "examples", "model"}, {"source", "examples", "query", "candidate"})
 _DAY_FOLDER = re.compile(r"^dt=(\d{4}-\d{2}-\d{2})$")
 
 
 class Workdir:
-    """A work directory: its partitions, metrics and reports, and the configuration it is bound to.
+    """A work directory: its partitions, metrics and reports.
 
     Args:
         root: A folder of this machine, made if it is not there, or a URL.
@@ -51,23 +54,10 @@ class Workdir:
             )
         return cls(root)
 
-    def bind(self, sections: dict) -> None:
-        """Binds the folder to a configuration, and checks it once it holds examples.
-
-        Raises:
-            InputError: If what it holds was made by another configuration; names the first keys.
-        """
-        path = os.path.join(self.root, _CONFIGURATION)
-        bound = files.read_json(path)
-        differing = [] if bound is None else [key for key, _, _ in _differences(bound, sections)]
-        if differing and self.days(EXAMPLES):
-            raise InputError(
-                f"--workdir={self.root} was made by another configuration, which differs in "
-                f"{', '.join(differing[:3])}{' ...' if len(differing) > 3 else ''}; "
-                "use that configuration, or a new folder"
-            )
-        if bound is None or differing:
-            files.write_json(path, sections)
+    @property
+    def configuration(self) -> str:
+        """The file that says what it is bound to (``binding.bind``)."""
+        return self.path(_CONFIGURATION)
 
     def partition(self, kind: str, day: datetime.date) -> Partition:
         """Returns the partition of a day, published or not."""
@@ -121,7 +111,8 @@ def is_workdir(folder: str) -> bool:
     except ValueError:
         return False
     # Somebody else's file may have the same name.
-    return isinstance(bound, dict) and {"source", "examples", "query", "candidate"} <= set(bound)
+    keys = set(bound) if isinstance(bound, dict) else set()
+    return any(wanted <= keys for wanted in _KEYS)
 
 
 def _check_url(given: str, root: str) -> bool:
@@ -143,14 +134,3 @@ def _make(given: str, root: str) -> None:
         ) from error
     if not os.access(root, os.W_OK | os.X_OK):
         raise InputError(f"--workdir={given} is not writable; give a folder you can write")
-
-
-def _differences(old, new, path: str = "") -> Iterator[tuple]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(set(old) | set(new)):
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for number, (before, after) in enumerate(zip(old, new, strict=True)):
-            yield from _differences(before, after, f"{path}[{number}]")
-    elif old != new:
-        yield path, old, new

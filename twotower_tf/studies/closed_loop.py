@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 
 from twotower_tf import storage
-from twotower_tf.config_loader import binding_sections
+from twotower_tf.binding import bind
 from twotower_tf.daily import run_days
 from twotower_tf.errors import JobError
 from twotower_tf.examples.hashes import text_hash
@@ -149,7 +149,7 @@ def _night(
     arm = loop.arms[number]
     logs = os.path.join(folder, arm.name, "logs")
     workdir = Workdir(os.path.join(folder, arm.name, "work"))
-    workdir.bind(binding_sections(arm.config))
+    bind(workdir, arm.config)
     loop.simulator.write_users(logs)
     loop.simulator.write_day(logs, day, shown, loop.arm_of == number)
     logging.info("%s: the night of %s", arm.name, day)

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from absl import logging
 
+from twotower_tf.binding import bind
 from twotower_tf.config import Config
-from twotower_tf.config_loader import binding_sections
 from twotower_tf.errors import InputError
 from twotower_tf.examples.building.build import build_examples
 from twotower_tf.storage import Workdir
@@ -112,7 +112,7 @@ def run_protocol(
     configs = with_losses(config, losses)
     training = config.training.model_copy(update={"tensorboard": False})
     built = Workdir(os.path.join(folder, "built"))
-    built.bind(binding_sections(config))
+    bind(built, config)
     build_examples(config, built, source, list(days), beam_args)
     caught_up, measured = list(days[:-MEASURED]), list(days[-MEASURED:])
     runs: dict[str, dict[int, list[dict]]] = {kind: {} for kind in configs}

@@ -13,8 +13,10 @@ import statistics
 from collections.abc import Sequence
 
 from twotower_tf import storage
+from twotower_tf.binding import bind
+from twotower_tf.binding.settings import OF_RANKING, OF_TRAINING, settings
 from twotower_tf.config import Config
-from twotower_tf.config_loader import binding_sections
+from twotower_tf.errors import InputError
 from twotower_tf.evaluation.day_metrics import record
 from twotower_tf.evaluation.protocol import JOB, Evaluator, recall_of
 from twotower_tf.examples.building.publish import PUBLISHED
@@ -22,6 +24,8 @@ from twotower_tf.storage import MANIFEST, Workdir
 from twotower_tf.storage.whole_files import link_file
 from twotower_tf.training.sequence import train_together, trainings
 from twotower_tf.training.trainer import Trainer
+
+_VARIANT = "variant.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,10 +95,21 @@ def train_and_measure(
         InputError: If ``root`` holds another variant.
     """
     workdir = share_examples(built, root)
-    workdir.bind(binding_sections(config))
+    bind(workdir, config)
+    _hold(workdir, config)
     if None in [_known(workdir, day) for day in measured]:
         _train(config, workdir, days, measured)
     return [_known(workdir, day) for day in measured]
+
+
+def _hold(workdir: Workdir, config: Config) -> None:
+    """Notes how a variant is trained, which does not bind its work directory; or checks it."""
+    path, own = workdir.path(_VARIANT), settings(config, (*OF_TRAINING, *OF_RANKING))
+    known = storage.read_json(path)
+    if known is None:
+        storage.write_json(path, own)
+    elif known != own:
+        raise InputError(f"{workdir.root} holds another variant: give a new folder")
 
 
 def _train(

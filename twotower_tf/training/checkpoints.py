@@ -3,14 +3,18 @@
 import dataclasses
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from twotower_tf import storage
+from twotower_tf.binding import is_same
 from twotower_tf.errors import InputError
+from twotower_tf.models.compiled_model import CompiledModel
 from twotower_tf.storage import Partition, Workdir
 from twotower_tf.training.backfill import Passes
+from twotower_tf.training.carrying import read_into
 
 _PASSES = {storage.CHECKPOINTS: "backfill", storage.RANKING_CHECKPOINTS: "ranking_backfill"}
 _PREFIX = "checkpoint"
@@ -33,17 +37,21 @@ class Checkpoints:
         fingerprint: Of the configuration the model was built from.
         keep: How many of the newest stay; older ones are removed.
         kind: Of the partitions they are.
+        settings: How the model is trained: a backfill goes on after passes trained like that.
     """
 
     def __init__(
         self,
         workdir: Workdir,
-        model: tf.keras.Model,
+        model: CompiledModel,
         fingerprint: str,
         keep: int,
         kind: str = storage.CHECKPOINTS,
+        settings: Mapping[str, Any] | None = None,
     ):
         self._workdir = workdir
+        self._model = model
+        self._settings = dict(settings or {})
         self._fingerprint = fingerprint
         self._keep = keep
         self._kind = kind
@@ -70,7 +78,7 @@ class Checkpoints:
         if partition is None:
             return None
         manifest = partition.manifest()
-        if manifest["configuration"] != self._fingerprint:
+        if not is_same(manifest["configuration"], self._fingerprint):
             raise InputError(f"{partition.path} was made by another configuration")
         self._read(partition)
         self.days_trained = [datetime.date.fromisoformat(day) for day in manifest["days_trained"]]
@@ -106,6 +114,7 @@ class Checkpoints:
         manifest = {
             "configuration": self._fingerprint,
             "days": [one.isoformat() for one in days],
+            "settings": self._settings,
             **dataclasses.asdict(passes),
         }
         self._write(self._pass(days, passes.done), manifest)
@@ -116,7 +125,8 @@ class Checkpoints:
         while (partition := self._pass(days, passes.done + 1)).exists():
             manifest = partition.manifest()
             given = [one.isoformat() for one in days]
-            if (manifest["configuration"], manifest["days"]) != (self._fingerprint, given):
+            told = [manifest.get(key) for key in ("configuration", "days", "settings")]
+            if told != [self._fingerprint, given, self._settings]:
                 break
             passes = Passes(manifest["done"], manifest["recalls"])
         if passes.done:
@@ -131,7 +141,8 @@ class Checkpoints:
         return self._workdir.partition(os.path.join(self._passes, f"pass-{number:03d}"), days[-1])
 
     def _read(self, partition: Partition) -> None:
-        self._state.read(storage.for_tensorflow(partition.file(_PREFIX))).assert_consumed()
+        path = storage.for_tensorflow(partition.file(_PREFIX))
+        read_into(self._model, self._last_day, path)
 
     def _write(self, partition: Partition, manifest: dict) -> None:
         with partition.write(manifest) as folder:

@@ -5,7 +5,6 @@ Yi et al. 2019, section 5.2.
 
 import datetime
 import itertools
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
@@ -15,6 +14,7 @@ import tensorflow as tf
 from absl import logging
 
 from twotower_tf import storage
+from twotower_tf.binding.settings import settings
 from twotower_tf.config import Config
 from twotower_tf.config.training import SeveralPasses
 from twotower_tf.errors import InputError, JobError
@@ -24,6 +24,7 @@ from twotower_tf.progress import progress
 from twotower_tf.training.backfill import Validate, window_of
 from twotower_tf.training.callbacks import MeasureSpeed, ShowProgress, WriteScalars
 from twotower_tf.training.checkpoints import Checkpoints
+from twotower_tf.training.finiteness import calmer, what_is_wrong
 from twotower_tf.training.largest_number import largest_number
 from twotower_tf.training.preparing import prepare
 from twotower_tf.training.sizes import with_sizes
@@ -42,8 +43,9 @@ class DayTrainer:
         examples: The kind of the partitions that it is trained on.
         checkpoints: The kind of those that it is saved in.
         job: What its metrics are written under.
+        sections: Those of the configuration that say how it is trained.
         tensorboard: The folder of its scalars, below the work directory's.
-        remedy: What to do about a loss that is not finite.
+        optimizer: The path of its optimiser in the configuration.
 
     Args:
         config: What model, and how it is trained.
@@ -54,8 +56,9 @@ class DayTrainer:
     examples: ClassVar[str]
     checkpoints: ClassVar[str]
     job: ClassVar[str]
+    sections: ClassVar[tuple[str, ...]]
     tensorboard: ClassVar[tuple[str, ...]]
-    remedy: ClassVar[str]
+    optimizer: ClassVar[str]
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class DayTrainer:
         at_or_before: datetime.date | None = None,
     ):
         make_deterministic(config.seed)
+        self._settings = settings(config, self.sections)
         own = self.view(config)
         self._config = with_sizes(
             own, workdir, lambda: self._first_days_end(workdir, own), self.examples
@@ -77,6 +81,7 @@ class DayTrainer:
             self._fingerprint(config),
             self._config.training.keep_checkpoints,
             self.checkpoints,
+            self._settings,
         )
         self.last_day = self._checkpoints.restore(at_or_before)
         self._scalars: WriteScalars | None = None
@@ -135,7 +140,7 @@ class DayTrainer:
         speed = None
         if examples:
             self._prepare([day])
-            self._slow_down()
+            self._set_rate()
             for number in range(self._config.training.passes_per_day):
                 batches, count = self._batches_of_day(partition, examples, number)
                 speed = self._fit(batches, count, day, f"training on {day}")
@@ -249,13 +254,16 @@ class DayTrainer:
             examples -= chosen[-1].manifest()["counts"]["examples"]
         return chosen
 
-    def _slow_down(self) -> None:
-        """Sets the learning rate of the days after several at once, if there were such."""
-        training = self._config.training
-        settings = training.backfill or training.retrain
-        if settings is not None and self._checkpoints.caught_up:
-            rate = self._config.optimizer.learning_rate * settings.learning_rate_after
-            self.model.optimizer.learning_rate.assign(rate)
+    def _set_rate(self) -> None:
+        """Sets the learning rate of a day, a lower one after several days at once.
+
+        The checkpoint has that of the day before, which may have been another one.
+        """
+        training, rate = self._config.training, self._config.optimizer.learning_rate
+        several = training.backfill or training.retrain
+        if several is not None and self._checkpoints.caught_up:
+            rate *= several.learning_rate_after
+        self.model.optimizer.learning_rate.assign(rate)
 
     def _done(self, days: Sequence[datetime.date], metrics: dict) -> dict:
         """Saves the model and what was measured of the days it was trained on now."""
@@ -267,19 +275,22 @@ class DayTrainer:
         return metrics
 
     def _check_loss(self, what: str, days: Sequence[datetime.date], examples: int) -> None:
+        """Raises JobError if what was trained on now has spoilt the model."""
         loss = sum(float(one.result()) for one in self._losses())
-        if not examples or math.isfinite(loss):
+        wrong = what_is_wrong(what, loss, self.model) if examples else None
+        if wrong is None:
             return
         partitions = (self._workdir.partition(self.examples, day) for day in days)
         batch_size = self._config.training.batch_size
         batches = (self._reader.read(one, "train", batch_size) for one in partitions)
         largest = largest_number(itertools.chain.from_iterable(batches))
-        advice = self.remedy
+        advice = calmer(self._config.optimizer, self.optimizer)
         if largest is not None:
-            advice = f"{largest}: mend it in the source, or normalise it by its quantile"
-        raise JobError(
-            f"the loss of {what} is {loss}: it was not trained; {advice}, in a new --workdir"
-        )
+            advice = (
+                f"{largest}: mend it in the source, or normalise it by its quantile, in a new "
+                "--workdir"
+            )
+        raise JobError(f"{wrong}: it was not trained, the model is as it was before; {advice}")
 
     @property
     def _step(self) -> int:
@@ -311,6 +322,7 @@ class DayTrainer:
             **self._state(),
             "seconds": seconds,
             "examples_per_second": speed,
+            "settings": self._settings,
         }
         return metrics | self._measured_beside(bool(examples))
 

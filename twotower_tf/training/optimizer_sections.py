@@ -23,8 +23,16 @@ class OptimizerSection(Section):
     """How far a step goes."""
 
 
+class KerasOptimizerSection(OptimizerSection):
+    """Base of the sections of Keras' own."""
+
+    clipnorm: Annotated[float | None, Field(gt=0.0)] = None
+    """The gradient of a weight is made no longer than this (its L2 norm), so that no batch throws
+    the model off. Without it there is no limit."""
+
+
 @OPTIMIZERS.made_by(f"{_MAKERS}:adagrad")
-class AdagradSection(OptimizerSection):
+class AdagradSection(KerasOptimizerSection):
     """Adagrad: each weight's rate falls with the squared gradients it has had."""
 
     slots: ClassVar[int] = 1
@@ -40,7 +48,7 @@ class AdagradSection(OptimizerSection):
 
 
 @OPTIMIZERS.made_by(f"{_MAKERS}:adam")
-class AdamSection(OptimizerSection):
+class AdamSection(KerasOptimizerSection):
     """Keras' Adam, with its own momenta."""
 
     slots: ClassVar[int] = 2
@@ -49,7 +57,7 @@ class AdamSection(OptimizerSection):
 
 
 @OPTIMIZERS.made_by(f"{_MAKERS}:sgd")
-class SgdSection(OptimizerSection):
+class SgdSection(KerasOptimizerSection):
     """Plain gradient descent."""
 
     slots: ClassVar[int] = 0

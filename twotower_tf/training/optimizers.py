@@ -47,14 +47,19 @@ class Adagrad(tf.keras.optimizers.Adagrad):
 
 def adagrad(section: AdagradSection) -> tf.keras.optimizers.Optimizer:
     """Returns Adagrad as the section says."""
-    return Adagrad(section.learning_rate, section.initial_accumulator, section.layer_rate)
+    return Adagrad(
+        section.learning_rate,
+        section.initial_accumulator,
+        section.layer_rate,
+        clipnorm=section.clipnorm,
+    )
 
 
 def adam(section: AdamSection) -> tf.keras.optimizers.Optimizer:
-    """Returns Adam with the learning rate of the section, all else as Keras has it."""
-    return tf.keras.optimizers.Adam(section.learning_rate)
+    """Returns Adam with the learning rate of the section, the rest as Keras has it."""
+    return tf.keras.optimizers.Adam(section.learning_rate, clipnorm=section.clipnorm)
 
 
 def sgd(section: SgdSection) -> tf.keras.optimizers.Optimizer:
     """Returns stochastic gradient descent without momentum."""
-    return tf.keras.optimizers.SGD(section.learning_rate)
+    return tf.keras.optimizers.SGD(section.learning_rate, clipnorm=section.clipnorm)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from twotower_tf import storage
+from twotower_tf.binding import ranking_fingerprint
+from twotower_tf.binding.settings import OF_RANKING
 from twotower_tf.config import Config
-from twotower_tf.config_loader import ranking_fingerprint
 from twotower_tf.models.ranking.ranking_model import RankingModel
 from twotower_tf.training.day_trainer import DayTrainer
 
@@ -22,8 +23,9 @@ class RankingTrainer(DayTrainer):
     """
 
     examples, checkpoints, job = storage.RANKING, storage.RANKING_CHECKPOINTS, "train_ranking"
+    sections = OF_RANKING
     tensorboard = ("tensorboard", "ranking")
-    remedy = "lower ranking.optimizer.learning_rate"
+    optimizer = "ranking.optimizer"
 
     @staticmethod
     def view(config: Config) -> Config:

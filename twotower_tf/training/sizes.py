@@ -20,8 +20,6 @@ from twotower_tf.models.embeddings import EmbeddingTable
 from twotower_tf.models.inference import as_tensors
 from twotower_tf.storage import Workdir
 
-_FILES = {storage.EXAMPLES: "sizes.json", storage.RANKING: "ranking_sizes.json"}
-
 
 def with_sizes(
     config: Config,
@@ -40,7 +38,7 @@ def with_sizes(
     """
     if not _is_open(config):
         return config
-    path = workdir.path(_FILES[kind])
+    path = workdir.path(storage.SIZES[kind])
     sizes = storage.read_json(path)
     if sizes is None and (day := last_day()) is not None:
         sizes = _chosen(config, workdir, day, kind)

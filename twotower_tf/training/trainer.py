@@ -5,8 +5,9 @@ import datetime
 import tensorflow as tf
 
 from twotower_tf import storage
+from twotower_tf.binding import model_fingerprint
+from twotower_tf.binding.settings import OF_TRAINING
 from twotower_tf.config import Config
-from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.models.two_tower import TwoTowerModel
 from twotower_tf.training.batch_counts import BatchCounts
 from twotower_tf.training.day_trainer import DayTrainer
@@ -23,8 +24,9 @@ class Trainer(DayTrainer):
     """
 
     examples, checkpoints, job = storage.EXAMPLES, storage.CHECKPOINTS, "train"
+    sections = OF_TRAINING
     tensorboard = ("tensorboard",)
-    remedy = "lower optimizer.learning_rate or raise loss.temperature"
+    optimizer = "optimizer"
 
     def __init__(
         self,

@@ -94,8 +94,9 @@ def _counts(config: Config, workdir: storage.Workdir, day: datetime.date) -> dic
     counts = {name: manifest["counts"][name] for name in count_names(config)}
     if storage.read_json(workdir.metrics_path(JOB, day)) is None:
         # A build that died between the day's partition and its metrics. Partitions are older than
-        # matches.
-        metrics = {**counts, "matches": manifest.get("matches", {})}
+        # matches and settings.
+        told = {"matches": manifest.get("matches", {}), "settings": manifest.get("settings")}
+        metrics = {**counts, **told}
         storage.write_json(workdir.metrics_path(JOB, day), metrics)
     return counts
 

@@ -9,8 +9,8 @@ from collections.abc import Collection
 import numpy as np
 
 from twotower_tf import storage
+from twotower_tf.binding import examples_fingerprint, is_same
 from twotower_tf.config import Config, dated_paths
-from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.errors import InputError
@@ -101,7 +101,7 @@ def make_plan(
         events=tuple(logs.events),
         splits=_splits(logs.events),
         catalogues=tuple(map(_catalogue_of, catalogues)),
-        profiles=tuple(ProfileFiles(one.day.toordinal(), one.folder) for one in profiles),
+        profiles=tuple(map(_profiles_of, profiles)),
         chains=tuple(map(tuple, _chains(config, workdir, days[0]))),
         searches=tuple(logs.searches),
         search_splits=_splits(logs.searches),
@@ -171,7 +171,7 @@ def days_to_build(
         partition = workdir.partition(storage.EXAMPLES, day)
         if not partition.exists():
             missing.append(day)
-        elif partition.manifest()["configuration"] != fingerprint:
+        elif not is_same(partition.manifest()["configuration"], fingerprint):
             raise InputError(
                 f"the examples of {day} in {workdir.root} were built by another configuration; "
                 "use that configuration, or a new folder"
@@ -234,9 +234,15 @@ def _catalogue_of(snapshot: Snapshot) -> CatalogueFile:
     return CatalogueFile(snapshot.day.toordinal(), path, file["sha256"])
 
 
+def _profiles_of(snapshot: Snapshot) -> ProfileFiles:
+    names = tuple(file["file"] for file in snapshot.manifest["shards"])
+    return ProfileFiles(snapshot.day.toordinal(), snapshot.folder, names)
+
+
 def _chains(
     config: Config, workdir: storage.Workdir, first: datetime.date
 ) -> list[list[histories.Link]]:
     """Returns where the latest histories before the first day to build are, by shard."""
     before = workdir.latest(histories.KIND, first - datetime.timedelta(days=1))
-    return [] if before is None else histories.chains_of(workdir, before)
+    chains = [] if before is None else histories.chains_of(workdir, before)
+    return histories.resharded(chains, config.examples.shards)

@@ -5,8 +5,9 @@ import os
 from collections.abc import Callable, Iterator
 
 from twotower_tf import storage
+from twotower_tf.binding import examples_fingerprint
+from twotower_tf.binding.settings import OF_BUILD, settings
 from twotower_tf.config import Config
-from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.errors import InputError
 from twotower_tf.examples import (
     counts,
@@ -90,6 +91,7 @@ class Publisher:
         self._outcome = outcome
         self._due = [snapshot for snapshot in snapshots if snapshot.is_new]
         self._fingerprint = examples_fingerprint(config)
+        self._settings = settings(config, OF_BUILD)
         self._chains = list(plan.chains) or [()] * config.examples.shards
 
     def publish(self, day: datetime.date) -> dict:
@@ -131,7 +133,8 @@ class Publisher:
         rows_read = self._outcome.counts[day.toordinal(), "history_rows_read"]
         cost = {"history_rows_read": rows_read, "history_rows_written": rows_written}
         matches.tell(found, day, self._config.examples.warn_match_share)
-        return {**of_day, **cost, "matches": shares, **self._missing_hours(day)}
+        more = {"matches": shares, **self._missing_hours(day), "settings": self._settings}
+        return {**of_day, **cost, **more}
 
     def _missing_hours(self, day: datetime.date) -> dict:
         """Returns the hours that logs lack, where their paths say hours."""
@@ -185,7 +188,7 @@ class Publisher:
         partition = self._workdir.partition(histories.KIND, day)
         with self._write(histories.KIND, day, manifest) as folder:
             for shard in range(shards):
-                link = Link(day, partition.file(histories.file_name(shard, shards)))
+                link = Link(day, partition.file(histories.file_name(shard, shards)), shards)
                 self._chains[shard] = histories.with_link(
                     self._chains[shard], link, shard, section.full_histories_every_days
                 )
@@ -232,6 +235,7 @@ class Publisher:
         number = day.toordinal()
         manifest: dict = {
             "matches": shares,
+            "settings": self._settings,
             "catalogue": str(datetime.date.fromordinal(self._plan.catalogue_of(number).day)),
             "inputs": [input_entry(file, self._plan.root) for file in self._plan.inputs_of(number)],
         }

@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable, Collection, Iterator
 
 from twotower_tf import storage
+from twotower_tf.binding import examples_fingerprint, is_same
 from twotower_tf.config import Config
 from twotower_tf.config.source import Files
-from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.errors import InputError
 from twotower_tf.examples.items import catalogue
@@ -115,11 +115,11 @@ def snapshots(
         InputError: If a day has none, or if one can't be used.
     """
     dated = _section(config, which).is_dated
+    own = examples_fingerprint(config)
     usable = [
         day
         for day in workdir.days(which.kind)
-        if workdir.partition(which.kind, day).manifest()["configuration"]
-        == examples_fingerprint(config)
+        if is_same(workdir.partition(which.kind, day).manifest()["configuration"], own)
     ]
     needed = needed_files(which, config, source, days, built=usable if dated else [])
     for day, files in needed.items():

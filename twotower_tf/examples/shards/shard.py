@@ -72,7 +72,8 @@ class ShardMaker:
             "searches" in logs, bool(section.own_length), traits, "impressions" in logs
         )
         chain = self._plan.chain_of(shard)
-        past = ShardHistories(shard, section.full_histories_every_days, chain, schema)
+        every = section.full_histories_every_days
+        past = ShardHistories(shard, section.shards, every, chain, schema)
         carried = past.lookup(events.user_ids)
         items = number_items(events, "item_id", carried.items, traits)
         sequences = {"events": make_sequence(events, items, section.history_length)}

@@ -88,8 +88,8 @@ class UserProfiles:
         self._all_ids = examples.events.user_ids
         if snapshot is not None:
             user_ids = self._all_ids.take(pa.array(self._users))
-            path = snapshot.file(shard, plan.config.examples.shards)
-            self._found, self._known = profiles.lookup(path, user_ids, plan.config)
+            paths = snapshot.files(shard, plan.config.examples.shards)
+            self._found, self._known = profiles.lookup(paths, user_ids, plan.config)
 
     def of(self, examples: OrderedExamples) -> pa.Table | None:
         """Returns the profiles of the users of some of the examples, [n], None without any."""

@@ -5,7 +5,8 @@ A partition ``histories/dt=DAY`` holds a keyed file (``user_files``) for every s
 file that has it of the shard's *chain*: the day's file, the file of the built day before, and so
 on back to the last full one. The manifest says the days of every shard's chain, newest first
 (``chains``). A full file comes every ``examples.full_histories_every_days`` days, for each shard
-on another day, so that no day pays for all.
+on another day, so that no day pays for all. On the first day with another number of shards all
+are full, made of the chains of the shards before that may hold their users (``resharded``).
 
 Of the histories, everything older than the oldest day in the newest manifest's chains may be
 removed (``oldest_day_needed``).
@@ -14,6 +15,7 @@ The rows are those of ``history_rows``.
 """
 
 import datetime
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -22,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from twotower_tf.errors import InputError
+from twotower_tf.examples.hashes import shards
 from twotower_tf.examples.users import user_files
 from twotower_tf.examples.users.history_rows import (
     ANSWERED,
@@ -46,10 +49,12 @@ class Link(NamedTuple):
     Attributes:
         day: The day whose partition it is in.
         path: Where it is.
+        shards: How many files that partition has.
     """
 
     day: datetime.date
     path: str
+    shards: int
 
 
 class OwnItem(NamedTuple):
@@ -98,7 +103,8 @@ def with_link(chain: Sequence[Link], link: Link, shard: int, every: int) -> tupl
         shard: The shard's number.
         every: ``examples.full_histories_every_days``.
     """
-    previous = chain[0].day if chain else None
+    goes_on = chain and chain[0].shards == link.shards
+    previous = chain[0].day if goes_on else None
     return (link,) if is_full_due(shard, link.day, previous, every) else (link, *chain)
 
 
@@ -112,15 +118,21 @@ class ShardHistories:
 
     Args:
         shard: Its number.
+        shards: How many there are.
         every: ``examples.full_histories_every_days``.
-        chain: Where the histories up to now are, newest first (``chains_of``).
+        chain: Where the histories up to now are, newest first (``chains_of``, ``resharded``).
         schema: Of the rows (``schema_of``).
     """
 
     def __init__(
-        self, shard: int, every: int, chain: Sequence[Link] = (), schema: pa.Schema = SCHEMA
+        self,
+        shard: int,
+        shards: int,
+        every: int,
+        chain: Sequence[Link] = (),
+        schema: pa.Schema = SCHEMA,
     ):
-        self._shard = shard
+        self._shard, self._shards = shard, shards
         self._every = every
         self.schema = schema
         self._file_schema = _file_schema(schema)
@@ -162,9 +174,9 @@ class ShardHistories:
         Returns:
             The number of rows written; ``chain`` begins with the file.
         """
-        chain = with_link(self.chain, Link(day, path), self._shard, self._every)
+        chain = with_link(self.chain, Link(day, path, self._shards), self._shard, self._every)
         older = self.chain if len(chain) == 1 else ()
-        sources = [[user_files.keyed(active)], *(self._pieces(link.path) for link in older)]
+        sources = [[user_files.keyed(active)], *map(self._pieces, older)]
         with (
             whole_file(path) as temporary,
             user_files.writing(temporary, self._file_schema) as writer,
@@ -174,10 +186,14 @@ class ShardHistories:
         self.chain = chain
         return writer.rows
 
-    def _pieces(self, path: str) -> Iterator[pa.Table]:
-        for piece in user_files.pieces(path):
+    def _pieces(self, link: Link) -> Iterator[pa.Table]:
+        """Yields the rows of a file that are of this shard's users, in this schema."""
+        for piece in user_files.pieces(link.path):
             self.rows_read += len(piece)
-            yield piece
+            if link.shards != self._shards:
+                of = shards(piece["user_hash"].to_numpy(), self._shards)
+                piece = piece.filter(pa.array(of == self._shard))
+            yield user_files.in_schema(piece, self._file_schema)
 
 
 def _spread(lists: pa.ChunkedArray, places: np.ndarray, count: int) -> pa.ListArray:
@@ -211,9 +227,25 @@ def chains_of(workdir: Workdir, partition: Partition) -> list[list[Link]]:
                 f"{needed.path} is gone, but the histories of {partition.day} need all since "
                 f"{min(partitions)}: put it back, or build all days anew in a new folder"
             )
+    count = len(chains)
     return [
-        [Link(day, partitions[day].file(file_name(shard, len(chains)))) for day in chain]
+        [Link(day, partitions[day].file(file_name(shard, count)), count) for day in chain]
         for shard, chain in enumerate(chains)
+    ]
+
+
+def resharded(chains: Sequence[Sequence[Link]], count: int) -> list[list[Link]]:
+    """Returns the chains of so many shards, of those of any number of shards.
+
+    A user is in the shard that the remainder of a hash says, so that those of a shard were in few
+    of the others where one number divides the other.
+    """
+    if not chains or len(chains) == count:
+        return [list(chain) for chain in chains]
+    common = math.gcd(len(chains), count)
+    return [
+        [link for old, chain in enumerate(chains) if (old - shard) % common == 0 for link in chain]
+        for shard in range(count)
     ]
 
 

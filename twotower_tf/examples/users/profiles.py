@@ -241,11 +241,11 @@ def _write_shards(count: int, schema: pa.Schema, buckets: str, folder: str) -> t
     return tuple(writer.rows for writer in writers)
 
 
-def lookup(path: str, user_ids: pa.Array, config: Config) -> tuple[pa.Table, np.ndarray]:
-    """Returns the profiles of users of a shard.
+def lookup(paths: Sequence[str], user_ids: pa.Array, config: Config) -> tuple[pa.Table, np.ndarray]:
+    """Returns the profiles of users.
 
     Args:
-        path: The shard's file.
+        paths: The files that may hold them.
         user_ids: string [n], no user twice.
         config: The deployment.
 
@@ -258,7 +258,7 @@ def lookup(path: str, user_ids: pa.Array, config: Config) -> tuple[pa.Table, np.
         InputError: If the file is gone.
     """
     schema = _file_schema(config)
-    found = user_files.lookup([path], user_ids, schema)
+    found = user_files.lookup(paths, user_ids, schema)
     row_of = np.full(len(user_ids), -1)
     row_of[found.asked] = np.arange(len(found.rows))
     values = found.rows.drop_columns([key.name for key in user_files.KEYS])

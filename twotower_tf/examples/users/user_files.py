@@ -151,7 +151,7 @@ def lookup(paths: Sequence[str], user_ids: pa.Array, schema: pa.Schema) -> Found
     Args:
         paths: Keyed files, the newest first.
         user_ids: string [n], no user twice.
-        schema: Of the answer; the files have its columns, and perhaps others.
+        schema: Of the answer; the files may have other columns, and lack lists.
 
     Raises:
         InputError: If a file is gone.
@@ -163,13 +163,27 @@ def lookup(paths: Sequence[str], user_ids: pa.Array, schema: pa.Schema) -> Found
         if not len(missing):
             break
         found, places, read = _look_up(path, user_ids.take(pa.array(missing)), hashes[missing])
-        rows.append(found.select(schema.names))
+        rows.append(in_schema(found, schema))
         asked.append(missing[places])
         missing = np.delete(missing, places)
         rows_read += read
     places = np.concatenate(asked)
     order = np.argsort(places)
     return Found(pa.concat_tables(rows).take(pa.array(order)), places[order], rows_read)
+
+
+def in_schema(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Returns rows with the columns of a schema: lists that an older file lacks are empty."""
+    columns = [
+        rows[field.name] if field.name in rows.column_names else _empty_lists(field, len(rows))
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _empty_lists(field: pa.Field, count: int) -> pa.Array:
+    offsets = pa.array(np.zeros(count + 1, np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.array([], field.type.value_type))
 
 
 def _look_up(path: str, user_ids: pa.Array, hashes: np.ndarray) -> Found:

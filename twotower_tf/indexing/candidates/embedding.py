@@ -15,8 +15,8 @@ import numpy as np
 from absl import logging
 
 from twotower_tf import beam_runs
+from twotower_tf.binding import model_fingerprint
 from twotower_tf.config import Config
-from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.examples.items.catalogue_reader import current_rows, latest_catalogue
 from twotower_tf.indexing.candidates.embedding_files import KIND, write_embeddings
 from twotower_tf.indexing.candidates.embedding_shards import (

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from twotower_tf.config.registries import HISTORY_ENCODERS
-from twotower_tf.config.section import Positive, Section
+from twotower_tf.config.section import Positive, Section, Touches
 
 
 def _each_once(types: list[str]) -> list[str]:
@@ -52,7 +52,7 @@ class RecencyHistory(EventsHistory):
     """
 
     kind: Literal["recency"]
-    length: Positive = 50
+    length: Annotated[Positive, Touches.MODEL] = 50
     """So many places from the end have a weight of their own, all before them share one."""
 
 
@@ -64,9 +64,9 @@ class AttentionHistory(EventsHistory):
     """
 
     kind: Literal["attention"]
-    length: Positive = 50
+    length: Annotated[Positive, Touches.MODEL] = 50
     """So many places from the end have a weight of their own, all before them share one."""
-    hidden: Positive = 64
+    hidden: Annotated[Positive, Touches.MODEL] = 64
     """Width of the layer that scores an item."""
 
 
@@ -78,7 +78,7 @@ class GruHistory(EventsHistory):
     """
 
     kind: Literal["gru"]
-    length: Positive = 50
+    length: Annotated[Positive, Touches.MODEL] = 50
     """It reads the newest so many items."""
 
 
@@ -90,11 +90,11 @@ class TransformerHistory(EventsHistory):
     """
 
     kind: Literal["transformer"]
-    length: Positive = 50
+    length: Annotated[Positive, Touches.MODEL] = 50
     """It reads the newest so many items."""
-    blocks: Positive = 1
+    blocks: Annotated[Positive, Touches.MODEL] = 1
     """How many blocks, each of attention and a dense layer."""
-    heads: Positive = 1
+    heads: Annotated[Positive, Touches.MODEL] = 1
     """Heads of each attention; they divide the length of an item's vector."""
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0), Touches.NOTHING] = 0.2
     """Share of a block's outputs dropped while training."""
