@@ -95,6 +95,7 @@ def test_retailrocket(tmp_path):
     assert values["view"] < values["addtocart"] < values["transaction"] == 1.0
     # A fifth of the items are in no properties, and these are rows of a property each.
     assert config.examples.unknown_items == "keep"
+    assert 0.6 < config.gates.min_coverage < 0.8
     assert _features(config.candidate) == {"itemid": "id"}
     assert any("several rows an item" in doubt for doubt in proposal.doubts)
     assert "category_tree.csv" in proposal.passed_over

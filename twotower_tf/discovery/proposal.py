@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import math
 import re
 from typing import Any
 
@@ -173,11 +174,14 @@ def other_keys(proposal: Proposal) -> list[Key]:
         if seen.a_day < 200:
             gates |= {"min_items_per_batch": 0.0}
         note = "So few held-out events make recall jump from day to day: it holds nothing back."
-        keys.append(Key("gates", gates, note))
     else:
-        least = max(1, int(seen.a_day / 10))
-        keys.append(Key("gates", {"min_examples": least}, "A tenth of what a day has."))
-    return keys
+        gates = {"min_examples": max(1, int(seen.a_day / 10))}
+        note = "A tenth of what a day has."
+    if proposal.known_items < _KNOWN:
+        # Items that no catalogue has are in no index.
+        gates["min_coverage"] = math.floor(90 * proposal.known_items) / 100
+        note += " Items that the catalogue lacks can't be recommended."
+    return [*keys, Key("gates", gates, note)]
 
 
 def model_name(source: str) -> str:
