@@ -4,8 +4,8 @@ import datetime
 
 import pytest
 
+from twotower_tf.binding import examples_fingerprint
 from twotower_tf.config import Config
-from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.errors import InputError
 from twotower_tf.examples.building.hours import check_hours, missing_hours
