@@ -2,12 +2,16 @@
 
     python -m benchmarks.model_parts --out=FILE.json
     python -m benchmarks.model_parts --batch=1024 --history=20
+    python -m benchmarks.model_parts --batch=8192 --history=20 --layers 1024 512 128 \\
+        --items=100000 --steps=2 --rounds=3 --stock
 
 Each part is a model of its own, in this process, with the same items, histories and batches; they
 take turns, some steps and some requests each, so that what else the machine does falls on all
 alike. The peer is the model without any part: ids of a shared table in both towers, the history's
-mean, layers of twice the dimension and of the dimension. Prints medians over the rounds, and
-ratios to it. A request is one query through the query tower, as a release runs it.
+mean, layers in both. Of the others the query tower has these layers, and the candidate tower sums
+its features. Prints medians over the rounds, and ratios to it. A request is one query through the
+query tower, as a release runs it. With `--stock`, the stock TFRS task also trains the towers of the
+peer, and those of all parts, without an estimator. `benchmarks.train_day --parts` measures days.
 """
 
 import argparse
@@ -15,12 +19,14 @@ import json
 import pathlib
 import statistics
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 import twotower_tf  # noqa: F401  (first: it chooses Keras 2)
 
 import tensorflow as tf  # isort: skip
+import tensorflow_recommenders as tfrs  # isort: skip
 
 from twotower_tf.config import Config
 from twotower_tf.examples.items.catalogue_reader import Catalogue
@@ -28,9 +34,12 @@ from twotower_tf.examples.schema import raw_features
 from twotower_tf.examples.value_types.lists import Lists
 from twotower_tf.models.two_tower import TwoTowerModel
 
-ITEMS, TAGS, WORDS, DIM = 20_000, 3, 6, 64
+TAGS, WORDS, DIM = 3, 6, 64
 PLAIN = "none"
-_BATCHES = 8
+# The layers are those of the query tower, in PLAIN of both.
+LAYERS = (2 * DIM, DIM)
+STOCK = "stock TFRS: "
+_BESIDE_STOCK = (PLAIN, "all, recency")
 _TABLES = {name: {"buckets": 1 << 16, "dim": DIM} for name in ("items", "tags", "words")}
 
 
@@ -39,12 +48,13 @@ def parts() -> dict[str, dict]:
     encoders = ("mean", "recency", "attention", "gru", "transformer")
     with_times = ("recency", "transformer")
     usual = {"encode": "item"}
-    found = {PLAIN: {"history": {"table": "items"}, "towers": {"layers": [2 * DIM, DIM]}}}
+    found = {PLAIN: {"history": {"table": "items"}}}
     found["all, no dropout"] = {
         "history": usual | {"encoder": "recency"},
         "query": {"dropout": 0.0},
         "candidate": {"vector_dropout": 0.0},
     }
+    found["all, no skips"] = {"history": usual, "query": {"residual": []}}
     for kind in encoders:
         found[f"all, {kind}"] = {"history": usual | {"encoder": kind}}
     for kind in with_times:
@@ -55,20 +65,25 @@ def parts() -> dict[str, dict]:
     return found
 
 
-def configuration(part: dict, batch: int, history: int) -> Config:
-    """Returns the configuration of a part."""
-    towers = part.get("towers", {})
+def configuration(part: dict, batch: int, history: int, layers: Sequence[int] = LAYERS) -> Config:
+    """Returns the configuration of a part, with the layers given."""
+    query = {"layers": list(layers)}
+    if part["history"].get("encode") == "item":
+        query |= {"residual": ["history"], "dropout": 0.2}
+        candidate = {"dim": layers[-1]}
+    else:
+        candidate = query
     values = {
         "name": "parts",
         "source": {"events": {"path": "e.csv"}, "items": {"path": "i.csv"}},
         "tables": _TABLES,
-        "examples": {"history_length": history},
+        "examples": {"history_length": history, "shards": 2},
         "query": {
             "features": [
                 {"name": "history", "kind": "id_bag", **part["history"]},
                 {"name": "device", "kind": "category"},
             ],
-            **towers,
+            **query,
             **part.get("query", {}),
         },
         "candidate": {
@@ -77,7 +92,7 @@ def configuration(part: dict, batch: int, history: int) -> Config:
                 {"name": "tags", "kind": "id_bag", "table": "tags"},
                 {"name": "title", "kind": "text", "table": "words"},
             ],
-            **towers,
+            **candidate,
             **part.get("candidate", {}),
         },
         "estimator": {"buckets": 50_000},
@@ -87,26 +102,26 @@ def configuration(part: dict, batch: int, history: int) -> Config:
     return Config.model_validate(values)
 
 
-def catalogue() -> Catalogue:
+def catalogue(items: int = 20_000) -> Catalogue:
     """Returns the items: an id, some tags and a title each."""
     random = np.random.default_rng(1)
-    ids = np.array([f"i{number}" for number in range(ITEMS)], object)
-    tags = np.array([f"t{one}" for one in random.integers(0, 500, ITEMS * TAGS)], object)
-    words = random.integers(0, 5000, (ITEMS, WORDS))
+    ids = np.array([f"i{number}" for number in range(items)], object)
+    tags = np.array([f"t{one}" for one in random.integers(0, 500, items * TAGS)], object)
+    words = random.integers(0, 5000, (items, WORDS))
     titles = np.array([" ".join(f"w{one}" for one in row) for row in words], object)
-    lists = Lists(tags, np.arange(ITEMS + 1) * TAGS)
+    lists = Lists(tags, np.arange(items + 1) * TAGS)
     return Catalogue(ids, {"item_id": ids, "tags": lists, "title": titles})
 
 
 def batches(items: Catalogue, size: int, history: int, count: int) -> list[dict]:
     """Returns batches whose items and histories are drawn by Zipf's law, exponent 1."""
     random = np.random.default_rng(2)
-    chances = 1 / np.arange(1, ITEMS + 1)
+    chances = 1 / np.arange(1, len(items) + 1)
     chances /= chances.sum()
     found = []
     for _ in range(count):
-        rows = random.choice(ITEMS, size, p=chances)
-        past = items.item_ids[random.choice(ITEMS, size * history, p=chances)]
+        rows = random.choice(len(items), size, p=chances)
+        past = items.item_ids[random.choice(len(items), size * history, p=chances)]
         days = np.sort(random.exponential(30.0, (size, history)))[:, ::-1].astype(np.float32)
         splits = np.arange(size + 1) * history
 
@@ -135,6 +150,26 @@ def batches(items: Catalogue, size: int, history: int, count: int) -> list[dict]
     return found
 
 
+class Stock(tfrs.Model):
+    """The stock retrieval task on the towers of one of our models, without a correction."""
+
+    def __init__(self, towers: TwoTowerModel):
+        super().__init__()
+        self.query_tower, self.candidate_tower = towers.query_tower, towers.candidate_tower
+        self.task = tfrs.tasks.Retrieval(remove_accidental_hits=True, temperature=0.05)
+        self.compile(optimizer=tf.keras.optimizers.Adagrad(0.1))
+
+    def compute_loss(self, batch, training=False):
+        """See ``tfrs.Model``."""
+        total = self.task(
+            self.query_tower(batch["query"], training=training),
+            self.candidate_tower(batch["candidate"], training=training),
+            candidate_ids=batch["item_id"],
+            compute_metrics=False,
+        )
+        return total / tf.cast(tf.size(batch["item_id"]), tf.float32)
+
+
 class Part:
     """A model, its batches, and what it took.
 
@@ -142,7 +177,9 @@ class Part:
         steps, requests: Milliseconds, a number a round.
     """
 
-    def __init__(self, config: Config, items: Catalogue, given: list[dict], query: dict):
+    def __init__(
+        self, config: Config, items: Catalogue, given: list[dict], query: dict, stock: bool = False
+    ):
         self._model = TwoTowerModel.from_config(config)
         if self._model.item_features is not None:
             self._model.item_features.set_catalogue(items)
@@ -150,7 +187,8 @@ class Part:
         self._query = {raw.name: query[raw.name] for raw in raw_features(config, "query")}
         tower = self._model.query_tower
         self._asked = tf.function(lambda raw: tower(raw), autograph=False, reduce_retracing=True)
-        self._step = tf.function(self._model.train_step, autograph=False, reduce_retracing=True)
+        self._trained = Stock(self._model) if stock else self._model
+        self._step = tf.function(self._trained.train_step, autograph=stock, reduce_retracing=True)
         self.steps: list[float] = []
         self.requests: list[float] = []
 
@@ -166,22 +204,35 @@ class Part:
         self.requests.append((time.perf_counter() - start) / requests * 1000)
 
 
+def models(flags: argparse.Namespace) -> dict[str, Part]:
+    """Makes the models that the flags name, on one catalogue and the same batches."""
+    items = catalogue(flags.items)
+    given = batches(items, flags.batch, flags.history, flags.steps)
+    (one,) = batches(items, 1, flags.history, 1)
+    made = {}
+    for name in flags.parts:
+        config = configuration(parts()[name], flags.batch, flags.history, flags.layers)
+        made[name] = Part(config, items, given, one["query"])
+        if flags.stock and name in _BESIDE_STOCK:
+            made[STOCK + name] = Part(config, items, given, one["query"], stock=True)
+    return made
+
+
 def main() -> None:
     """Measures all parts in turn and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, help="the JSON file to write")
     parser.add_argument("--batch", type=int, default=128, help="examples a step")
     parser.add_argument("--history", type=int, default=50, help="items in each history")
+    parser.add_argument("--layers", type=int, nargs="+", default=list(LAYERS))
+    parser.add_argument("--items", type=int, default=20_000, help="items in the catalogue")
+    parser.add_argument("--parts", nargs="+", choices=parts(), default=list(parts()))
+    parser.add_argument("--stock", action="store_true", help="measure the stock TFRS task too")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each part")
+    parser.add_argument("--steps", type=int, default=8, help="steps a turn")
     parser.add_argument("--requests", type=int, default=50, help="requests a turn")
     flags = parser.parse_args()
-    items = catalogue()
-    given = batches(items, flags.batch, flags.history, _BATCHES)
-    (one,) = batches(items, 1, flags.history, 1)
-    measured = {
-        name: Part(configuration(part, flags.batch, flags.history), items, given, one["query"])
-        for name, part in parts().items()
-    }
+    measured = models(flags)
     for part in measured.values():
         part.turn(1)
         part.steps.clear()
@@ -193,11 +244,11 @@ def main() -> None:
         name: {"step_ms": statistics.median(p.steps), "request_ms": statistics.median(p.requests)}
         for name, p in measured.items()
     }
-    plain = figures[PLAIN]
+    first = figures[flags.parts[0]]
     print(f"{'parts':<28}{'step ms':>9}{'ratio':>7}{'request ms':>12}{'ratio':>7}")
     for name, figure in figures.items():
         step, request = figure["step_ms"], figure["request_ms"]
-        ratios = step / plain["step_ms"], request / plain["request_ms"]
+        ratios = step / first["step_ms"], request / first["request_ms"]
         print(f"{name:<28}{step:>9.2f}{ratios[0]:>7.2f}{request:>12.3f}{ratios[1]:>7.2f}")
     if flags.out:
         flags.out.write_text(json.dumps({"settings": vars(flags) | {"out": None}, **figures}))

@@ -8,7 +8,8 @@ their vectors scattered around those of some queries, so that queries have near 
 ones do; an index with a recall of 0.97 on other queries. Both SavedModels are asked as TensorFlow
 Serving asks them, by a session:
 
-- bare: query tower and index search in one call, all features given; scores and positions out
+- bare: query tower, index search and the ids of what it finds in one call, all features given, as
+  `tfrs.layers.factorized_top_k.ScaNN` on the tower answers; item ids and scores out
 - release: `serving_default` without excluded ids; item ids and scores out
 - bare_more: the bare one asked for 200 items more, which any answer without 200 items has to find
 - excluding: the release with the best 200 items of each query excluded
@@ -61,18 +62,19 @@ _NOISE = 0.6
 
 
 class Bare(tf.Module):
-    """Query tower and index search with nothing around them."""
+    """Query tower, index search and ids, with nothing around them."""
 
-    def __init__(self, tower, index, features):
+    def __init__(self, tower, index, item_ids, features):
         super().__init__()
         self._tower, self._index = tower, index
+        self._item_ids = tf.Variable(item_ids, dtype=tf.string, trainable=False)
         inputs = [signatures.feature_input(raw) for raw in features]
         inputs.append(signatures.Input(tf.TensorSpec([], tf.int32, "k"), tf.constant(_K)))
 
         def bare(values):
             k, retrieve = values.pop("k"), index.retriever()
             scores, positions = retrieve(tower(signatures.as_trained(values, features)), k)
-            return {"scores": scores, "positions": positions}
+            return {"scores": scores, "item_ids": tf.gather(self._item_ids, positions)}
 
         self.serving_default = signatures.signature(bare, inputs)
 
@@ -105,7 +107,7 @@ class Problem:
             vectors.shape[1],
         )
         options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
-        bare = Bare(model.query_tower, index, self.features)
+        bare = Bare(model.query_tower, index, self.item_ids, self.features)
         release, alone = (os.path.join(folder, name) for name in ("release", "bare"))
         start = time.perf_counter()
         stitched.save(release, section)
@@ -150,7 +152,7 @@ def scattered(random: np.random.Generator, centres: np.ndarray, count: int) -> n
 def best_ids(problem: Problem, query: dict, count: int) -> np.ndarray:
     """The ids of the best items of queries, by the bare index."""
     answer = problem.bare({**query, "k": np.int32(count)})
-    return problem.item_ids[answer["positions"]]
+    return answer["item_ids"].astype(str).astype(object)
 
 
 def check(problem: Problem, exact: bool) -> None:

@@ -31,7 +31,7 @@ _STRINGS = {
     "end": "The last day, as YYYY-MM-DD (UTC).",
     "query": 'Raw query features as JSON, such as \'{"seed_item_id": "v17"}\'.',
     "user_id": "Recommend to this user, from the history in the work directory.",
-    "out": "The folder to write to.",
+    "out": "The folder to write to; of init the file.",
     "version": "A release, by its version as YYYYMMDDnn.",
     "withdrawn": "A file of item ids, one a line, that may not come any more.",
     "reason": "Why the items of --withdrawn may not come; kept with them.",
@@ -193,7 +193,7 @@ class Command:
         for name in self._required:
             if not values[name].value:
                 raise InputError(f"--{name} is missing; --help lists the flags")
-        if "out" in self._names and "://" in values.out:
+        if "out" in self._names and "://" in (values.out or ""):
             raise InputError(f"--out={values.out}: give a folder of this machine, not a URL")
         return rest
 

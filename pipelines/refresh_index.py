@@ -11,7 +11,6 @@ given); without --source the newest one in the work directory. If too much chang
 (index.max_fresh_share), nothing is published: run build_index.
 """
 
-import datetime
 import os
 
 from pipelines import command
@@ -20,12 +19,12 @@ from twotower_tf.errors import InputError
 
 def _job(values, _) -> None:
     config = command.config_of(values)
+    from twotower_tf.examples.calendar import Calendar
     from twotower_tf.storage import parse_day
     from twotower_tf.storage.id_lists import read_ids
 
     workdir = command.open_workdir(values, config)
-    today = datetime.datetime.now(datetime.timezone.utc).date()
-    day = parse_day(values.date, "--date") if values.date else today
+    day = parse_day(values.date, "--date") if values.date else Calendar.of(config).today()
     withdrawn = read_ids(values.withdrawn, "--withdrawn") if values.withdrawn else []
     if values.reason and not withdrawn:
         raise InputError("--reason needs --withdrawn=FILE, the items that it is of")

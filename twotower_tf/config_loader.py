@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from twotower_tf.config import Config, strict_yaml
 from twotower_tf.config.examples import Duplicates
 from twotower_tf.config.registries import TOWERS
+from twotower_tf.config.section import shown
+from twotower_tf.config.times import MIDNIGHT
 from twotower_tf.errors import InputError
 from twotower_tf.storage import checksum, exists
 
@@ -27,6 +29,19 @@ _RANKING_DATA = (
     "max_per_user_and_day",
     "overlong",
 )
+# Keys of ``examples`` that say which days pass, not what is made of them.
+_LETTING_THROUGH = (
+    "max_rejected_share",
+    "max_rejected",
+    "unreadable_files",
+    "missing_hours",
+    "warn_match_share",
+)
+# For what pydantic words for programmers, by its types of error.
+_OTHER_WORDS = {
+    "list_type": "must be a list, such as [a, b]",
+    "dict_type": "must be names and what each stands for, such as {a: ..., b: ...}",
+}
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
@@ -50,7 +65,7 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
     except ValueError as error:
         raise InputError(f"configuration {path}: {error}") from error
     if not isinstance(values, dict):
-        raise InputError(f"configuration {path} must be a mapping of keys, got {_shown(values)}")
+        raise InputError(f"configuration {path} must be a mapping of keys, got {shown(values)}")
     for override in overrides:
         _apply(values, override)
     try:
@@ -121,10 +136,11 @@ def _describe(error: ValidationError) -> str:
     mistakes = list(_mistakes(error))
     location, first = mistakes[0]
     where = _key_path(location)
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = _OTHER_WORDS.get(first["type"], first["msg"])
+    message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     described = f"{where}: {message}" if where else message
     if first["type"] not in ("value_error", "missing"):
-        described += f", got {_shown(first['input'])}"
+        described += f", got {shown(first['input'])}"
     if first["type"] == "string_type":
         described += strict_yaml.quote_it(first["input"])
     if len(mistakes) > 1:
@@ -161,11 +177,6 @@ def _is_tag(location: tuple, position: int) -> bool:
     return of_table or location[:position] == ("loss", "temperature")
 
 
-def _shown(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -184,8 +195,11 @@ def binding_sections(config: Config) -> dict:
         if isinstance(files, dict)
     }
     _drop_unused(sections, config)
+    if config.source.day_starts != MIDNIGHT:
+        # Work directories are older than days that start at another time.
+        sections["source"]["day_starts"] = config.source.day_starts
     # A day with many rejects may be let through without starting anew.
-    for key in ("max_rejected_share", "max_rejected", "unreadable_files", "warn_match_share"):
+    for key in _LETTING_THROUGH:
         del sections["examples"][key]
     for name, table in config.tables.items():
         if isinstance(table.vocabulary, str):

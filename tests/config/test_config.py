@@ -175,6 +175,24 @@ def test_the_reward_range_must_not_be_empty(refusal):
     assert message == "examples.reward: low must be less than high, got low=5.0, high=5.0"
 
 
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("training.retrain=weekly", "training.retrain: must be a section, such as {passes: ...}"),
+        ("gates=", "gates: must be a section, such as {min_examples: ...}, got None (its keys: m"),
+        ("examples.duplicates=all", "examples.duplicates: must be a section, such as {key: ...}, "),
+        ("loss=plain_softmax", "loss: must be a section, such as {kind: plain_softmax}, got 'pla"),
+        ("index=[1]", "index: must be a section, such as {kind: auto}, got [1] (kinds: auto, br"),
+        ("query.features.0=history", "query.features[0]: must be a section, such as {kind: id}, "),
+        ("query.features=history", "query.features: must be a list, such as [a, b], got 'history'"),
+        ("tables=films", "tables: must be names and what each stands for, such as {a: ..., b: "),
+    ],
+)
+def test_what_is_no_section_is_refused_with_what_would_be_one(load, override, expected):
+    with pytest.raises(InputError, match=re.escape(f": {expected}")):
+        load(override)
+
+
 def test_a_missing_section_is_named(refusal):
     assert refusal(lambda values: values.pop("candidate")).startswith("candidate: ")
 
@@ -458,6 +476,22 @@ def test_a_vocabulary_must_be_there_and_its_ids_are_part_of_the_model(tmp_path):
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Zurich", "America/Argentina/Ushuaia"])
 def test_time_zones_have_the_names_of_the_iana(load, zone):
     assert load(f"source.events.time_zone={zone}").source.events.time_zone == zone
+
+
+def test_when_a_day_starts_is_bound_to_the_work_directory(load):
+    assert load().source.day_starts == "00:00 UTC"
+    local = load("source.day_starts=04:00 America/New_York")
+    assert local.source.day_starts == "04:00 America/New_York"
+    assert examples_fingerprint(local) != examples_fingerprint(load())
+    assert model_fingerprint(local) != model_fingerprint(load())
+    assert examples_fingerprint(load("source.day_starts=00:00 UTC")) == examples_fingerprint(load())
+
+
+@pytest.mark.parametrize("start", ["04:00", "4:00 UTC", "24:00 UTC", "UTC", "04:00 Europe/Zürich"])
+def test_a_start_of_the_day_that_is_none_is_refused(load, start):
+    right = "Europe/Zurich'|such as '04:00 America/New_York'"
+    with pytest.raises(InputError, match=rf"source\.day_starts: .*({right})"):
+        load(f"source.day_starts={start}")
 
 
 @pytest.mark.parametrize("zone", ["Europe/Zürich", "Europe", "../zones", "", "+02:00", "CEST"])

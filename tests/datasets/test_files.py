@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twotower_tf import storage
-from twotower_tf.config.source import Files
+from twotower_tf.config.source import Files, ItemFiles
 from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
@@ -116,6 +116,29 @@ def test_days_in_another_form_are_named_with_the_pattern_they_would_match(
             find(root, pattern)
         assert str(caught.value).endswith(f"; there is {name}, which is {right}")
         assert len(find(root, right)) == 1
+
+
+def test_hour_in_the_pattern_gives_each_file_its_hour(tmp_path, bucket):
+    names = ["2026-01-02/00/a.csv", "2026-01-02/23/b.csv", "2026-01-02/7/a.csv"]
+    for name in [*names, "2026-01-02/24/a.csv", "2026-01-02/007/a.csv", "2026-01-02/a.csv"]:
+        write(tmp_path / name)
+        storage.write_text(f"{bucket}/{name}", "")
+    for root in (str(tmp_path), bucket):
+        found = find(root, "{date}/{hour}/*.csv")
+        assert [(file.path.removeprefix(f"{root}/"), file.hour) for file in found] == list(
+            zip(names, [0, 23, 7], strict=True)
+        )
+        assert {file.day for file in found} == {datetime.date(2026, 1, 2)}
+    write(tmp_path / "20260102T23.csv")
+    (file,) = find(tmp_path, "{date:%Y%m%d}T{hour}.csv")
+    assert (file.day, file.hour) == (datetime.date(2026, 1, 2), 23)
+
+
+def test_hours_are_those_of_a_day_and_of_logs():
+    with pytest.raises(ValueError, match=r"which the path must say too: \{date\}/\{hour\}"):
+        Files(path="h={hour}/x.csv")
+    with pytest.raises(ValueError, match="a snapshot is of a day, and all of it"):
+        ItemFiles(path="{date}/{hour}.csv")
 
 
 @pytest.mark.parametrize("braces", ["{DATE}", "{day}", "{date:%Y%j}", "{date:%Y%m%m}", "{csv,tsv}"])

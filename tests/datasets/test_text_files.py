@@ -32,9 +32,9 @@ LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).enco
 ARRAY = json.dumps(ROWS, indent=1, ensure_ascii=False)
 
 
-def zstd(content: bytes) -> bytes:
+def by_arrow(content: bytes, compression: str) -> bytes:
     buffer = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(buffer, "zstd") as file:
+    with pa.CompressedOutputStream(buffer, compression) as file:
         file.write(content)
     return buffer.getvalue().to_pybytes()
 
@@ -44,7 +44,8 @@ FORMS = {
     "gzip named CSV": ("csv", gzip.compress(TABLE.encode())),
     "bz2": ("jsonl", bz2.compress(LINES)),
     "xz": ("csv", lzma.compress(TABLE.encode())),
-    "zstd": ("jsonl", zstd(LINES)),
+    "zstd": ("jsonl", by_arrow(LINES, "zstd")),
+    "lz4": ("csv", by_arrow(TABLE.encode(), "lz4")),
     "UTF-16": ("csv", TABLE.encode("utf-16")),
     "UTF-16 without a mark": ("csv", TABLE.encode("utf-16-be")),
     "UTF-32": ("jsonl", codecs.BOM_UTF32_LE + LINES.decode().encode("utf-32-le")),

@@ -41,6 +41,7 @@ def write_day(workdir, number):
             "examples": 900,
             "held_out": 90,
             "rejected": 10,
+            "matches": {"profiles": {"given": 8, "matched": 6, "share": 0.75}},
         },
         "train": {"examples": 900, "loss": 6.0 - number / 1000, "examples_per_second": 5e4},
         "evaluate": {
@@ -118,6 +119,7 @@ def test_the_report_shows_what_was_measured(workdir):
         "8 of 80 items",
     ):
         assert expected in page.text
+    assert ["users with a profile (share)", "0.75"] in page.rows
     assert ["min examples", "900", "10", "passed"] in page.rows
     newest = ["2026-01-03", "20260103", "1,002", "900", "90", "1.00 %", "50,000", "5.9980"]
     assert [*newest, "0.2500", "0.2500", "0.3750", "0.3750"] in page.rows

@@ -8,9 +8,11 @@ import random
 import subprocess
 import sys
 import textwrap
+import zoneinfo
 
 import pytest
 
+from tests.examples.conftest import MIDNIGHT
 from tests.power_cuts import Disk
 from twotower_tf.errors import InputError
 from twotower_tf.examples.building.build import build_examples
@@ -154,6 +156,36 @@ def test_days_that_are_built_are_left_alone(deployment, make_event, days):
     assert {day: counts[day] for day in days[:2]} == first
     after = deployment.files()
     assert {name: after[name] for name in before} == before
+
+
+def test_a_log_cut_at_local_midnight_is_whole_and_the_same_in_one_file(deployment, make_event):
+    zone = zoneinfo.ZoneInfo("America/New_York")
+    dates = [datetime.date(2024, 3, 9), datetime.date(2024, 3, 10), datetime.date(2024, 3, 11)]
+    start = datetime.datetime(2024, 3, 9, tzinfo=zone).timestamp() - MIDNIGHT
+    # Of 24, 23 (the clocks go forward on the 10th) and 24 hours, an event every half an hour.
+    log = [make_event(n % 5, n % 6, int(start) + n * 1800) for n in range(2 * 71)]
+    deployment.write_usual()
+    deployment.values["source"]["day_starts"] = "00:00 America/New_York"
+    by_date: dict = {date: [] for date in dates}
+    for one in log:
+        by_date[datetime.datetime.fromtimestamp(one["timestamp"], zone).date()].append(one)
+    for date, events in by_date.items():
+        deployment.write_day(date, events)
+    counts = deployment.build(dates)
+    assert [(one["events"], one["rejected"]) for one in counts.values()] == [
+        (48, 0),
+        (46, 0),
+        (48, 0),
+    ]
+    deployment.in_one_file()
+    deployment.write("events.jsonl", log)
+    assert deployment.build(dates, name="undivided") == counts
+    one = deployment.workdir("undivided").partition("histories", dates[1])
+    ids, times = find_history(deployment.workdir("undivided"), one, "u1")
+    own = [event for event in log if event["user_id"] == "u1"]
+    until = [event for event in own if event["timestamp"] < by_date[dates[2]][0]["timestamp"]]
+    assert times == [event["timestamp"] for event in until][-4:]
+    assert ids == [event["item_id"] for event in until][-4:]
 
 
 def test_a_day_without_events_is_an_empty_partition(deployment, make_event, days):

@@ -82,6 +82,14 @@ def test_items_published_after_the_end_of_the_day_are_left_out(tmp_path):
     assert catalogue.item_ids.tolist() == ["old", "last second", "unknown"]
 
 
+def test_the_end_of_the_day_is_that_of_the_deployment(tmp_path):
+    values = CONFIG.model_dump(by_alias=True)
+    values["source"]["day_starts"] = "00:00 America/New_York"
+    rows = [_row("before", MIDNIGHT + 5 * 3600 - 1), _row("at the end", MIDNIGHT + 5 * 3600)]
+    catalogue = load_catalogue(_catalogue(tmp_path, rows), Config.model_validate(values), DAY)
+    assert catalogue.item_ids.tolist() == ["before"]
+
+
 def test_the_last_row_of_an_id_counts(tmp_path):
     first = [_row("a", price=1.0), _row("b", price=2.0)]
     second = [_row("c", price=3.0), _row("a", price=4.0)]

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.event_definition import DAY, T, assert_same, make_config, make_plan, read, usual
+from tests.event_definition import DAY, T, assert_same, make_config, make_plan, read, usual, write
 from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import read_records
 from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.examples.plan import Plan
-from twotower_tf.examples.reading.column_values import lists, texts
+from twotower_tf.examples.reading.column_values import lists, numbers, texts
 from twotower_tf.examples.values import UNITS_A_SECOND
 
 # Mostly what is usual, so that there is something to convert fast; then everything else.
@@ -184,6 +184,10 @@ COLUMN_TYPES = {
     "float16": (pa.float16(), st.sampled_from([1.0, 0.5, 7.0])),
     "bool": (pa.bool_(), st.booleans()),
     "decimal": (pa.decimal128(20, 2), st.decimals(-100, 100, places=2, allow_nan=False)),
+    "small decimal": (
+        pa.decimal256(60, 20), st.decimals(-1, 10**9, places=20, allow_nan=False) | st.just(T)
+    ),
+    "decimal lists": (pa.list_(pa.decimal128(9, 1)), st.lists(st.just(decimal.Decimal(3)))),
     "seconds": (pa.timestamp("s"), st.integers(-(2**40), 2**40) | st.integers(T - 9**5, T + 9**5)),
     "millis": (pa.timestamp("ms", "America/New_York"), st.integers(T * 1000, T * 1000 + 9**9)),
     "micros": (pa.timestamp("us", "Nowhere/At_All"), st.integers(T * 10**6, T * 10**6 + 9**11)),
@@ -327,6 +331,36 @@ def test_orders_are_read_as_their_items_would_be_a_line_each(tmp_path, ending):
     assert rows == flat_rows
     assert not rejected
     assert counts == {DAY.toordinal(): 9}
+
+
+def test_a_reward_may_be_the_product_of_several_columns(tmp_path):
+    reward = {"column": "price", "times": ["quantity", "share"], "low": 1.0, "high": 9.0}
+    config = make_config(examples={"reward": reward})
+    sold = [(2.5, 3, 0.5), (1.0, 1, 1.0), ("4", "3", "0.75"), (10, 10, 10), (3, -1, 1)]
+    records = [
+        usual(price=price, quantity=quantity, share=share, timestamp=T + number)
+        for number, (price, quantity, share) in enumerate(sold)
+    ]
+    file = write(tmp_path / "x.jsonl", [*records, usual(price=1, quantity=2)])
+    rows, rejected, _, _ = read(make_plan(tmp_path, config), [SourceSplit(file)])
+    worth = [float(price) * float(quantity) * float(share) for price, quantity, share in sold]
+    expected = [min(max((one - 1.0) / 8.0, 0.0), 1.0) for one in worth]
+    assert [row["reward"] for row in rows] == pytest.approx(expected)
+    (one,) = rejected
+    assert json.loads(one.line)["reason"].startswith("column 'share' is missing")
+
+
+def test_decimals_are_read_a_column_at_a_time():
+    written = ["0.10", "-7.00", None, "123456789012345678901234.56", "0.07"]
+    given = [one and decimal.Decimal(one) for one in written]
+    for type_ in (pa.decimal128(38, 2), pa.decimal256(60, 2)):
+        column = pa.array(given, type_)
+        found = numbers(column)
+        assert found.values.to_pylist() == [one and float(one) for one in given]
+        assert not found.odd.any()
+        found = texts(column)
+        assert found.values.to_pylist() == [None, "-7", None, None, None]
+        assert found.odd.tolist() == [True, False, False, True, True]
 
 
 def test_decimals_of_parquet_are_numbers_ids_and_times(tmp_path):

@@ -444,6 +444,12 @@ def test_header_without_a_needed_column_is_refused_up_front(tmp_path):
         f"{path}: there is no column 'movie_id' (source.events.columns.item_id); did you mean "
         "'movie'?; its columns are user_id, movie, timestamp"
     )
+    # What is no header at all may be one name of megabytes.
+    path.write_text("x" * 100_000 + ",y" * 100 + "\n")
+    with pytest.raises(InputError) as caught:
+        check_columns(file, needing, "events")
+    assert len(str(caught.value).removeprefix(str(path))) < 300
+    assert str(caught.value).endswith(", y, y and 81 more")
     path.write_text("user_id,movie_id,timestamp,user_id\n")
     with pytest.raises(InputError, match=r"'user_id' .* more than once"):
         check_columns(file, needing, "events")

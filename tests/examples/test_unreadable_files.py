@@ -50,9 +50,9 @@ def as_parquet(records: list[dict]) -> bytes:
     return file.getvalue()
 
 
-def as_zstd(content: bytes) -> bytes:
+def by_arrow(content: bytes, compression: str) -> bytes:
     buffer = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(buffer, "zstd") as file:
+    with pa.CompressedOutputStream(buffer, compression) as file:
         file.write(content)
     return buffer.getvalue().to_pybytes()
 
@@ -80,13 +80,22 @@ def unreadable(records: list[dict]) -> dict[str, tuple[str, bytes, str]]:
         "an error page for Parquet": ("b.parquet", ERROR_PAGE, "an XML or HTML page"),
         "Parquet named CSV": ("b.csv", as_parquet(records), "Parquet, not text"),
         "a gzip of zeros": ("b.jsonl.gz", b"\0" * 500, "the gzip file is damaged"),
+        "zeros": ("b.csv", b"\0" * 500, "zero bytes, not data"),
+        "zeros behind rows of CSV": (
+            "b.csv", as_csv(records).encode()[:-5] + b"\0" * 500, "zero bytes, .* from here on"
+        ),
+        "zeros among lines of JSON": (
+            "b.jsonl", lines[:-5] + b"\0" * 500 + lines, "zero bytes, .* from here on"
+        ),
         "a cut gzip": ("b.jsonl.gz", packed[: len(packed) // 2], "the gzip file is damaged"),
         "a cut bz2": ("b.jsonl.bz2", bz2.compress(lines)[:-9], "the bz2 file is damaged"),
         "a cut xz": ("b.jsonl.xz", lzma.compress(lines)[:-9], "the xz file is damaged"),
-        "a cut zstd": ("b.jsonl.zst", as_zstd(lines)[:-9], "the zstd file is damaged"),
+        "a cut zstd": ("b.jsonl.zst", by_arrow(lines, "zstd")[:-9], "the zstd file is damaged"),
+        "a cut lz4": ("b.jsonl.lz4", by_arrow(lines, "lz4")[:-9], "the lz4 file is damaged"),
+        "Avro": ("b.jsonl", b"Obj\x01\x04\x14avro.codec", "Avro, not text: write it as Parquet"),
         "text": ("b.jsonl", b"Service unavailable\ntry again\n", "not one record can be read"),
         "a broken array": ("b.json", b'[{"user_id": "u1"},\n oops]', "not JSON from here on"),
-    }
+    }  # fmt: skip
 
 
 KINDS = list(unreadable([{"user_id": "u"}]))
@@ -162,6 +171,23 @@ def test_rejected_they_count_by_their_bytes(deployment, make_event, events, days
         deployment.build(days[:1], **settings, max_rejected_share=0.04)
     counts = deployment.build(days[:1], **settings, max_rejected_share=share + 0.01)[days[0]]
     assert (counts["events"], counts["rejected"]) == (COUNT + len(others) + 1, 1)
+
+
+def test_what_nothing_can_be_read_of_is_lost_to_every_day(deployment, events, days):
+    deployment.values["source"]["events"]["path"] = "events/*"
+    put(deployment, "events/a.csv", as_csv(events).encode())
+    put(deployment, "events/b.parquet", as_parquet(events)[:-100])
+    settings = {"unreadable_files": "reject", "max_rejected": 1}
+    with pytest.raises(InputError, match=r"1 of 2 files of events of .* can't be read"):
+        deployment.build(days[:1], **settings)
+    together = deployment.build(days[:2], max_rejected_share=1.0, **settings)
+    assert [(one["events"], one["rejected"]) for one in together.values()] == [
+        (COUNT + 1, 1),
+        (1, 1),
+    ]
+    for day in days[:2]:
+        alone = deployment.build([day], "alone", max_rejected_share=1.0, **settings)
+        assert alone[day] == together[day]
 
 
 @pytest.mark.parametrize("what", ["items", "users"])

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.example_counts import write_counts
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.counts import Counts
 from twotower_tf.indexing.nominators.known import Known
 from twotower_tf.storage import Workdir
@@ -59,7 +60,7 @@ def workdir(tmp_path_factory):
 
 @pytest.fixture
 def known(workdir):
-    return Known(workdir, Counts(workdir), DAY, IDS)
+    return Known(workdir, Counts(workdir), DAY, IDS, Calendar())
 
 
 def _window(days: int) -> list[tuple[str, str]]:
@@ -173,7 +174,7 @@ def test_own_items_are_told_how_popular_they_are(known):
 
 
 def test_before_the_first_day_nothing_is_known(workdir):
-    first = Known(workdir, Counts(workdir), DAY - datetime.timedelta(days=30), IDS)
+    first = Known(workdir, Counts(workdir), DAY - datetime.timedelta(days=30), IDS, Calendar())
     for nominator in (Popular((1, 7), 5), Fresh(3, 4), CoVisitation("seed", "history", 7, 5, 2)):
         nominator.learn(first)
         assert not any(_rows(nominator.nominate(REQUEST, _find)))
@@ -181,7 +182,7 @@ def test_before_the_first_day_nothing_is_known(workdir):
 
 def test_what_is_learnt_takes_the_place_of_what_was(workdir, known):
     again, once = Popular((1,), 5), Popular((1,), 5)
-    again.learn(Known(workdir, Counts(workdir), DAY - datetime.timedelta(days=3), IDS))
+    again.learn(Known(workdir, Counts(workdir), DAY - datetime.timedelta(days=3), IDS, Calendar()))
     before = _rows(again.nominate(REQUEST, _find))
     for nominator in (again, once):
         nominator.learn(known)

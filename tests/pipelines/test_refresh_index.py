@@ -28,12 +28,13 @@ def test_uploads_come_and_withdrawn_items_go(finished, tmp_path):
     later = {**upload, "item_id": "later", "published": 4_000_000_000}
     finished.write("items.jsonl", [*records[1:], {**upload, "length": 90}, {**later, "length": 90}])
     withdrawn = tmp_path / "withdrawn.txt"
-    withdrawn.write_text("i3\n\n")
+    withdrawn.write_text("i3\n\nno such\n", encoding="utf-8-sig")
     versions = finished.releases()
     done = _refresh(finished, f"--source={finished.source}", f"--withdrawn={withdrawn}")
     assert done.status == 0, done.err
     *old, new = finished.releases()
     assert old == versions
+    assert "withdrawn items: 1 of 2 ids are unknown, the first 'no such'" in done.err
     assert done.out == (f"release: releases/site/{new}\nitems:   2 added, 2 removed, 0 changed\n")
     # i24 was published after the days that were built, and before today.
     assert _recommended(finished) == before - {"i0", "i3"} | {"upload", "i24"}

@@ -13,9 +13,10 @@ import pytest
 from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.errors import InputError, JobError
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.hashes import text_hash
 from twotower_tf.examples.items import catalogue
-from twotower_tf.examples.items.catalogue_reader import end_of, load_catalogue
+from twotower_tf.examples.items.catalogue_reader import load_catalogue
 from twotower_tf.examples.schema import HISTORY_DWELL, HISTORY_TYPES
 from twotower_tf.examples.users import histories, history_rows, profiles
 from twotower_tf.releases import releases
@@ -438,7 +439,7 @@ def test_recommender_makes_a_users_query_of_history_and_profile(release, workdir
         "history": ["item-2", "item-4", "item-6", "item-8"],
         "last": "item-8",
         "recent": ["item-2", "item-4", "item-6", "item-8"],
-        "recent_days": [(end_of(DAY) - second) / 86_400 for second in range(4)],
+        "recent_days": [(Calendar().end_of(DAY) - second) / 86_400 for second in range(4)],
         "recent_types": ["click", "", "buy", ""],
         "recent_dwell": [9.5, 0.0, 1.0, 70.0],
         "hour": 0.75,
@@ -453,7 +454,7 @@ def test_recommender_makes_a_users_query_of_history_and_profile(release, workdir
         "history": ["item-1"],
         "last": "item-1",
         "recent": ["item-1"],
-        "recent_days": [end_of(DAY) / 86_400],
+        "recent_days": [Calendar().end_of(DAY) / 86_400],
         "recent_types": ["click"],
         "recent_dwell": [9.5],
     }

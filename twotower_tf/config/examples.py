@@ -119,6 +119,9 @@ class ExamplesSection(Section):
     """What to do with a file that can't be read, or not to its end: cut short, damaged, an error
     page in its place. ``reject``: what can be read of it is used, and all its bytes count as
     rejected, against ``max_rejected_share`` of the bytes of a day's files."""
+    missing_hours: Literal["warn", "error"] = "warn"
+    """With ``{hour}`` in the path: what to do with a day of which some hours have no file. With
+    ``warn`` the day is built without them; the warning and the metrics name them."""
     warn_match_share: Share = 0.5
     """Where fewer of a day's seed items, items of histories (of the log) and events are of items of
     the catalogue, or fewer of its users have a profile, there is a warning."""

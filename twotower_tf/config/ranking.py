@@ -8,7 +8,7 @@ from twotower_tf.config.nominators import INDEX
 from twotower_tf.config.registries import BOTTOMS, OPTIMIZERS
 from twotower_tf.config.registry import named
 from twotower_tf.config.section import NotNegative, Positive, Section, nearest
-from twotower_tf.config.source import TimeZone
+from twotower_tf.config.times import TimeZone
 from twotower_tf.config.training import Training
 
 HISTORY = "history"

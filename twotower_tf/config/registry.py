@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny
 
-from twotower_tf.config.section import Section, nearest
+from twotower_tf.config.section import Section, nearest, shown
 
 
 def named(value: Any) -> Any:
@@ -97,8 +97,15 @@ class Registry:
         Raises:
             ValueError: For a kind that nothing is registered by; names the nearest.
         """
+        if isinstance(value, Section):
+            return value
         if not isinstance(value, Mapping):
-            return value  # For pydantic to refuse, if it is no section.
+            first = next(iter(self.sections))
+            like = value if isinstance(value, str) and value in self.sections else first
+            raise ValueError(
+                f"must be a section, such as {{kind: {like}}}, got {shown(value)} "
+                f"(kinds: {', '.join(self.sections)})"
+            )
         kind = value.get("kind", self.default)
         sections = self.sections
         if not isinstance(kind, str) or kind not in sections:

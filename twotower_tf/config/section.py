@@ -36,10 +36,27 @@ def nearest_name(given: str, known) -> str | None:
     return match[0] if match else None
 
 
+def shown(value) -> str:
+    """Returns how a value is shown in a message, at a sane length."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 class Section(BaseModel):
     """A part of the configuration: frozen, no unknown keys, no silent conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_what_is_no_section(cls, values):
+        if not isinstance(values, dict | Section):
+            keys = list(cls.model_fields)
+            raise ValueError(
+                f"must be a section, such as {{{keys[0]}: ...}}, got {shown(values)} "
+                f"(its keys: {', '.join(keys)})"
+            )
+        return values
 
     @model_validator(mode="before")
     @classmethod

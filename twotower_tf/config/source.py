@@ -1,14 +1,12 @@
 """Where events come from: files, their columns, their formats."""
 
-import datetime
-import re
-import zoneinfo
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from twotower_tf.config import dated_paths
 from twotower_tf.config.section import Column, Positive, Section, Separator, nearest
+from twotower_tf.config.times import MIDNIGHT, DayStart, TimeUnit, TimeZone
 
 
 class EventColumnsSection(Section):
@@ -42,7 +40,7 @@ class ItemColumnsSection(Section):
     item_id: Column = "item_id"
     """The item's id, as events name it."""
     published_at: Column | None = None
-    """Items published after the end of a day (UTC) are not recommended on it."""
+    """Items published after the end of a day are not recommended on it."""
     title: Column | None = None
     """Shown to people by ``recommend``; a feature only if you make it one."""
 
@@ -117,50 +115,6 @@ USUAL_MISSING = (
 )
 # Keys of ``columns`` without which there is no record.
 ALWAYS = ("user_id", "item_id", "timestamp", "query", "held_out")
-_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds", "iso8601")
-
-
-def _check_unit(unit: str) -> str:
-    if unit not in _UNITS and "%" not in unit:
-        raise ValueError(
-            f"must be one of {', '.join(_UNITS)} or a pattern such as '%d/%m/%Y %H:%M', "
-            f"got '{unit}'{nearest(unit, _UNITS)}"
-        )
-    if "%" in unit:
-        _check_pattern(unit)
-    return unit
-
-
-def _check_pattern(pattern: str) -> None:
-    time = datetime.datetime(2024, 3, 1, 12, 30, 45, tzinfo=datetime.timezone.utc)
-    try:
-        found = datetime.datetime.strptime(time.strftime(pattern), pattern)
-    except (ValueError, re.error) as error:
-        raise ValueError(f"'{pattern}' is no pattern of strptime: {error}") from error
-    if (found.year, found.month, found.day) != (2024, 3, 1):
-        raise ValueError(f"'{pattern}' does not say year, month and day")
-
-
-TimeUnit = Annotated[
-    str,
-    AfterValidator(_check_unit),
-    Field(title=" / ".join(f"`{unit}`" for unit in _UNITS) + " / pattern of `strptime`"),
-]
-
-
-def _check_time_zone(name: str) -> str:
-    # Not all that a name can be wrong in is a ZoneInfoNotFoundError: "..", "Europe", "a\0".
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = nearest(name, sorted(zoneinfo.available_timezones()))
-        raise ValueError(
-            f"there is no time zone {name!r}{hint}; give an IANA name such as Europe/Zurich"
-        ) from None
-    return name
-
-
-TimeZone = Annotated[str, AfterValidator(_check_time_zone), Field(title="IANA name")]
 Encoding = Annotated[str, Field(title="encoding, as Python names it")]
 
 
@@ -169,12 +123,12 @@ class Files(Section):
 
     path: str
     """A file or glob below ``--source``; ``{date}`` stands for a day as YYYY-MM-DD,
-    ``{date:%Y%m%d}`` or ``{date:%Y/%m/%d}`` for one in another form. ``**/`` matches any
-    folders."""
+    ``{date:%Y%m%d}`` or ``{date:%Y/%m/%d}`` for one in another form, ``{hour}`` beside it for an
+    hour of it (of logs). ``**/`` matches any folders."""
     format: Format = "auto"
     """``auto`` goes by each file's name: ``.csv``, ``.tsv``, ``.jsonl``, ``.json`` (each also with
-    ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), ``.parquet``. The last two read the Wikispeedia data
-    set."""
+    ``.gz``, ``.bz2``, ``.xz``, ``.zst`` or ``.lz4``), ``.parquet``. The last two read the
+    Wikispeedia data set."""
     encoding: Encoding | None = None
     """Of CSV, TSV and JSON, such as ``latin-1``. Without it UTF-8, or UTF-16 where a file begins
     like that."""
@@ -199,7 +153,7 @@ class Files(Section):
     time_zone: TimeZone = "UTC"
     """Of the times in these files that don't say their zone: text without one, Parquet's times
     without one, dates (their midnight). Text with ``Z`` or ``+02:00`` keeps its own; Unix times
-    have none. A *day* is a UTC date all the same."""
+    have none. Which *day* a time belongs to says ``source.day_starts``."""
     optional: list[Column] = Field(default_factory=list)
     """Columns among ``columns``, beside ids and times, that files may lack, such as a seed item's
     that was first logged today; for a feature say ``required: false``."""
@@ -266,6 +220,17 @@ class Files(Section):
         return self
 
 
+class _Snapshots(Files):
+    """Files that hold what there is, not what happened."""
+
+    @field_validator("path")
+    @classmethod
+    def _check_no_hours(cls, path):
+        if dated_paths.has_hours(path):
+            raise ValueError("a snapshot is of a day, and all of it: {hour} is for logs only")
+        return path
+
+
 class EventFiles(Files):
     """The event log."""
 
@@ -273,14 +238,14 @@ class EventFiles(Files):
     """Which column is what."""
 
 
-class ItemFiles(Files):
+class ItemFiles(_Snapshots):
     """The item catalogue; with ``{date}`` in the path, a snapshot a day."""
 
     columns: ItemColumnsSection = ItemColumnsSection()
     """Which column is what."""
 
 
-class UserFiles(Files):
+class UserFiles(_Snapshots):
     """The user profiles."""
 
     columns: UserColumnsSection = UserColumnsSection()
@@ -332,5 +297,9 @@ class Source(Section):
     """The search log, if there is one: past searches become a feature."""
     impressions: ImpressionFiles | None = None
     """The impression log, if there is one: what ``ranking`` learns from."""
+    day_starts: DayStart = MIDNIGHT
+    """When a *day* starts, of all logs and of all that is made of them: the day 2026-01-31 lasts
+    from this clock time on that date, in this zone, to the same on the next, be it 23, 24 or 25
+    hours. For logs whose folders of a day are cut at local midnight: ``"00:00 Europe/Zurich"``."""
     homepage: str | None = None
     """Where to get the data set; shown when files are missing."""

@@ -24,12 +24,14 @@ class SourceFile:
         format: What it is; never ``auto``.
         day: The day that ``{date}`` stands for in its path, if the pattern has one.
         layout: What the configuration says of how it is written.
+        hour: The hour that ``{hour}`` stands for in its path, if the pattern has one.
     """
 
     path: str
     format: str
     day: datetime.date | None = None
     layout: Layout = AS_USUAL
+    hour: int | None = None
 
 
 def find_files(root: str, files: Files, what: str, homepage: str | None) -> list[SourceFile]:
@@ -67,7 +69,8 @@ def find_files(root: str, files: Files, what: str, homepage: str | None) -> list
         raise InputError(there_is + _of_other_dates(root, pattern) + get_it)
     layout = Layout.of(files)
     return [
-        SourceFile(path, _format_of(path, files.format, what), day, layout) for path, day in found
+        SourceFile(path, _format_of(path, files.format, what), day, layout, hour)
+        for path, day, hour in found
     ]
 
 
@@ -75,7 +78,7 @@ def _of_other_dates(root: str, pattern: str) -> str:
     """Words that there are files of days in another form, if there are."""
     for form in ("%Y%m%d", "%Y/%m/%d", "%Y_%m_%d", "%Y-%m-%d"):
         other = pattern.replace("{date}", f"{{date:{form}}}")
-        for path, _ in matches(root, other, _WITH_DATA) if other != pattern else ():
+        for path, *_ in matches(root, other, _WITH_DATA) if other != pattern else ():
             return f"; there is {os.path.relpath(path, root)}, which is {other}"
     return ""
 

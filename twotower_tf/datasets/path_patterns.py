@@ -1,4 +1,4 @@
-"""Which files below a folder or URL a path pattern names: wildcards, ``{date}``.
+"""Which files below a folder or URL a path pattern names: wildcards, ``{date}``, ``{hour}``.
 
 What nobody means is passed over: names that start with ``_`` or ``.``, of folders too, unless the
 pattern has them as they are or they are of the form ``key=value``; and work directories of ours.
@@ -15,17 +15,19 @@ from twotower_tf import storage
 from twotower_tf.config import dated_paths
 from twotower_tf.errors import InputError
 
-_PART = re.compile(r"(\0[Ymd]|\*\*/|\*\*$|\*|\?|\[!?\]?[^\]]*\])")
+_PART = re.compile(r"(\0[YmdH]|\*\*/|\*\*$|\*|\?|\[!?\]?[^\]]*\])")
 # Wildcards don't stand for the start of a hidden name.
 _NOT_HIDDEN = r"(?![._][^/=]*(?:/|$))"
 _ANY_FOLDERS = rf"(?:{_NOT_HIDDEN}[^/]+/)*"
 _ANY_FOLDER = "**"
+# How year, month, day and hour are written; some write hours as plain numbers.
+_FIELDS = {"Y": "[0-9]{4}", "m": "[0-9]{2}", "d": "[0-9]{2}", "H": "(?:[01]?[0-9]|2[0-3])"}
 
 
 def matches(
     root: str, pattern: str, endings: tuple[str, ...]
-) -> Iterator[tuple[str, datetime.date | None]]:
-    """Yields the files that a pattern names, and the day that ``{date}`` stands for in each.
+) -> Iterator[tuple[str, datetime.date | None, int | None]]:
+    """Yields the files that a pattern names, and what ``{date}`` and ``{hour}`` stand for in each.
 
     A folder whose ``{date}`` is no date of the calendar is passed over.
 
@@ -45,11 +47,12 @@ def matches(
     for name in names.matching(pattern):
         path = os.path.join(root, name)
         if dated is None:
-            yield path, None
+            yield path, None, None
         elif match := dated.fullmatch(name):
             # ValueError: the folder's name looks like a day, but the calendar has none such.
             with contextlib.suppress(ValueError):
-                yield path, datetime.date(int(match["Y"]), int(match["m"]), int(match["d"]))
+                day = datetime.date(int(match["Y"]), int(match["m"]), int(match["d"]))
+                yield path, day, int(match["H"]) if "H" in dated.groupindex else None
 
 
 def _a_folder(root: str, folder: str) -> InputError:
@@ -180,8 +183,7 @@ def _expression(pattern: str) -> str:
         if dated_paths.FIELD.fullmatch(part):
             field = part[1]
             first = f"(?P<{field}>" not in expression
-            digits = 4 if field == "Y" else 2
-            expression += f"(?P<{field}>[0-9]{{{digits}}})" if first else f"(?P={field})"
+            expression += f"(?P<{field}>{_FIELDS[field]})" if first else f"(?P={field})"
         elif part == "**/":
             expression += _ANY_FOLDERS
         elif part == "**":

@@ -26,14 +26,16 @@ _FEW_BYTES = 16
 _MEASURED_BYTES = 1 << 20
 _MOST_EXPANSION = 64
 _GZIP, _BZ2, _XZ, _ZSTD = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
+_LZ4 = b"\x04\x22\x4d\x18"
 # What these files begin with, and what opens them.
 _COMPRESSIONS: dict[bytes, Callable] = {
     _GZIP: lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
     _BZ2: bz2.BZ2File,
     _XZ: lzma.LZMAFile,
-    _ZSTD: lambda file: _zstd(file),
+    _ZSTD: lambda file: _by_arrow(file, "zstd"),
+    _LZ4: lambda file: _by_arrow(file, "lz4"),
 }
-_ENDINGS = {".gz": _GZIP, ".bz2": _BZ2, ".xz": _XZ, ".zst": _ZSTD}
+_ENDINGS = {".gz": _GZIP, ".bz2": _BZ2, ".xz": _XZ, ".zst": _ZSTD, ".lz4": _LZ4}
 ENDINGS = tuple(_ENDINGS)
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -41,6 +43,8 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+# What a file system leaves where what was written never reached the disk; no text has so many.
+_ZEROS = bytes(16)
 PARQUET = "Parquet, not text: set its format"
 _NO_DATA = {
     re.compile(rb"\s*<(\?xml|!DOCTYPE|html|Error)", re.I): "an XML or HTML page, not data",
@@ -50,6 +54,10 @@ _NO_DATA = {
     re.compile(rb"/annex/objects/"): "a pointer of git-annex, not the data: `git annex get` it",
     re.compile(rb"PAR1"): PARQUET,
     re.compile(rb"PK\x03\x04"): "a ZIP archive: unpack it",
+    re.compile(rb"Obj\x01"): "Avro, not text: write it as Parquet or JSON",
+    re.compile(rb"ARROW1\0\0"): "an Arrow or Feather file, not text: write it as Parquet",
+    re.compile(rb"SQLite format 3\0"): "a database of SQLite, not text: export its tables",
+    re.compile(_ZEROS): "zero bytes, not data: it was never written to its end",
 }
 
 
@@ -154,9 +162,19 @@ def pieces(path: str, form: TextForm, size: int, start: int = 0) -> Iterator[byt
     read = _decompressed(path, form, size, start)
     if form.encoding is not None:
         read = _as_utf8(read, form.encoding)
+    read = _up_to_zeros(read)
     if form.carriage_returns:
         read = (piece.replace(b"\r", b"\n") for piece in read)
     return as_lines(read, Damaged) if form.json_stream else read
+
+
+def _up_to_zeros(read: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in read:
+        start = piece.find(_ZEROS)
+        if start >= 0:
+            yield piece[:start]
+            raise Damaged("zero bytes, not data, from here on: it was never written to its end")
+        yield piece
 
 
 def _opened(path: str) -> contextlib.closing:
@@ -166,10 +184,10 @@ def _opened(path: str) -> contextlib.closing:
         raise InputError(f"{path} can't be read: {error.strerror or error}") from error
 
 
-def _zstd(file: io.BufferedIOBase):
+def _by_arrow(file: io.BufferedIOBase, compression: str):
     import pyarrow as pa
 
-    return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+    return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression)
 
 
 def _compression(path: str, head: bytes) -> bytes | None:

@@ -22,6 +22,7 @@ from twotower_tf import storage
 from twotower_tf.config import Config
 from twotower_tf.config_loader import model_fingerprint
 from twotower_tf.evaluation.held_out import HeldOut, HeldOutReader
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.counts import Counts
 from twotower_tf.graph.hashing import fingerprint
 from twotower_tf.indexing.nominators.blend import Blend, Choices, fit_blend
@@ -164,7 +165,8 @@ class Blender:
         }
 
     def _learn(self, day: datetime.date, items: Items) -> None:
-        known = Known(self._workdir, self._counts, day, items.item_ids)
+        calendar = Calendar.of(self._config)
+        known = Known(self._workdir, self._counts, day, items.item_ids, calendar)
         for nominator in self.nominators:
             nominator.learn(known)
 

@@ -22,7 +22,7 @@ RECORD = (
     ("user_id", pa.string()),
     # ``hashes.user_hashes``: chooses the user's shard.
     ("user_hash", pa.uint64()),
-    # The UTC day as ``date.toordinal``.
+    # The day as ``date.toordinal``.
     ("day", pa.int32()),
     # Unix seconds.
     ("timestamp", pa.int64()),

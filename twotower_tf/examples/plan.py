@@ -6,23 +6,15 @@ import datetime
 import functools
 import os
 
-import numpy as np
-
 from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.splits import SourceSplit
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.items import item_lookup
 from twotower_tf.examples.users import profiles
 from twotower_tf.examples.users.histories import Link
-from twotower_tf.examples.values import SECONDS_PER_DAY
 
 SPLITS = ("train", "eval")
-_EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
-
-
-def day_number(timestamp: int | np.ndarray) -> int | np.ndarray:
-    """Returns the UTC day (``date.toordinal``) of times in Unix seconds."""
-    return timestamp // SECONDS_PER_DAY + _EPOCH_DAY
 
 
 def shard_path(kind: str, day: int, name: str) -> str:
@@ -105,6 +97,11 @@ class Plan:
     def config(self) -> Config:
         """The configuration."""
         return Config.model_validate_json(self.config_json)
+
+    @functools.cached_property
+    def calendar(self) -> Calendar:
+        """When days start and end."""
+        return Calendar.of(self.config)
 
     @property
     def carries(self) -> bool:

@@ -12,6 +12,12 @@ from twotower_tf.config.examples import ExamplesSection
 KIND = "rejected"
 # What makes two reasons of the same kind differ: quoted values and numbers.
 _PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
+# How the reasons begin why a record is not of its file's day.
+LATE, AHEAD = "late", "ahead of its time"
+_OF_ANOTHER_DAY = (f"{LATE}: ", f"{AHEAD}: ")
+_CUT_ELSEWHERE = (
+    "; if the log's days are cut at another time, say when they start: source.day_starts"
+)
 
 
 def file_name(log: str) -> str:
@@ -75,10 +81,12 @@ def too_many(what: str, lines: list[str], read: int, most: float) -> str:
     """
     alike = by_reason(lines)[0]
     example = alike[0]
+    of_another_day = example["reason"].startswith(_OF_ANOTHER_DAY)
     return (
         f"{len(lines)} of {read} {what} were rejected ({len(lines) / read:.1%}), more than "
         f"examples.max_rejected_share={most:g} allows; {len(alike)} of them like "
         f"{example['file']}:{example['line']}: {example['reason']}"
+        f"{_CUT_ELSEWHERE if of_another_day else ''}"
     )
 
 

@@ -5,8 +5,9 @@ known when a day, a catalogue or the profiles were read.
 """
 
 import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from absl import logging
 
@@ -24,6 +25,7 @@ from twotower_tf.examples import unreadable_files
 _RECORDS_THAT_TELL = 20
 _RARE = 0.01
 _NAMES_SHOWN = 20
+_LONGEST_NAME = 60
 _RECORDS_LOOKED_AT = 100
 
 
@@ -101,7 +103,7 @@ def check_columns(file: SourceFile, config: Config, what: str) -> None:
         if column not in there:
             raise InputError(
                 f"{file.path}: there is no column '{column}' ({key}){nearest(column, there)}; its "
-                f"columns are {', '.join(there)}"
+                f"columns are {_listed(there)}{_way_out(key, what)}"
             )
         if there.count(column) > 1:
             raise InputError(f"{file.path}: the column '{column}' ({key}) is there more than once")
@@ -148,7 +150,7 @@ class ColumnsSeen:
             if not having and self.records >= _RECORDS_THAT_TELL:
                 raise InputError(
                     f"not one of the {self.records:,} {of} has a column '{column}' "
-                    f"({key}){nearest(column, self.names)}; they have {self._there()}"
+                    f"({key}){nearest(column, self.names)}; they have {_listed(sorted(self.names))}"
                     f"{_way_out(key, what)}"
                 )
             if having < _RARE * self.records:
@@ -158,10 +160,12 @@ class ColumnsSeen:
                     *(column, key, nearest(column, self.names - {column})),
                 )
 
-    def _there(self) -> str:
-        names = sorted(self.names)
-        more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-        return ", ".join(names[:_NAMES_SHOWN]) + more
+
+def _listed(names: Sequence[str]) -> str:
+    """Returns names for a message, so many and of such a length as one wants to read."""
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    short = (name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "..." for name in names)
+    return ", ".join(itertools.islice(short, _NAMES_SHOWN)) + more
 
 
 def _way_out(key: str, what: str) -> str:

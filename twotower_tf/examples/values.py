@@ -17,7 +17,7 @@ _SECOND = datetime.timedelta(seconds=1)
 EARLIEST = datetime.datetime(1990, 1, 1, tzinfo=datetime.timezone.utc)
 # Films and books are older than logs.
 EARLIEST_SINCE = datetime.datetime(1000, 1, 1, tzinfo=datetime.timezone.utc)
-_LATEST = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
+LATEST = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
 UNITS_A_SECOND = {
     "seconds": 1,
     "milliseconds": 10**3,
@@ -203,9 +203,9 @@ class Time:
         self.missing = missing
         self.zone = zone
         self.earliest = (earliest - _EPOCH) // _SECOND
-        self.latest = (_LATEST - _EPOCH) // _SECOND
+        self.latest = (LATEST - _EPOCH) // _SECOND
         self._column = column
-        self._range = f"between {earliest.date()} and {_LATEST.date()}"
+        self._range = f"between {earliest.date()} and {LATEST.date()}"
 
     def __call__(self, value: Any) -> int:
         if type(value) is str and value in self.missing:
@@ -268,6 +268,8 @@ class Time:
 def _exact_integer(value: Any) -> int | None:
     """Returns a whole number that is written as such."""
     if isinstance(value, str) and _INTEGER.match(value):
+        return int(value)
+    if isinstance(value, decimal.Decimal) and value == int(value):
         return int(value)
     return value if isinstance(value, int) else None
 

@@ -19,6 +19,7 @@ from twotower_tf.examples import matches
 from twotower_tf.examples.building.limits import logs
 from twotower_tf.examples.building.planning import check_past, find_logs
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, needed_files
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.plan import CatalogueFile
 from twotower_tf.examples.source_columns import named_columns
 from twotower_tf.inspection.columns import columns_of
@@ -87,7 +88,7 @@ class _Check:
     def run(self, date: datetime.date | None) -> None:
         """Looks at everything; raises InputError where a build would, and it can't go on."""
         named = [date] if date else self._dated_days()
-        check_past(named)
+        check_past(self._config, named)
         found = find_logs(self._config, self._source, named)
         samples = {"events": self._look_at_log("events", found.events)}
         days = [date] if date else self._days_of(samples["events"])
@@ -120,7 +121,7 @@ class _Check:
         columns = columns_parsed(self._config, log)
         sample = self._look_at(log, files, columns.needed, days)
         unit = getattr(self._config.source, log).timestamp_unit
-        self._findings.part(log).times = times_of(columns, unit, sample)
+        self._findings.part(log).times = times_of(columns, unit, sample, Calendar.of(self._config))
         return sample
 
     def _look_at(
@@ -142,7 +143,7 @@ class _Check:
             found = self._findings.part("events").times.days
             days = set(map(datetime.date.fromordinal, found))
         # Without a readable time the reading says so.
-        return sorted(days) or [datetime.datetime.now(datetime.timezone.utc).date()]
+        return sorted(days) or [Calendar.of(self._config).today()]
 
     def _read_catalogues(self, days: list[datetime.date]) -> dict[datetime.date, ReadCatalogue]:
         needed = needed_files(CATALOGUE, self._config, self._source, days)

@@ -5,7 +5,7 @@ import datetime
 
 import numpy as np
 
-from twotower_tf.examples.plan import day_number
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.reading.log_columns import LogColumns
 from twotower_tf.examples.values import SECONDS_PER_DAY
 from twotower_tf.inspection.sample import Sample
@@ -21,7 +21,7 @@ class Times:
         records: How many records there are.
         readable: How many of them have a time that can be read.
         first, last: The earliest and the latest, Unix seconds; None without any.
-        days: The UTC days on which there are some, ``date.toordinal``, ascending.
+        days: The days on which there are some, ``date.toordinal``, ascending.
         late, ahead: How many are of an earlier, of a later date than their file; None where no
             day divides the files.
         midnight: How many are at midnight UTC to the second.
@@ -39,13 +39,14 @@ class Times:
     midnight: int
 
 
-def times_of(columns: LogColumns, unit: str, sample: Sample) -> Times:
+def times_of(columns: LogColumns, unit: str, sample: Sample, calendar: Calendar) -> Times:
     """Looks at the times of a sample of a log.
 
     Args:
         columns: Parses its records.
         unit: What times are in (``timestamp_unit``).
         sample: The records.
+        calendar: The days.
     """
     seconds, shifts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for one in sample.read:
@@ -55,7 +56,7 @@ def times_of(columns: LogColumns, unit: str, sample: Sample) -> Times:
             readable[[row for row, _ in unreadable]] = False
             seconds.append(found[readable])
             if one.file.day is not None:
-                shifts.append(day_number(seconds[-1]) - one.file.day.toordinal())
+                shifts.append(calendar.numbers_of(seconds[-1]) - one.file.day.toordinal())
     times, shift = np.concatenate(seconds), np.concatenate(shifts)
     dated = any(file.day is not None for file in sample.files)
     return Times(
@@ -65,7 +66,7 @@ def times_of(columns: LogColumns, unit: str, sample: Sample) -> Times:
         readable=len(times),
         first=int(times.min()) if len(times) else None,
         last=int(times.max()) if len(times) else None,
-        days=tuple(np.unique(day_number(times)).tolist()),
+        days=tuple(np.unique(calendar.numbers_of(times)).tolist()),
         late=int((shift < 0).sum()) if dated else None,
         ahead=int((shift > 0).sum()) if dated else None,
         midnight=int((times % SECONDS_PER_DAY == 0).sum()),

@@ -15,6 +15,7 @@ from absl import logging
 from twotower_tf.config import Config
 from twotower_tf.config.index import IndexSection
 from twotower_tf.config.registries import INDEX_KINDS
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import latest_catalogue
 from twotower_tf.examples.schema import raw_features
@@ -105,7 +106,7 @@ def build_index(
     index_start = time.monotonic()
     section = chosen_section(config.index, len(items.embeddings))
     index, measured = _index(section, items.embeddings, query_embeddings)
-    known = Known(workdir, counts, day, items.item_ids)
+    known = Known(workdir, counts, day, items.item_ids, Calendar.of(config))
     blending, blend = _blending(config, known, index, items.embeddings, blend)
     if ranking is not None:
         ranking.set_day(workdir, config, day)

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from twotower_tf.config import Config
 from twotower_tf.config.section import nearest
 from twotower_tf.errors import InputError, JobError
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.items import catalogue
-from twotower_tf.examples.items.catalogue_reader import end_of, find_texts, find_titles
+from twotower_tf.examples.items.catalogue_reader import find_texts, find_titles
 from twotower_tf.examples.schema import (
     BASKET,
     HISTORY,
@@ -59,6 +60,7 @@ class Recommender:
     def __init__(self, config: Config, workdir: Workdir):
         self._config = config
         self._workdir = workdir
+        self._end_of = Calendar.of(config).end_of
         self.release = require_current(workdir, config.name)
         self._serving = self.release.read_serving()
 
@@ -172,7 +174,7 @@ class Recommender:
                 "check the id, or describe the user with --query"
             )
         profile = self._profile(user_id, partition.day)
-        days = [(end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
+        days = [(self._end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
         features = features_of(self._serving, "query")
         beside = [raw for raw in features_of(self._serving, "ranking") if raw.type.is_list]
         asked = {raw.filled_in for raw in features} | {raw.column for raw in beside}
@@ -202,7 +204,7 @@ class Recommender:
         if not {raw.name for raw in features_of(self._serving, "more")} & set(OWN):
             return {}
         items = histories.find_own_items(self._workdir, partition, user_id)
-        end = end_of(partition.day)
+        end = self._end_of(partition.day)
         days = [(end - item.last) / SECONDS_PER_DAY for item in items]
         values = [item.item_id for item in items], [item.count for item in items], days
         return dict(zip(OWN, values, strict=True))
@@ -212,7 +214,7 @@ class Recommender:
         if partition is None or not self.ranks:
             return {}
         ids, times, answered = histories.find_shown(self._workdir, partition, user_id)
-        days = [(end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
+        days = [(self._end_of(partition.day) - time) / SECONDS_PER_DAY for time in times]
         return dict(zip(SHOWN, (ids, days, [float(one > 0) for one in answered]), strict=True))
 
     def _searches(self, user_id: str, partition: Partition | None) -> list[str]:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from twotower_tf.graph.branches import rarely
 from twotower_tf.graph.hashing import fingerprint
 from twotower_tf.graph.membership import is_among
 from twotower_tf.indexing.kinds.indexes import Index
@@ -43,7 +44,7 @@ def retrieve(
         return tf.gather(item_ids, positions), scores
 
     # Most requests to a release that was never refreshed need no more than the index's answer.
-    ids, scores = tf.cond(
+    ids, scores = rarely(
         _is_choosy(fresh, request),
         lambda: _named(item_ids, fresh, *_fetch_until_enough(ask_index, item_ids, fresh, request)),
         take_the_best,
@@ -58,18 +59,18 @@ class Request(NamedTuple):
         queries: float32 [B, d].
         k: int32 scalar, 1 or more.
         exclude_ids: string [B, L], padded with ``""``.
-        most_excluded: int32 scalar, how many of them a row has at most.
+        excludes: bool scalar, whether there is one of them.
     """
 
     queries: tf.Tensor
     k: tf.Tensor
     exclude_ids: tf.Tensor
-    most_excluded: tf.Tensor
+    excludes: tf.Tensor
 
     @classmethod
     def of(cls, queries: tf.Tensor, k: tf.Tensor, exclude_ids: tf.Tensor) -> "Request":
-        """Returns a request, what is excluded counted."""
-        return cls(queries, k, exclude_ids, _longest(exclude_ids))
+        """Returns a request, with whether it excludes anything."""
+        return cls(queries, k, exclude_ids, tf.reduce_any(exclude_ids != ""))
 
 
 def nearest(
@@ -82,7 +83,7 @@ def nearest(
         there in ``fresh.embeddings``; -1 where a row has no more items.
     """
     ask_index = index.retriever()
-    return tf.cond(
+    return rarely(
         _is_choosy(fresh, request),
         lambda: _fetch_until_enough(ask_index, item_ids, fresh, request),
         lambda: ask_index(request.queries, request.k),
@@ -102,9 +103,8 @@ def ids_at(item_ids: tf.Variable, fresh: FreshItems, positions: tf.Tensor) -> tf
 
 
 def _is_choosy(fresh: FreshItems, request: Request) -> tf.Tensor:
-    # One sum in place of three comparisons; it ends in a place that is no item's.
-    fresh_items = tf.size(fresh.places) - 1
-    return tf.add_n([fresh_items, fresh.removed_count, request.most_excluded]) > 0
+    # The places of fresh items end in one that is no item's.
+    return request.excludes | (tf.size(fresh.places) + fresh.removed_count > 1)
 
 
 def _named(item_ids, fresh, scores, positions) -> tuple[tf.Tensor, tf.Tensor]:
@@ -121,7 +121,7 @@ def _fetch_until_enough(ask_index, item_ids, fresh, request) -> tuple[tf.Tensor,
         return tf.minimum(2 * fetched, items), enough | (fetched >= items), scores, positions
 
     rows = [tf.shape(request.queries)[0], 0]
-    first = tf.minimum(request.k, items) + request.most_excluded
+    first = tf.minimum(request.k, items) + _longest(request.exclude_ids)
     first = tf.minimum(first + _slack(fresh, first), items)
     _, _, scores, positions = tf.while_loop(
         lambda fetched, done, *_: ~done,
@@ -165,7 +165,7 @@ def _retrieve_fresh(fresh, request, excluded):
     scores = tf.matmul(request.queries, fresh.embeddings, transpose_b=True)
     there_are = tf.shape(scores)[1]
     # k may be the largest number there is: nothing is added to it.
-    most = tf.minimum(request.k, there_are) + request.most_excluded
+    most = tf.minimum(request.k, there_are) + _longest(request.exclude_ids)
     scores, rows = tf.math.top_k(scores, tf.minimum(most, there_are))
     ids = tf.gather(fresh.item_ids, rows + 1)
     return tf.where(is_among(excluded, fingerprint(ids)), NO_ITEM, scores), rows

@@ -14,6 +14,7 @@ graph is it known how many rows the request has. What a caller has to do to leav
 
 import dataclasses
 import inspect
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -88,37 +89,32 @@ def fill_rows(inputs: Mapping[str, tf.Tensor], defaults: Mapping[str, str | floa
     Raises:
         InvalidArgumentError: When run, if the numbers of rows differ.
     """
-    # Few operations, for each costs a microsecond of every request.
-    rows = tf.concat([_first(tf.shape(value)) for value in inputs.values()], 0)
-    batch = tf.reduce_max(rows)
-    lacking = batch - rows
+    # Few operations, for each costs a microsecond of every request. Those of one type stand
+    # together, for one operation tells the shapes of all of them.
+    by_type = sorted(inputs, key=lambda name: inputs[name].dtype.name)
+    values = [inputs[name] for name in by_type]
+    ranks = [value.shape.rank for value in values]
+    first = np.cumsum([0, *ranks[:-1]])
+    rows = tf.gather(tf.concat(_shapes(values), 0), first)
+    lacking = tf.reduce_max(rows) - rows
     wrong = "every input must have as many rows as the others, or none; rows of"
     with tf.control_dependencies(
-        [demand(tf.reduce_all(rows * lacking == 0), wrong, ", ".join(inputs), rows)]
+        [demand(tf.reduce_all(rows * lacking == 0), wrong, ", ".join(by_type), rows)]
     ):
-        lacking = tf.identity(lacking)
+        # What ``tf.pad`` takes, of all one below the other: how much is added behind the rows.
+        added = tf.scatter_nd([[place, 1] for place in first], lacking, [sum(ranks), 2])
     filled = {}
-    ranks = [value.shape.rank for value in inputs.values()]
-    for (name, value), padding in zip(inputs.items(), _paddings(lacking, ranks), strict=True):
+    for name, value, padding in zip(by_type, values, tf.split(added, ranks), strict=True):
         default = tf.constant(defaults[name], value.dtype)
         # Without anything to add the operation gives on what it was given.
         filled[name] = tf.pad(value, padding, constant_values=default)
     return filled
 
 
-def _paddings(lacking: tf.Tensor, ranks: Sequence[int]) -> list[tf.Tensor]:
-    """Returns what ``tf.pad`` takes to add rows to the end of tensors: int32 [rank, 2] each.
-
-    Args:
-        lacking: int32 [n], how many rows each lacks.
-        ranks: Of each tensor.
-    """
-    nothing = len(ranks)
-    places = [[nothing, number] for number in range(nothing)]
-    below = [[nothing, nothing]]
-    places = [[place, *below * (rank - 1)] for place, rank in zip(places, ranks, strict=True)]
-    every = tf.gather(tf.concat([lacking, [0]], 0), np.concatenate(places))
-    return tf.split(every, ranks)
+def _shapes(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Returns the shapes of tensors, those of one type standing together."""
+    groups = itertools.groupby(values, key=lambda value: value.dtype)
+    return [shape for _, group in groups for shape in tf.shape_n(list(group))]
 
 
 def defaults_of(features: Sequence[RawFeature]) -> dict[str, str | float]:
@@ -155,8 +151,3 @@ def parse_examples(
     spec = {key: raw.type.parsing_spec for key, raw in features.items()}
     parsed = tf.io.parse_example(serialised, spec)
     return {raw.name: parsed[key] for key, raw in features.items()}
-
-
-def _first(shape: tf.Tensor) -> tf.Tensor:
-    """Returns the first dimension of a shape, [1]."""
-    return shape if shape.shape == [1] else shape[:1]

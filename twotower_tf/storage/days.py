@@ -9,7 +9,7 @@ _WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def parse_day(text: str, what: str = "day") -> datetime.date:
-    """Returns the UTC date written as YYYY-MM-DD; raises InputError naming ``what`` otherwise."""
+    """Returns the date written as YYYY-MM-DD; raises InputError naming ``what`` otherwise."""
     try:
         # Python 3.11 would take other ISO forms too, such as 2026-W01-1.
         if not _WRITTEN.fullmatch(text):

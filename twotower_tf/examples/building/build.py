@@ -49,7 +49,7 @@ def build_examples(
         config: The deployment.
         workdir: Where the partitions go.
         source: The folder that holds the events, items and user profiles.
-        days: UTC dates, in any order.
+        days: In any order.
         beam_args: Beam's own flags; without any this process runs the steps, without Beam.
 
     Returns:

@@ -14,7 +14,9 @@ from twotower_tf.config_loader import examples_fingerprint
 from twotower_tf.datasets.files import SourceFile, find_files
 from twotower_tf.datasets.splits import SourceSplit, splits_of
 from twotower_tf.errors import InputError
+from twotower_tf.examples.building.hours import check_hours
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot, snapshots
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.items import item_lookup
 from twotower_tf.examples.plan import CatalogueFile, Plan, ProfileFiles
 from twotower_tf.examples.source_columns import check_columns
@@ -53,7 +55,8 @@ def find_logs(config: Config, source: str, days: Collection[datetime.date]) -> L
 
     Raises:
         InputError: If a log has no files, if a day of one with ``{date}`` has none (an empty file
-            makes an empty day), or if a column is missing.
+            makes an empty day), if hours of one are missing and that is an error, or if a column
+            is missing.
     """
     return Logs(
         **{
@@ -161,7 +164,7 @@ def days_to_build(
             day that was built.
     """
     wanted = sorted(set(days))
-    check_past(wanted)
+    check_past(config, wanted)
     fingerprint = examples_fingerprint(config)
     missing = []
     for day in wanted:
@@ -182,12 +185,13 @@ def days_to_build(
     return missing
 
 
-def check_past(days: Collection[datetime.date]) -> None:
+def check_past(config: Config, days: Collection[datetime.date]) -> None:
     """Checks that no day is in the future; raises InputError that names the last one that is."""
-    today = datetime.datetime.now(datetime.timezone.utc).date()
+    calendar = Calendar.of(config)
+    today = calendar.today()
     last = max(days, default=today)
     if last > today:
-        raise InputError(f"{last} is in the future (today is {today} in UTC)")
+        raise InputError(f"{last} is in the future (today is {today}; days start at {calendar})")
 
 
 def _splits(files: list[SourceFile]) -> tuple[tuple[int, SourceSplit], ...]:
@@ -215,6 +219,7 @@ def _find_log(
     chosen = _of_days(files, days)
     for file in chosen:
         check_columns(file, config, what)
+    check_hours(config, what, chosen, days)
     return chosen
 
 

@@ -15,6 +15,7 @@ from twotower_tf.examples import (
     statistics,
     statistics_sources,
 )
+from twotower_tf.examples.building.hours import missing_hours
 from twotower_tf.examples.building.limits import check_day, logs
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot
 from twotower_tf.examples.encoding import tfrecord
@@ -98,8 +99,8 @@ class Publisher:
         it died in between finds the records of the published ones there.
 
         Returns:
-            The day's counts, what the build read and wrote for it, and how many of its ids found
-            what they name (``matches``).
+            The day's counts, what the build read and wrote for it, how many of its ids found what
+            they name (``matches``), and which hours of it are missing.
 
         Raises:
             InputError: If too many records of a log were rejected, or not one has a column that is
@@ -130,7 +131,16 @@ class Publisher:
         rows_read = self._outcome.counts[day.toordinal(), "history_rows_read"]
         cost = {"history_rows_read": rows_read, "history_rows_written": rows_written}
         matches.tell(found, day, self._config.examples.warn_match_share)
-        return {**of_day, **cost, "matches": shares}
+        return {**of_day, **cost, "matches": shares, **self._missing_hours(day)}
+
+    def _missing_hours(self, day: datetime.date) -> dict:
+        """Returns the hours that logs lack, where their paths say hours."""
+        found = {
+            log: missing_hours(self._config, log, getattr(self._plan, log), day)
+            for log in logs(self._config)
+        }
+        by_log = {log: hours for log, hours in found.items() if hours is not None}
+        return {"missing_hours": by_log} if by_log else {}
 
     def _rejected(self, path: str) -> list[str]:
         """Returns the lines of a file of rejected records that the workers left."""

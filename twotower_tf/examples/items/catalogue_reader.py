@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError, JobError
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.items.catalogue import KIND
 from twotower_tf.examples.schema import RawFeature, raw_features
 from twotower_tf.examples.value_types.lists import Lists, column_values
@@ -64,7 +65,7 @@ class RowGroup:
 def load_catalogue(workdir: Workdir, config: Config, day: datetime.date) -> Catalogue:
     """Reads the latest catalogue that is not after a day.
 
-    An item that is published after the end of ``day`` (UTC) is left out. Ages get their serving
+    An item that is published after the end of ``day`` is left out. Ages get their serving
     value; what else is missing got its declared default when the catalogue was built.
 
     Raises:
@@ -73,7 +74,7 @@ def load_catalogue(workdir: Workdir, config: Config, day: datetime.date) -> Cata
     """
     partition = latest_catalogue(workdir, day)
     rows = read_columns(partition, ["item_id", "published_at", *_stored_columns(config)])
-    current = _current(rows, day)
+    current = _current(rows, Calendar.of(config).end_of(day))
     if not len(current):
         raise nothing_published(day)
     return _catalogue(rows.take(pa.array(current)), config)
@@ -90,12 +91,13 @@ def whole_catalogue(partition: Partition, config: Config) -> Catalogue:
     return _catalogue(rows.take(pa.array(np.flatnonzero(last_of_each_id(rows["item_id"])))), config)
 
 
-def current_rows(partition: Partition, day: datetime.date) -> np.ndarray:
+def current_rows(partition: Partition, config: Config, day: datetime.date) -> np.ndarray:
     """Returns the positions, int64, of a catalogue's items that are published by the end of a day.
 
     Of several rows with the same id the last one holds.
     """
-    return _current(read_columns(partition, ["item_id", "published_at"]), day)
+    rows = read_columns(partition, ["item_id", "published_at"])
+    return _current(rows, Calendar.of(config).end_of(day))
 
 
 def nothing_published(day: datetime.date) -> JobError:
@@ -152,15 +154,9 @@ def last_of_each_id(item_ids: pa.ChunkedArray) -> np.ndarray:
     return result
 
 
-def end_of(day: datetime.date) -> int:
-    """Returns the Unix seconds at which a day (UTC) ends."""
-    midnight = datetime.datetime.combine(day, datetime.time(), datetime.timezone.utc)
-    return int((midnight + datetime.timedelta(days=1)).timestamp())
-
-
-def published_by(published_at: pa.ChunkedArray, day: datetime.date) -> np.ndarray:
-    """Returns [N] bool: whether an item is published by the end of a day, or it isn't known."""
-    return pc.fill_null(pc.less(published_at, end_of(day)), True).to_numpy()
+def published_before(published_at: pa.ChunkedArray, end: int) -> np.ndarray:
+    """Returns [N] bool: whether an item is published before a second, or it isn't known."""
+    return pc.fill_null(pc.less(published_at, end), True).to_numpy()
 
 
 def find_titles(partition: Partition, item_ids: Sequence[str]) -> dict[str, str]:
@@ -203,8 +199,8 @@ def _may_hold(group: pq.RowGroupMetaData, item_ids: Sequence[str]) -> bool:
     return any(ids.statistics.min <= item_id <= ids.statistics.max for item_id in item_ids)
 
 
-def _current(rows: pa.Table, day: datetime.date) -> np.ndarray:
-    current = last_of_each_id(rows["item_id"]) & published_by(rows["published_at"], day)
+def _current(rows: pa.Table, end: int) -> np.ndarray:
+    current = last_of_each_id(rows["item_id"]) & published_before(rows["published_at"], end)
     return np.flatnonzero(current)
 
 

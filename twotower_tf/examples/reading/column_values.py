@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from twotower_tf.examples.value_types import ID, NFC_ID
 from twotower_tf.examples.values import EXACT_INTEGERS, LARGEST, NOTHING, WHOLE_FLOAT, IdRules
 
+_WHOLE_DECIMAL = r"^(?P<whole>-?[0-9]+)(?:\.0+)?$"
+
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
@@ -66,7 +68,15 @@ def texts(column: pa.Array, missing: frozenset[str] = NOTHING, booleans: bool = 
         return Converted(column.cast(pa.string()), np.zeros(len(column), bool))
     if pa.types.is_floating(type_):
         return _whole_numbers(column)
+    if pa.types.is_decimal(type_):
+        return _whole_decimals(column.cast(pa.string()))
     return _none(column, pa.string())
+
+
+def _whole_decimals(written: pa.Array) -> Converted:
+    # Those of many places may be written with an exponent: they are left over.
+    whole = pc.struct_field(pc.extract_regex(written, _WHOLE_DECIMAL), 0)
+    return Converted(whole, _given(written) & ~_given(whole))
 
 
 def _whole_numbers(column: pa.Array) -> Converted:
@@ -120,6 +130,9 @@ def numbers(column: pa.Array, missing: frozenset[str] = NOTHING) -> Converted:
     What is missing becomes null.
     """
     column = without_missing(column, missing)
+    if pa.types.is_decimal(column.type):
+        # Arrow's own conversion to float64 is not always to the nearest, as Python's is.
+        column = column.cast(pa.string())
     type_ = column.type
     if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_):
         found, given = _float64(column), _given(column)

@@ -1,9 +1,9 @@
 """Reads the records of a split: parsed, checked, of the days to build; events with their items.
 
-Which day a record belongs to: an event to the UTC date of its time. In a source with ``{date}``
-all records belong to their file's day; an event of an earlier date is late, and rejected or kept
-as an event of the file's day (``examples.late_events``), one of a later date is ahead of its time
-and rejected. In a file that no day divides, events of days that are not being built are passed
+Which day a record belongs to: an event to that of its time (``Calendar``). In a source with
+``{date}`` all records belong to their file's day; an event of an earlier one is late, and rejected
+or kept as an event of the file's day (``examples.late_events``), one of a later day is ahead of its
+time and rejected. In a file that no day divides, events of days that are not being built are passed
 over, and records without a readable time belong to the day of the file's earliest readable one:
 so it makes no difference whether days are built one by one or in one go. The same holds for
 searches (``search_reading``).
@@ -29,12 +29,12 @@ from twotower_tf.examples import matches
 from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
 from twotower_tf.examples.hashes import text_hashes
 from twotower_tf.examples.outcome import Report
-from twotower_tf.examples.plan import Plan, day_number
+from twotower_tf.examples.plan import Plan
 from twotower_tf.examples.reading.columns_read import columns_read
 from twotower_tf.examples.reading.event_columns import EventColumns, SearchColumns
 from twotower_tf.examples.reading.event_rewards import EventRewards
 from twotower_tf.examples.reading.log_columns import LogColumns, Reason
-from twotower_tf.examples.rejects import rejected_line
+from twotower_tf.examples.rejects import AHEAD, LATE, rejected_line
 from twotower_tf.examples.source_columns import required_columns
 from twotower_tf.examples.unreadable_files import UnreadableFiles
 
@@ -121,8 +121,8 @@ class LogReader(ABC):
             split: What to read.
 
         Raises:
-            InputError: If the file can't be opened, or read and that is an error; or if it has
-                records, no day divides it and not one has a readable time.
+            InputError: If the file can't be opened, or read and that is an error; or if it can be
+                read, has records, no day divides it and not one has a readable time.
         """
         return self.read_batches(file_number, split, read_batches(split, self._columns.needed))
 
@@ -149,7 +149,7 @@ class LogReader(ABC):
         day = file.day.toordinal()
         for batch in batches:
             parsed, reasons = self._columns.parse(batch)
-            dates = day_number(parsed["timestamp"].to_numpy())
+            dates = self._plan.calendar.numbers_of(parsed["timestamp"].to_numpy())
             wrong = dates > day if self._keep_late else dates != day
             if wrong.any():
                 rows = parsed["row"].to_numpy()[wrong].tolist()
@@ -173,7 +173,7 @@ class LogReader(ABC):
             if timed.any():
                 first = int(timestamps[timed].min())
                 earliest = first if earliest is None else min(earliest, first)
-            days = day_number(timestamps)
+            days = self._plan.calendar.numbers_of(timestamps)
             timed &= np.isin(days, wanted)
             if timed.any():
                 parsed, reasons = self._columns.parse(batch, np.flatnonzero(timed))
@@ -241,10 +241,14 @@ class LogReader(ABC):
 
     def _of_the_earliest(self, timeless: "_Timeless", earliest: int | None) -> Iterator[LogBatch]:
         """Yields the records without a readable time, if the day they belong to is built."""
-        if earliest is None:
+        if earliest is not None:
+            days = {self._plan.calendar.day_of(earliest).toordinal()} & self._plan.day_set
+        elif timeless.path in self._unreadable.reasons:
+            # Of a file that can't be read something is lost to every day.
+            days = self._plan.days
+        else:
             raise InputError(timeless.nothing_readable(self._columns.time_column))
-        day = day_number(earliest)
-        if day in self._plan.day_set:
+        for day in days:
             rejected = [Rejected(day, position, line) for position, line in timeless.records]
             yield LogBatch(self._schema.empty_table(), rejected, {day: len(rejected)})
 
@@ -303,6 +307,7 @@ class _Timeless:
         self._root = root
         self._log = log
         self._file = file
+        self.path = os.path.relpath(file.path, root)
         self._first: tuple[int, str] | None = None
         self._names: set[str] = set()
         self.records: list[tuple[int, str]] = []
@@ -317,12 +322,12 @@ class _Timeless:
 
     def nothing_readable(self, column: str) -> str:
         """Words that the file has no other records; times are looked for in the column."""
-        path = os.path.relpath(self._file.path, self._root)
         number, reason = self._first
         hint = "" if column in self._names else nearest(column, self._names)
         log = f"source.{self._log}"
         return (
-            f"{path} has not one record with a readable time; the first, {path}:{number}: "
+            f"{self.path} has not one record with a readable time; the first, "
+            f"{self.path}:{number}: "
             f"{reason}{hint} ({log}.columns.timestamp, {log}.timestamp_unit)"
         )
 
@@ -339,7 +344,7 @@ def _rejected_record(
 
 def _other_day(one: str, own_day: int, day: int) -> str:
     actual, expected = datetime.date.fromordinal(own_day), datetime.date.fromordinal(day)
-    kind = "late" if own_day < day else "ahead of its time"
+    kind = LATE if own_day < day else AHEAD
     return f"{kind}: {one} of {actual} in a file of {expected}"
 
 

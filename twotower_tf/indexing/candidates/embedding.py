@@ -108,7 +108,7 @@ class CatalogueEmbedder:
 
     def _embed(self, day: datetime.date) -> Embedded:
         catalogue = latest_catalogue(self._workdir, day)
-        rows = current_rows(catalogue, day)
+        rows = current_rows(catalogue, self._config, day)
         if self._beam_args and len(rows) >= self._config.embedding.beam_from_items:
             with scratch(self._workdir.path("embed_catalogue")) as folder:
                 return embed_by_beam(

@@ -16,11 +16,11 @@ from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.errors import JobError
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue_reader import (
-    end_of,
     last_of_each_id,
-    published_by,
+    published_before,
     read_columns,
 )
 from twotower_tf.examples.schema import raw_features
@@ -104,7 +104,8 @@ class _Choice:
 
     def __init__(self, config: Config, counts: Counts, day: datetime.date, catalogue: Partition):
         self._rules = config.selection
-        self._counts, self._day, self._end = counts, day, end_of(day)
+        self._counts, self._day = counts, day
+        self._end = Calendar.of(config).end_of(day)
         named = [self._rules.channel] if self._rules.channel is not None else []
         self._keys = {raw.name: raw.key for raw in raw_features(config, "candidate")}
         features = dict.fromkeys(self._keys[one] for one in [*named, *self._rules.required])
@@ -123,7 +124,7 @@ class _Choice:
         """Applies every rule that is configured."""
         rules = self._rules
         self._keep("duplicate_ids", last_of_each_id(self._table["item_id"]))
-        self._keep("not_yet_published", published_by(self._table["published_at"], self._day))
+        self._keep("not_yet_published", published_before(self._table["published_at"], self._end))
         if withdrawn:
             self._keep("withdrawn", ~self._is_in(withdrawn))
         if rules.deny is not None:

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from twotower_tf.examples.calendar import Calendar
 from twotower_tf.examples.counts import Counts
 from twotower_tf.examples.items.catalogue import KIND
-from twotower_tf.examples.items.catalogue_reader import end_of, read_columns
+from twotower_tf.examples.items.catalogue_reader import read_columns
 from twotower_tf.examples.values import SECONDS_PER_DAY
 from twotower_tf.storage import Workdir
 
@@ -23,15 +24,22 @@ class Known:
         counts: Of the training examples.
         day: The last day that is known.
         item_ids: The N items, each once; what is told of items is in their order.
+        calendar: Tells when the day ends.
     """
 
     def __init__(
-        self, workdir: Workdir, counts: Counts, day: datetime.date, item_ids: Sequence[str]
+        self,
+        workdir: Workdir,
+        counts: Counts,
+        day: datetime.date,
+        item_ids: Sequence[str],
+        calendar: Calendar,
     ):
         self._workdir = workdir
         self._counts = counts
         self.day = day
         self.item_ids = item_ids
+        self._end = calendar.end_of(day)
         self._popularity: dict[int, np.ndarray] = {}
 
     @functools.cached_property
@@ -79,4 +87,4 @@ class Known:
         rows = rows.take(pa.array(np.arange(len(rows))[::-1]))
         at = pc.fill_null(pc.index_in(self._ids, rows["item_id"]), -1).to_numpy()
         published = pc.fill_null(rows["published_at"].cast(pa.float64()), np.nan).to_numpy()
-        return (end_of(self.day) - np.append(published, np.nan)[at]) / SECONDS_PER_DAY
+        return (self._end - np.append(published, np.nan)[at]) / SECONDS_PER_DAY
