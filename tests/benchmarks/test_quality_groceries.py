@@ -1,66 +1,27 @@
 """From the package's tables to what methods get: exported, built by the pipeline, read back."""
 
 import datetime
-import importlib.machinery
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.quality_data import complete_journey
 from benchmarks.quality_data.reading import read_problem, records_of
+from tests.groceries_package import HOUSEHOLDS, PRODUCTS, installed, purchases
 from twotower_tf.config_loader import load_config
+from twotower_tf.datasets import complete_journey
 from twotower_tf.examples.building.build import build_examples
 from twotower_tf.storage import Workdir
 
 DAYS = [datetime.date(2017, 1, 1 + number) for number in range(4)]
-HOUSEHOLDS, PRODUCTS, PURCHASES = 5, 20, 400
-
-
-def purchases() -> dict[str, list]:
-    random = np.random.default_rng(1)
-    seconds = np.sort(random.integers(0, 5 * 86_400, PURCHASES)) // 7200 * 7200
-    start = datetime.datetime(2017, 1, 1)
-    return {
-        "household_id": random.integers(1, 1 + HOUSEHOLDS, PURCHASES).tolist(),
-        "product_id": random.integers(100, 100 + PRODUCTS, PURCHASES).tolist(),
-        "transaction_timestamp": [start + datetime.timedelta(seconds=int(s)) for s in seconds],
-        "basket_id": seconds.tolist(),
-        "quantity": [1] * PURCHASES,
-    }
+BOUGHT = purchases(400, days=5)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The package's tables, made up, and a work directory built of four days of them."""
     root = tmp_path_factory.mktemp("groceries")
-    (root / "package" / "data").mkdir(parents=True)
-    products = [
-        {
-            "product_id": 100 + number,
-            "manufacturer_id": 7,
-            "department": "GROCERY",
-            "brand": "Private",
-            "product_category": "EGGS" if number % 2 else None,
-            "product_type": f"TYPE {number % 4}",
-            "package_size": None,
-        }
-        for number in range(PRODUCTS - 1)  # One is bought that is in no table.
-    ]
-    household = {"household_id": 1, "age": "65+", "income": "15-24K"}
-    household |= {"household_size": "2", "kids_count": "0"}
-    tables = {
-        "products": pa.Table.from_pylist(products),
-        "demographics": pa.Table.from_pylist([household]),
-        "transactions": pa.table(purchases()),
-    }
-    for name, table in tables.items():
-        pq.write_table(table, root / "package" / "data" / f"{name}.parquet")
-    spec = importlib.machinery.ModuleSpec("package", None, origin=f"{root}/package/__init__.py")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(complete_journey.importlib.util, "find_spec", lambda name: spec)
-        complete_journey.export(root / "source", days=len(DAYS))
+    with installed(root / "package", BOUGHT):
+        complete_journey.export(root / "source", DAYS[-1])
     config = load_config("configs/groceries.yaml", ["examples.max_rejected_share=0.2"])
     workdir = Workdir(str(root / "work"))
     counts = build_examples(config, workdir, str(root / "source"), DAYS)
@@ -70,13 +31,12 @@ def built(tmp_path_factory):
 def test_every_purchase_of_a_known_product_is_an_example_once(built):
     config, workdir, counts = built
     problem = read_problem(config, workdir, window=2)
-    bought = purchases()
     expected = {
         (str(user), str(item), int((when - datetime.datetime(1970, 1, 1)).total_seconds()))
         for user, item, when in zip(
-            bought["household_id"],
-            bought["product_id"],
-            bought["transaction_timestamp"],
+            BOUGHT["household_id"],
+            BOUGHT["product_id"],
+            BOUGHT["transaction_timestamp"],
             strict=True,
         )
         if item < 100 + PRODUCTS - 1 and when.date() in DAYS

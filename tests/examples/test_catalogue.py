@@ -3,6 +3,7 @@
 import random
 
 from twotower_tf.datasets.files import SourceFile
+from twotower_tf.examples.items import catalogue
 from twotower_tf.examples.items.catalogue import ParsedCatalogue, parse_catalogue
 
 
@@ -26,6 +27,27 @@ def test_the_last_record_of_an_item_holds(deployment, make_item):
     lengths = [last[item_id]["length"] for item_id in sorted(last)]
     assert parsed.items["candidate/length"].to_pylist() == lengths
     assert (parsed.read, parsed.duplicates) == (20_000, 20_000 - len(last))
+
+
+def test_a_log_as_the_catalogue_is_held_by_its_items(deployment, make_item, monkeypatch):
+    rng = random.Random(7)
+    records = [make_item(n, item_id=f"i{rng.randrange(9)}", length=n) for n in range(200)]
+    records[50] = b"nonsense"
+    whole = parsed_of(deployment, records)
+    held = []
+
+    def last_of_each(table):
+        held.append(len(table))
+        return found(table)
+
+    found = catalogue._last_of_each
+    monkeypatch.setattr(catalogue, "_last_of_each", last_of_each)
+    monkeypatch.setattr(catalogue, "_ITEMS", 5)
+    monkeypatch.setattr(catalogue, "_ITEMS_ADDED", 10)
+    few_at_a_time = parsed_of(deployment, records)
+    assert few_at_a_time.items == whole.items
+    assert (few_at_a_time.read, few_at_a_time.duplicates) == (200, 190)
+    assert max(held) < 30
 
 
 def test_records_that_cannot_be_used_are_counted_and_told(deployment, make_item):

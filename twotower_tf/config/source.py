@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from twotower_tf.config import dated_paths
 from twotower_tf.config.section import Column, Positive, Section, Separator, nearest
@@ -118,6 +118,26 @@ ALWAYS = ("user_id", "item_id", "timestamp", "query", "held_out")
 Encoding = Annotated[str, Field(title="encoding, as Python names it")]
 
 
+def _texts(values):
+    """Returns the texts of a list, or of one text; YAML reads some as numbers and booleans."""
+    values = values if isinstance(values, list) else [values]
+    return [str(one).lower() if isinstance(one, bool) else str(one) for one in values]
+
+
+Texts = Annotated[list[str], BeforeValidator(_texts), Field(min_length=1)]
+
+
+class TextList(Section):
+    """How a list is written as text."""
+
+    separator: Separator | None = None
+    """What stands between its elements; without it spaces do."""
+    parts: list[Column] = Field(default_factory=list)
+    """The names of what an element consists of; without them it is one text."""
+    between: Separator = "-"
+    """What stands between the parts of an element."""
+
+
 class Files(Section):
     """A set of files below ``--source``: one file, a glob, or one folder a day (``{date}``)."""
 
@@ -163,6 +183,17 @@ class Files(Section):
     like), in ids, numbers and times. Those listed here count in all columns, text too; ``[]``:
     there are none."""
 
+    lists: dict[Column, TextList] = Field(default_factory=dict)
+    """Columns of CSV and TSV files in which lists are written as text. ``column[]``, or
+    ``column[].part``, takes them apart as it does the lists of JSON, a record an element:
+    ``{shown: {parts: [id, clicked]}}`` makes ``shown[].id`` and ``shown[].clicked`` of ``i7-1
+    i9-0``. For a feature of all elements give it a ``separator`` instead."""
+    where: Annotated[dict[Column, Texts], Field(title="column → texts")] = Field(
+        default_factory=dict
+    )
+    """Only the records whose columns hold one of these texts are read, the others passed over and
+    not counted: ``{event: [play, like]}``, ``{property: categoryid}``."""
+
     @model_validator(mode="after")
     def _check_optional(self):
         may_lack = {
@@ -184,6 +215,10 @@ class Files(Section):
         if self.missing is not None:
             return frozenset(self.missing)
         return frozenset() if of_text else frozenset(USUAL_MISSING)
+
+    def where_texts(self) -> dict[str, frozenset[str]]:
+        """Returns the texts of which each column of ``where`` must be one."""
+        return {column: frozenset(texts) for column, texts in self.where.items()}
 
     @field_validator("path")
     @classmethod

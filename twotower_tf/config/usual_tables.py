@@ -50,7 +50,9 @@ def _filled(feature: Any, side: str, item_column: str) -> Any:
     if side == "query" and filled_in and may_be_item:
         return {**feature, "encode": "item"}
     is_item = side == "candidate" and column == item_column
-    return {**feature, "table": section.usual_table or (_ITEMS if is_item else column)}
+    # The column of an object, such as details.brand, is no name.
+    own = column if str(column).isidentifier() else feature.get("name")
+    return {**feature, "table": section.usual_table or (_ITEMS if is_item else own)}
 
 
 def _item_column(values: dict) -> str:

@@ -2,8 +2,9 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 
-from twotower_tf.config.source import Files
+from twotower_tf.config.source import Files, TextList
 from twotower_tf.datasets.text_files import Damaged, TextForm, form_of, pieces
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -21,6 +22,7 @@ class Layout:
         delimiter: What stands between fields; None: what the format has.
         quote: ``auto``, ``double`` or ``none``.
         comment: What lines begin with that are none of the data.
+        lists: By column, how the lists in it are written.
     """
 
     encoding: str | None = None
@@ -28,11 +30,13 @@ class Layout:
     delimiter: str | None = None
     quote: str = "auto"
     comment: str | None = None
+    lists: Mapping[str, TextList] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, files: Files) -> "Layout":
         """Returns the layout of a part of the source."""
-        return cls(files.encoding, files.header, files.delimiter, files.quote, files.comment)
+        own = (field.name for field in dataclasses.fields(cls))
+        return cls(**{name: getattr(files, name) for name in own})
 
 
 AS_USUAL = Layout()

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import os
+from collections.abc import Mapping
 
 from twotower_tf import storage
 from twotower_tf.config.source import Files
@@ -25,6 +26,7 @@ class SourceFile:
         day: The day that ``{date}`` stands for in its path, if the pattern has one.
         layout: What the configuration says of how it is written.
         hour: The hour that ``{hour}`` stands for in its path, if the pattern has one.
+        where: Which of its records are meant, as in ``where``; the others are passed over.
     """
 
     path: str
@@ -32,6 +34,7 @@ class SourceFile:
     day: datetime.date | None = None
     layout: Layout = AS_USUAL
     hour: int | None = None
+    where: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
 
 
 def find_files(root: str, files: Files, what: str, homepage: str | None) -> list[SourceFile]:
@@ -67,9 +70,9 @@ def find_files(root: str, files: Files, what: str, homepage: str | None) -> list
         if storage.is_folder(os.path.join(root, pattern)):
             raise InputError(f"{there_is} that is a file; give the files in that folder")
         raise InputError(there_is + _of_other_dates(root, pattern) + get_it)
-    layout = Layout.of(files)
+    layout, where = Layout.of(files), files.where_texts()
     return [
-        SourceFile(path, _format_of(path, files.format, what), day, layout, hour)
+        SourceFile(path, _format_of(path, files.format, what), day, layout, hour=hour, where=where)
         for path, day, hour in found
     ]
 

@@ -5,7 +5,7 @@ broken line must not cost the day.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from twotower_tf.datasets import parquet, wikispeedia
 from twotower_tf.datasets.dialects import DELIMITERS, dialect_of
@@ -14,6 +14,7 @@ from twotower_tf.datasets.lines import Unreadable, not_utf8, read_lines
 from twotower_tf.datasets.nested import batch_taken_apart, lists_of, taken_apart
 from twotower_tf.datasets.separated import read_header, read_separated
 from twotower_tf.datasets.text_files import TextForm, form_of
+from twotower_tf.datasets.text_lists import names_of_elements, with_lists
 
 # As Python objects, rows take many times their space.
 _ROWS_AT_ONCE = 1024
@@ -44,12 +45,17 @@ def read_records(
     if file.format == "parquet":
         return _read_parquet(file.path, lists)
     if file.format == "jsonl":
-        return _read_json_lines(file, lists)
+        records = _read_json_lines(file)
+        return _taken_apart(records, lists) if lists else records
     if file.format == "wikispeedia_paths":
         return wikispeedia.read_paths(file.path)
     if file.format == "wikispeedia_articles":
         return wikispeedia.read_articles(file.path)
-    return read_separated(file.path, dialect_of(file.path, file.format, file.layout))
+    records = read_separated(file.path, dialect_of(file.path, file.format, file.layout))
+    if not file.layout.lists:
+        return records
+    with_text_lists = with_lists(records, file.layout.lists)
+    return _taken_apart(with_text_lists, lists) if lists else with_text_lists
 
 
 def column_names(file: SourceFile) -> list[str] | Unreadable | None:
@@ -66,7 +72,9 @@ def column_names(file: SourceFile) -> list[str] | Unreadable | None:
     if file.format in DELIMITERS:
         dialect = dialect_of(file.path, file.format, file.layout)
         header = read_header(file.path, dialect)
-        return None if header is None else header.names
+        if header is None or isinstance(header.names, Unreadable):
+            return None if header is None else header.names
+        return [*header.names, *names_of_elements(header.names, file.layout.lists)]
     if file.format == "jsonl" and (no_data := json_form(file).no_data) is not None:
         return Unreadable("", no_data, of_file=True)
     return None
@@ -77,16 +85,20 @@ def json_form(file: SourceFile) -> TextForm:
     return form_of(file.path, file.layout.encoding, is_json=True)
 
 
-def _read_json_lines(
-    file: SourceFile, lists: Sequence[str]
-) -> Iterator[tuple[int, dict | Unreadable]]:
+def _read_json_lines(file: SourceFile) -> Iterator[tuple[int, dict | Unreadable]]:
     for number, line in read_lines(file.path, json_form(file)):
         if isinstance(line, Unreadable):
             yield number, line
         elif not line.isspace():
-            record = json_object(line)
-            for one in taken_apart(record, lists) if lists else [record]:
-                yield number, one
+            yield number, json_object(line)
+
+
+def _taken_apart(
+    numbered: Iterable[tuple[int, dict | Unreadable]], lists: Sequence[str]
+) -> Iterator[tuple[int, dict | Unreadable]]:
+    for number, record in numbered:
+        for one in taken_apart(record, lists):
+            yield number, one
 
 
 def json_object(line: bytes) -> dict | Unreadable:

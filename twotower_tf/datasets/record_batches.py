@@ -117,9 +117,9 @@ def read_batches(split: SourceSplit, columns: Sequence[str]) -> Iterator[RecordB
         return (_parquet_batch(row, batch, lists) for row, batch in read)
     if file.format == "jsonl":
         return _read_json_lines(split, columns)
-    if file.format in DELIMITERS:
+    if file.format in DELIMITERS and not file.layout.lists:
         return _read_separated(split, columns)
-    return _read_any(file)
+    return _read_any(file, columns)
 
 
 class _Records(RecordBatch):
@@ -176,8 +176,8 @@ class _Records(RecordBatch):
         return {name for one in some if not isinstance(one, Unreadable) for name in names_of(one)}
 
 
-def _read_any(file: SourceFile) -> Iterator[RecordBatch]:
-    records = read_records(file)
+def _read_any(file: SourceFile, columns: Sequence[str]) -> Iterator[RecordBatch]:
+    records = read_records(file, columns)
     first = 0
     while numbered := list(itertools.islice(records, _ROWS)):
         yield _Records(first, numbered)

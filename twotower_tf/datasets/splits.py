@@ -40,8 +40,8 @@ def parts_of(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
     """Divides a file into parts of about the same size, in their order.
 
     Plain text is divided by bytes and Parquet by row groups. Everything else is one split: what is
-    compressed, or has to be made UTF-8, can't be entered half-way. CSV and TSV are divided only
-    where a row surely starts: see ``row_starts``.
+    if file.layout.lists:
+        return [SourceSplit(file)]
 
     Args:
         file: The file.
@@ -50,6 +50,8 @@ def parts_of(file: SourceFile, split_bytes: int) -> list[SourceSplit]:
     Raises:
         InputError: If the file can't be opened.
     """
+    if file.layout.lists:
+        return [SourceSplit(file)]
     if file.format == "parquet":
         return _by_row_groups(file, split_bytes)
     first, *wanted = _even_bytes(file, split_bytes)

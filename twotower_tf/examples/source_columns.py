@@ -63,6 +63,8 @@ def _mapped(config: Config, what: str) -> dict[str, str]:
     mapped = {
         column: f"source.{what}.columns.{key}" for key, column in columns if column is not None
     }
+    for column in getattr(config.source, what).where:
+        mapped.setdefault(column, f"source.{what}.where")
     if what == "events" and config.examples.reward is not None:
         mapped.setdefault(config.examples.reward.column, "examples.reward.column")
         for column in config.examples.reward.times:

@@ -18,6 +18,7 @@ from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
+from twotower_tf.datasets.where import meant_records
 from twotower_tf.errors import InputError
 from twotower_tf.examples.records import DIVISOR, Item, ItemParser
 from twotower_tf.examples.rejects import are_too_many, rejected_line, too_many
@@ -34,6 +35,8 @@ KIND = "catalogue"
 FILE = "items.parquet"
 # So many parsed items are turned into columns at a time.
 _ITEMS = 16_384
+# After so many items copies are looked for, and after as many as there are.
+_ITEMS_ADDED = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +77,8 @@ def parse_catalogue(files: list[SourceFile], root: str, config: Config) -> Parse
     unreadable = UnreadableFiles(config, root)
     for file in files:
         has_header = column_names(file) is not None
-        for number, record in unreadable.records(file, read_records(file, tuple(columns))):
+        found = meant_records(read_records(file, tuple(columns)), file.where)
+        for number, record in unreadable.records(file, found):
             read += 1
             if not has_header:
                 seen.add(record, required)
@@ -86,12 +90,25 @@ def parse_catalogue(files: list[SourceFile], root: str, config: Config) -> Parse
                 shown = record.raw if isinstance(record, Unreadable) else record
                 rejected.append(rejected_line(root, file.path, number, shown, str(error)))
             if len(items) == _ITEMS:
-                tables.append(_table(items, config))
+                tables = _without_copies([*tables, _table(items, config)])
                 items = []
-    table = pa.concat_tables([*tables, _table(items, config)])
-    kept = _last_of_each(table)
-    duplicates = len(table) - len(kept)
+    kept = _last_of_each(pa.concat_tables([*tables, _table(items, config)]))
+    duplicates = read - len(rejected) - len(kept)
     return ParsedCatalogue(kept, read, duplicates, rejected, seen, unreadable.reasons)
+
+
+def _without_copies(tables: list[pa.Table]) -> list[pa.Table]:
+    """Returns one table in place of several, if these could be mostly copies.
+
+    A log may be the catalogue: memory must grow with its items, not with its events.
+
+    Args:
+        tables: Rows in their order; what was put together before comes first.
+    """
+    added = sum(map(len, tables[1:]))
+    if added < max(_ITEMS_ADDED, len(tables[0])):
+        return tables
+    return [_last_of_each(pa.concat_tables(tables))]
 
 
 def _last_of_each(items: pa.Table) -> pa.Table:

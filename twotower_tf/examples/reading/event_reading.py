@@ -24,6 +24,7 @@ from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.lines import Unreadable
 from twotower_tf.datasets.record_batches import RecordBatch, read_batches
 from twotower_tf.datasets.splits import SourceSplit
+from twotower_tf.datasets.where import meant_batches
 from twotower_tf.errors import InputError
 from twotower_tf.examples import matches
 from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema
@@ -130,7 +131,7 @@ class LogReader(ABC):
         self, file_number: int, split: SourceSplit, batches: Iterator[RecordBatch]
     ) -> Iterator[LogBatch]:
         """Reads raw records of a split as if they were all that it holds; see ``read``."""
-        batches = self._unreadable.batches(split, batches)
+        batches = self._unreadable.batches(split, meant_batches(batches, split.file.where))
         if split.file.day is None:
             return self._read_undivided(file_number, split.file, batches)
         return self._read_dated(file_number, split.file, batches)

@@ -24,6 +24,7 @@ from twotower_tf.config import Config
 from twotower_tf.datasets.files import SourceFile
 from twotower_tf.datasets.formats import column_names, read_records
 from twotower_tf.datasets.lines import Unreadable
+from twotower_tf.datasets.where import meant_records
 from twotower_tf.errors import InputError
 from twotower_tf.examples.hashes import shards, text_hashes
 from twotower_tf.examples.records import User, UserParser
@@ -186,7 +187,7 @@ class ProfileRecords:
     def _users(self, files: Sequence[SourceFile], rejected_file: TextIO) -> Iterator[User]:
         for file in files:
             has_header = column_names(file) is not None
-            read = read_records(file, self._columns)
+            read = meant_records(read_records(file, self._columns), file.where)
             for number, record in self.unreadable.records(file, read):
                 self.read += 1
                 if not has_header:

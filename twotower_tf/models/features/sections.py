@@ -36,8 +36,8 @@ class TableFeature(BaseFeature):
 
     table: TableName | None = None
     """Of [tables](#tables). Without it: ``items`` for the item's id, ``words`` for text, for all
-    else a table of the column's name; one that is not among them is made, with sizes by the
-    data."""
+    else a table of the column's name, or of the feature's where the column's is none; one that is
+    not among them is made, with sizes by the data."""
 
     @property
     def is_item(self) -> bool:
