@@ -21,7 +21,7 @@ class Times:
         records: How many records there are.
         readable: How many of them have a time that can be read.
         first, last: The earliest and the latest, Unix seconds; None without any.
-        days: The UTC days on which there are some, ``date.toordinal``, ascending.
+        days: The days on which there are some, ``date.toordinal``, ascending.
         late, ahead: How many are of an earlier, of a later date than their file; None where no
             day divides the files.
         midnight: How many are at midnight UTC to the second.
