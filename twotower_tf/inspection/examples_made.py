@@ -126,7 +126,7 @@ def _past_of(plan: Plan, events: ShardEvents, searches: ShardEvents | None) -> _
         return _Past(line.rows, alone.events.order, None, None)
     section, traits = plan.config.examples, history_traits(plan.config)
     schema = history_rows.schema_of(searches is not None, False, traits)
-    nobody = ShardHistories(0, section.full_histories_every_days, (), schema)
+    nobody = ShardHistories(0, 1, section.full_histories_every_days, (), schema)
     before = nobody.lookup(events.user_ids)
     items = number_items(events, "item_id", before.items, traits)
     sequence = make_sequence(events, items, section.history_length)
