@@ -1,5 +1,7 @@
 """What was found, for the terminal, and what to run next."""
 
+import shlex
+
 from twotower_tf.discovery.parts import Part
 from twotower_tf.discovery.proposal import Proposal
 
@@ -21,7 +23,7 @@ def summary(proposal: Proposal, source: str, out: str) -> str:
         lines.append(f"not used: {', '.join(unused[:6])}{more}")
     if proposal.doubts:
         lines += ["", "unsure:", *(f"  - {doubt}" for doubt in proposal.doubts)]
-    job = f"--config={out} --source={source}"
+    job = shlex.join([f"--config={out}", f"--source={source}"])
     lines += [
         "",
         f"wrote {out}; look it over, then:",
