@@ -8,6 +8,7 @@ import pytest
 from tests.binding.tiny import DAYS, WORKDIRS, unpack, values, write_source
 from twotower_tf import storage
 from twotower_tf.binding import bind
+from twotower_tf.binding.workdirs import _forget_sizes
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.storage import Workdir, read_json, write_json
@@ -139,3 +140,11 @@ def test_a_model_that_was_not_started_may_be_another_and_sizes_are_chosen_anew(w
     workdir.partition("examples", DAYS[0]).remove()
     bind(workdir, changed("examples.history_length", 4))
     assert read_json(workdir.configuration)["examples"]["examples"]["history_length"] == 4
+
+
+def test_sizes_of_a_trained_model_stay_when_the_other_one_may_change(workdir, tiny):
+    for name in ("sizes.json", "ranking_sizes.json"):
+        write_json(workdir.path(name), {})
+    _forget_sizes(workdir)
+    assert pathlib.Path(workdir.path("sizes.json")).exists()
+    assert not pathlib.Path(workdir.path("ranking_sizes.json")).exists()

@@ -1,5 +1,6 @@
 """Records chosen by their texts: one by one and in columns, of every format."""
 
+import datetime
 import json
 
 import pyarrow as pa
@@ -57,6 +58,18 @@ def test_records_that_hold_the_texts_are_read_one_by_one_and_in_columns(file, te
         again += [(batch.number(row), batch.record(row)) for row in range(len(batch))]
     assert found == ids
     assert again == one_by_one
+
+
+def test_decimals_and_dates_of_parquet_are_chosen_by_their_texts(tmp_path):
+    days = [datetime.date(2026, 1, n) for n in (1, 2, 3)]
+    table = pa.table({"d": pa.array([1, 2, 3], pa.decimal128(10, 0)), "day": days})
+    pq.write_table(table, tmp_path / "records.parquet")
+    file = SourceFile(str(tmp_path / "records.parquet"), "parquet")
+    for where, row in (({"d": frozenset("2")}, 1), ({"day": frozenset(["2026-01-03"])}, 2)):
+        (batch,) = meant_batches(read_batches(SourceSplit(file), list(where)), where)
+        assert (len(batch), batch.number(0)) == (1, row + 1)
+        ((_, record),) = meant_records(read_records(file), where)
+        assert record["day"] == days[row]
 
 
 def test_what_is_no_record_stays_so_that_it_is_rejected(tmp_path):

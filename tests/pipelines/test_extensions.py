@@ -111,10 +111,10 @@ def test_a_package_of_the_users_own_runs_from_logs_to_a_release_that_is_asked(si
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout.split()[1] == "new"
 
-    width = "--set=query.width=9"
-    other = extended.run("build_examples", "--source=x", f"--date={first}", width)
+    width = ["--set=query.width=9", "--set=candidate.width=9"]
+    other = extended.run("build_examples", "--source=x", f"--date={first}", *width)
     assert other.returncode == 2
-    assert "query.width is 9, and the model was made with 8: go on with that" in other.stderr
+    assert ".width is 9, and the model was made with 8" in other.stderr
     other = extended.run("build_examples", "--source=x", f"--date={first}", *_LIMIT)
     assert other.returncode == 2
     assert "candidate.features[" in other.stderr

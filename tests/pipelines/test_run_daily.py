@@ -250,13 +250,14 @@ def test_a_release_held_back_goes_on_under_another_evaluation_at(finished, days,
 
 def _histories(site, day) -> dict:
     """Returns the histories of all users at the end of a day."""
+    from tests.user_rows import find_history
     from twotower_tf.examples.users import histories
     from twotower_tf.storage import Workdir
 
     workdir = Workdir(str(site.workdir))
     partition = workdir.partition(histories.KIND, day)
     users = histories.some_users(workdir, partition, 1000)
-    return {user: histories.find_history(workdir, partition, user) for user in users}
+    return {user: find_history(workdir, partition, user) for user in users}
 
 
 @pytest.mark.long

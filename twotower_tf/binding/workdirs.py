@@ -15,6 +15,7 @@ from twotower_tf.errors import InputError
 from twotower_tf.storage import (
     CHECKPOINTS,
     EXAMPLES,
+    RANKING,
     RANKING_CHECKPOINTS,
     SIZES,
     Workdir,
@@ -49,11 +50,16 @@ def bind(workdir: Workdir, config: Config) -> None:
     if refused:
         raise InputError(_refusal(workdir, refused))
     if any(one.touches is Touches.MODEL for one in found):
-        # No model was started by them: the sizes that a start chose are chosen anew.
-        for name in SIZES.values():
-            remove(workdir.path(name))
+        _forget_sizes(workdir)
     if found or before != known:
         write_json(path, bound if found else before)
+
+
+def _forget_sizes(workdir: Workdir) -> None:
+    """Lets sizes be chosen anew where no model was started by them."""
+    for kind, checkpoints in ((EXAMPLES, CHECKPOINTS), (RANKING, RANKING_CHECKPOINTS)):
+        if not workdir.days(checkpoints):
+            remove(workdir.path(SIZES[kind]))
 
 
 def _read(path: str) -> dict | None:

@@ -119,9 +119,9 @@ Encoding = Annotated[str, Field(title="encoding, as Python names it")]
 
 
 def _texts(values):
-    """Returns the texts of a list, or of one text; YAML reads some as numbers and booleans."""
+    """Returns the texts of a list, or of one text, each once; YAML reads some as numbers."""
     values = values if isinstance(values, list) else [values]
-    return [str(one).lower() if isinstance(one, bool) else str(one) for one in values]
+    return sorted({str(one).lower() if isinstance(one, bool) else str(one) for one in values})
 
 
 Texts = Annotated[list[str], BeforeValidator(_texts), Field(min_length=1)]

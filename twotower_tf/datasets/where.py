@@ -3,6 +3,8 @@
 Records that can't be read stay: what they would have been, nobody knows.
 """
 
+import datetime
+import decimal
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -50,11 +52,15 @@ def _is_meant(record: Record, where: Where) -> bool:
 
 
 def _as_text(value: Any) -> str | None:
-    """Returns text, a whole number or a boolean as text; None for anything else."""
+    """Returns text, a whole number, a boolean or a date as text; None for anything else."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, decimal.Decimal) and value.is_finite() and value == int(value):
+        return str(int(value))
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        return value.isoformat()
     return str(value) if isinstance(value, str | int) else None
 
 

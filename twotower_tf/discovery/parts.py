@@ -72,7 +72,8 @@ def path_of_log(table: Table, in_day: float | None, doubts: list[str]) -> str:
     doubts.append(
         f"{group.dated}: only {in_day:.0%} of the sampled records are of the day (UTC) in their "
         f"file's path, so it is read as {group.undated}, each record going to the day of its time; "
-        "files that are cut at local midnight are the usual reason"
+        "files that are cut at local midnight are the usual reason: then keep {date}, and say when "
+        "days start (source.day_starts)"
     )
     return group.undated
 

@@ -6,6 +6,7 @@ known when a day, a catalogue or the profiles were read.
 
 import dataclasses
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -26,6 +27,8 @@ _RECORDS_THAT_TELL = 20
 _RARE = 0.01
 _NAMES_SHOWN = 20
 _LONGEST_NAME = 60
+# What stands between fields, if it is no comma and no tab.
+_DELIMITERS = (";", "|", "\t", "::", ",")
 _RECORDS_LOOKED_AT = 100
 
 
@@ -101,11 +104,14 @@ def check_columns(file: SourceFile, config: Config, what: str) -> None:
         return
     if there is None:
         return
-    for column, key in required_columns(config, what).items():
+    named = required_columns(config, what)
+    for column, key in named.items():
         if column not in there:
+            # What another key names is hardly meant.
+            hint = nearest(column, [name for name in there if name not in named])
             raise InputError(
-                f"{file.path}: there is no column '{column}' ({key}){nearest(column, there)}; its "
-                f"columns are {_listed(there)}{_way_out(key, what)}"
+                f"{file.path}: there is no column '{column}' ({key}){hint}; its columns are "
+                f"{_listed(there)}{_other_delimiter(there, what)}{_way_out(key, what)}"
             )
         if there.count(column) > 1:
             raise InputError(f"{file.path}: the column '{column}' ({key}) is there more than once")
@@ -168,6 +174,12 @@ def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     short = (name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "..." for name in names)
     return ", ".join(itertools.islice(short, _NAMES_SHOWN)) + more
+
+
+def _other_delimiter(there: Sequence[str], what: str) -> str:
+    """Says which delimiter would divide a header that is one name."""
+    likely = [one for one in _DELIMITERS if len(there) == 1 and one in there[0]]
+    return f"; is source.{what}.delimiter: {json.dumps(likely[0])} meant?" if likely else ""
 
 
 def _way_out(key: str, what: str) -> str:

@@ -244,7 +244,10 @@ class Time:
                 text = text[:-4] + "+00:00"
             with contextlib.suppress(ValueError):
                 return unix_seconds(datetime.datetime.fromisoformat(text), self.zone)
-        raise rejected(value, self._column, "a time such as 2026-01-31T12:00:00Z (iso8601)")
+        right = "a time such as 2026-01-31T12:00:00Z (iso8601)"
+        with contextlib.suppress(RejectedRecord):
+            right += self._looks_like(number_value(value, ""))
+        raise rejected(value, self._column, right)
 
     def _from_number(self, value: Any) -> int:
         right = f"a time in Unix {self.unit}"
@@ -257,12 +260,16 @@ class Time:
         exact = _exact_integer(value)
         scale = UNITS_A_SECOND[self.unit]
         seconds = math.floor(number / scale) if exact is None else exact // scale
-        if not self.earliest <= seconds < self.latest:
-            for unit, scale in UNITS_A_SECOND.items():
-                if self.earliest <= number / scale < self.latest:
-                    right += f", but this looks like {unit}; set timestamp_unit: {unit}"
-                    raise rejected(value, self._column, right)
+        if not self.earliest <= seconds < self.latest and (hint := self._looks_like(number)):
+            raise rejected(value, self._column, right + hint)
         return seconds
+
+    def _looks_like(self, number: float) -> str:
+        """Says in which unit a number would be a time, if in any."""
+        for unit, scale in UNITS_A_SECOND.items():
+            if self.earliest <= number / scale < self.latest:
+                return f", but this looks like {unit}; set timestamp_unit: {unit}"
+        return ""
 
 
 def _exact_integer(value: Any) -> int | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from twotower_tf.config import Config
 from twotower_tf.examples import matches
+from twotower_tf.examples.building.limits import none_is_meant
 from twotower_tf.inspection.features import share_colliding
 from twotower_tf.inspection.findings import Findings, Part
 from twotower_tf.inspection.times import as_text
@@ -29,7 +30,8 @@ def warnings_of(config: Config, findings: Findings) -> list[str]:
 def _of_part(config: Config, part: Part) -> Iterator[str]:
     section = getattr(config.source, part.what)
     if not part.sampled:
-        yield f"{part.what}: there are no records"
+        meant = f": {none_is_meant(part.what, section.where)}" if section.where else ""
+        yield f"{part.what}: there are no records{meant}"
         return
     for column in part.columns.named:
         if not column.found:

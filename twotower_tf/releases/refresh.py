@@ -18,16 +18,15 @@ from twotower_tf.config import Config
 from twotower_tf.errors import InputError, JobError
 from twotower_tf.examples.items.catalogue_reader import Catalogue
 from twotower_tf.examples.schema import raw_features
-from twotower_tf.indexing.candidates import item_hashes
+from twotower_tf.indexing.candidates import item_hashes, withdrawals
 from twotower_tf.indexing.candidates.item_hashes import ItemHashes
-from twotower_tf.indexing.candidates.withdrawals import withdraw
 from twotower_tf.models.inference import as_tensors, check_finite
 from twotower_tf.models.item_features import table_of
 from twotower_tf.releases.fresh_part import FreshPart, indexed_items, withdrawn_before
 from twotower_tf.releases.releases import Release, current, publish, require_current
 from twotower_tf.serving.asking import feature_rows
 from twotower_tf.serving.serving_description import features_of
-from twotower_tf.storage import Workdir, read_on_disk
+from twotower_tf.storage import Workdir, names, read_on_disk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +53,13 @@ def adopt_withdrawals(workdir: Workdir, model_name: str) -> None:
         InputError: If nothing was released yet.
     """
     release = require_current(workdir, model_name)
+    if names(workdir.path(withdrawals.KIND)):
+        # It was done, or there was nothing: what was lifted since stays so.
+        return
     with read_on_disk(release.path) as folder:
-        withdraw(workdir, withdrawn_before(folder), f"withdrawn in release {release.version}")
+        withdrawals.withdraw(
+            workdir, withdrawn_before(folder), f"withdrawn in release {release.version}"
+        )
 
 
 def refresh_release(

@@ -17,7 +17,8 @@ def what_is_wrong(what: str, loss: float, model: tf.keras.Model) -> str | None:
     if not math.isfinite(loss):
         return f"the loss of {what} is {loss}"
     for weight in model.trainable_variables:
-        if not math.isfinite(float(tf.reduce_sum(tf.abs(weight)))):
+        # A sum with infinities or NaN in it is one itself.
+        if not math.isfinite(float(tf.reduce_sum(weight))):
             return f"after {what} the weight {weight.name} is not finite"
     return None
 

@@ -27,8 +27,8 @@ class KerasOptimizerSection(OptimizerSection):
     """Base of the sections of Keras' own."""
 
     clipnorm: Annotated[float | None, Field(gt=0.0)] = None
-    """The gradient of a weight is made no longer than this (its L2 norm), so that no batch throws
-    the model off. Without it there is no limit."""
+    """The gradient of a weight, of a table that of the rows of each look-up, is made no longer than
+    this (its L2 norm), so that no batch throws the model off. Without it there is no limit."""
 
 
 @OPTIMIZERS.made_by(f"{_MAKERS}:adagrad")

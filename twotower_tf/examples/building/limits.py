@@ -1,7 +1,9 @@
 """What ends a build after its logs were read: a column that no record has, too much rejected."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+
+from absl import logging
 
 from twotower_tf.config import Config
 from twotower_tf.errors import InputError
@@ -18,6 +20,12 @@ def logs(config: Config) -> list[str]:
     """Returns the logs that are read: ``events`` and the others that the source has."""
     others = (log for log in _OTHER_LOGS if getattr(config.source, log) is not None)
     return ["events", *others]
+
+
+def none_is_meant(log: str, where: Mapping[str, Sequence[str]]) -> str:
+    """Says that no record of a log is one of those that are meant."""
+    meant = " and ".join(f"{column} in ({', '.join(texts)})" for column, texts in where.items())
+    return f"no record has {meant} (source.{log}.where)"
 
 
 def check_day(
@@ -47,6 +55,9 @@ def check_day(
         unreadable_files.check_share(config, what, plan.root, lost, files)
         path = shard_path(rejects.KIND, number, rejects.file_name(log))
         read = outcome.counts[number, log]
+        where = getattr(config.source, log).where
+        if where and files and not read:
+            logging.warning("%s: %s", what, none_is_meant(log, where))
         if rejects.are_too_many(outcome.records(path), read, config.examples):
             most = config.examples.max_rejected_share
             raise InputError(rejects.too_many(what, rejected(path), read, most))
