@@ -326,6 +326,22 @@ def test_the_same_folder_makes_the_same_bytes(tmp_path):
     assert first == second
 
 
+def test_a_log_without_times_is_named_and_no_other_table_taken_for_it(tmp_path):
+    published.write_songs(tmp_path)
+    for path in tmp_path.glob("plays/*/*.csv"):
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+        at = rows[0].index("played_at")
+        _write(path, None, [row[:at] + row[at + 1 :] for row in rows])
+    message = r"plays/.* has users \(listener\) and items \(song\), but no column of times$"
+    with pytest.raises(InputError, match=message):
+        discover(str(tmp_path))
+    for path in tmp_path.glob("plays/*/*.csv"):
+        path.write_text(path.read_text().replace("listener,", "", 1))
+    with pytest.raises(InputError, match=r"of plays/.* not one record can be read by its header$"):
+        discover(str(tmp_path))
+
+
 def test_without_events_it_says_what_there_is(tmp_path):
     _write(tmp_path / "stations.csv", ["station", "height"], [["a", 1], ["b", 2]])
     with pytest.raises(InputError, match=r"no events can be found.*stations.csv \(station, height"):

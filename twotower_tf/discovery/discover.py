@@ -19,7 +19,7 @@ from twotower_tf.discovery.parts import (
 from twotower_tf.discovery.proposal import Proposal, model_name
 from twotower_tf.discovery.query_features import Seen, events_items, seen_by_query
 from twotower_tf.discovery.rewards import Reward, find_reward
-from twotower_tf.discovery.roles import Events, find_events
+from twotower_tf.discovery.roles import Events, find_events, what_lacks
 from twotower_tf.discovery.samples import lists_of_objects, read_sample, taken_apart_by
 from twotower_tf.discovery.tables import Column, Table, depends_on
 from twotower_tf.errors import InputError
@@ -44,8 +44,9 @@ def discover(source: str) -> Proposal:
     each = min(_MOST_RECORDS, max(_FEWEST_RECORDS, _ALL_RECORDS // max(len(groups), 1)))
     tables = [Table(group, read_sample(group, each)).as_snapshots() for group in groups]
     events = find_events(tables) or find_events([*tables, *_taken_apart(tables)])
-    if events is None:
-        raise InputError(f"--source={source}: no events can be found: {_words(tables)}")
+    lacking = what_lacks(events, tables)
+    if events is None or lacking:
+        raise InputError(f"--source={source}: no events can be found: {lacking or _words(tables)}")
     return _proposal(source, events, tables, passed_over)
 
 

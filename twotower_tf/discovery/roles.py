@@ -71,6 +71,29 @@ def find_events(tables: list[Table]) -> Events | None:
     return dataclasses.replace(best, doubts=tuple(_doubts(best, found[1:])))
 
 
+def what_lacks(events: Events | None, tables: list[Table]) -> str | None:
+    """Says which table has no times, or nothing that can be read, where only that is the events.
+
+    Args:
+        events: What ``find_events`` found: it is doubted if its user or item is hardly one.
+        tables: All tables.
+    """
+    if events is not None and min(events.user.score, events.item.score) >= _LEAST_SURE:
+        return None
+    for table in tables:
+        if not table.columns:
+            return f"of {table.name} not one record can be read by its header"
+        if any(_time_score(one, table) > 0 for one in table.columns.values()):
+            continue
+        for user, item in _pairs(table, tables, None):
+            if min(user.score, item.score) >= _LEAST_SURE:
+                return (
+                    f"{table.name} has users ({user.column.name}) and items "
+                    f"({item.column.name}), but no column of times"
+                )
+    return None
+
+
 def _candidates(table: Table, tables: list[Table]) -> list[Events]:
     times = sorted(
         ((_time_score(one, table), one) for one in table.columns.values()),
@@ -79,6 +102,17 @@ def _candidates(table: Table, tables: list[Table]) -> list[Events]:
     if not times or times[0][0] <= 0:
         return []
     time_score, time = times[0]
+    found = []
+    for user, item in _pairs(table, tables, time):
+        score = user.score + item.score + time_score + _table_score(table)
+        sure = max(user.score, item.score) >= _LEAST_SURE and min(user.score, item.score) > 0
+        if sure or (not table.has_header and min(user.score, item.score) > 0):
+            found.append(Events(table, user, item, time, score))
+    return found
+
+
+def _pairs(table: Table, tables: list[Table], time: Column | None) -> Iterator[tuple[Part, Part]]:
+    """Yields what may be the user and the item of a table's records."""
     parts: dict[str, tuple[Part, Part]] = {}
     for column in table.columns.values():
         if column is not time and (_named(column) or (column.may_be_id and not column.is_time)):
@@ -86,14 +120,8 @@ def _candidates(table: Table, tables: list[Table]) -> list[Events]:
             user = _part(column, table, joins, words.USER, words.ITEM, _is_of_users)
             item = _part(column, table, joins, words.ITEM, words.USER, _is_of_items)
             parts[column.name] = user, item
-    found = []
     for one, other in itertools.permutations(parts, 2):
-        user, item = _apart(parts[one][0], parts[other][1])
-        score = user.score + item.score + time_score + _table_score(table)
-        sure = max(user.score, item.score) >= _LEAST_SURE and min(user.score, item.score) > 0
-        if sure or (not table.has_header and min(user.score, item.score) > 0):
-            found.append(Events(table, user, item, time, score))
-    return found
+        yield _apart(parts[one][0], parts[other][1])
 
 
 def _named(column: Column) -> bool:

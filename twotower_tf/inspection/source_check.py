@@ -167,7 +167,12 @@ class _Check:
 
     def _look_at_snapshots(self, what: str, needed: dict[datetime.date, list[SourceFile]]) -> Part:
         files = [file for of_day in needed.values() for file in of_day]
-        self._look_at(what, files, list(named_columns(self._config, what)))
+        named = list(named_columns(self._config, what))
+        reward = self._config.examples.reward
+        if what == "items" and reward is not None and reward.divided_by is not None:
+            # It may be the item's.
+            named = list(dict.fromkeys([*named, reward.divided_by]))
+        self._look_at(what, files, named)
         return self._findings.part(what)
 
     def _plan(self, days, catalogues, samples: dict[str, Sample]) -> SamplePlan:
