@@ -15,6 +15,14 @@ from twotower_tf.examples.items import item_lookup
 from twotower_tf.examples.users.histories import Link
 
 SPLITS = ("train", "eval")
+# The logs beside the events, as far as the source has them.
+_OTHER_LOGS = ("searches", "impressions")
+
+
+def logs(config: Config) -> list[str]:
+    """Returns the logs that are read: ``events`` and the others that the source has."""
+    others = (log for log in _OTHER_LOGS if getattr(config.source, log) is not None)
+    return ["events", *others]
 
 
 def shard_path(kind: str, day: int, name: str) -> str:

@@ -11,11 +11,11 @@ from twotower_tf.config import Config
 from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.errors import InputError
 from twotower_tf.examples import matches, rejects
-from twotower_tf.examples.building.limits import check_day, logs
+from twotower_tf.examples.building.limits import check_day
 from twotower_tf.examples.event_table import SEARCH_SCHEMA, event_schema, impression_schema
 from twotower_tf.examples.items.item_lookup import ItemLookup
 from twotower_tf.examples.outcome import Outcome, Report, count, problem, unreadable, written
-from twotower_tf.examples.plan import Plan, shard_path
+from twotower_tf.examples.plan import Plan, logs, shard_path
 from twotower_tf.examples.reading.event_columns import EventColumns, SearchColumns
 from twotower_tf.examples.reading.event_reading import EventReader, LogReader, SearchReader
 from twotower_tf.examples.reading.impression_columns import ImpressionColumns

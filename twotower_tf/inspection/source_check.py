@@ -18,11 +18,10 @@ from twotower_tf.datasets.splits import SourceSplit
 from twotower_tf.datasets.where import meant_batches
 from twotower_tf.errors import InputError
 from twotower_tf.examples import matches
-from twotower_tf.examples.building.limits import logs
 from twotower_tf.examples.building.planning import check_past, find_logs
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, needed_files
 from twotower_tf.examples.calendar import Calendar
-from twotower_tf.examples.plan import CatalogueFile
+from twotower_tf.examples.plan import CatalogueFile, logs
 from twotower_tf.examples.source_columns import named_columns
 from twotower_tf.inspection.columns import columns_of
 from twotower_tf.inspection.examples_made import examples_made

@@ -5,21 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from absl import logging
 
-from twotower_tf.config import Config
 from twotower_tf.errors import InputError
 from twotower_tf.examples import rejects, unreadable_files
 from twotower_tf.examples.outcome import Outcome
-from twotower_tf.examples.plan import Plan, shard_path
+from twotower_tf.examples.plan import Plan, logs, shard_path
 from twotower_tf.examples.reading.columns_read import columns_seen
-
-# The logs beside the events, as far as the source has them.
-_OTHER_LOGS = ("searches", "impressions")
-
-
-def logs(config: Config) -> list[str]:
-    """Returns the logs that are read: ``events`` and the others that the source has."""
-    others = (log for log in _OTHER_LOGS if getattr(config.source, log) is not None)
-    return ["events", *others]
 
 
 def none_is_meant(log: str, where: Mapping[str, Sequence[str]]) -> str:

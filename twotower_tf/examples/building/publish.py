@@ -17,11 +17,11 @@ from twotower_tf.examples import (
     statistics_sources,
 )
 from twotower_tf.examples.building.hours import missing_hours
-from twotower_tf.examples.building.limits import check_day, logs
+from twotower_tf.examples.building.limits import check_day
 from twotower_tf.examples.building.snapshots import CATALOGUE, PROFILES, Snapshot
 from twotower_tf.examples.encoding import tfrecord
 from twotower_tf.examples.outcome import Outcome, input_entry, manifest_entry
-from twotower_tf.examples.plan import SPLITS, Plan, example_shard_name, shard_path
+from twotower_tf.examples.plan import SPLITS, Plan, example_shard_name, logs, shard_path
 from twotower_tf.examples.users import histories
 from twotower_tf.examples.users.histories import Link
 from twotower_tf.storage.whole_files import whole_file

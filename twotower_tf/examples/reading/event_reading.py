@@ -125,14 +125,14 @@ class LogReader(ABC):
             InputError: If the file can't be opened, or read and that is an error; or if it can be
                 read, has records, no day divides it and not one has a readable time.
         """
-        return self.read_batches(file_number, split, read_batches(split, self._columns.needed))
+        batches = meant_batches(read_batches(split, self._columns.needed), split.file.where)
+        return self.read_batches(file_number, split, batches)
 
     def read_batches(
         self, file_number: int, split: SourceSplit, batches: Iterator[RecordBatch]
     ) -> Iterator[LogBatch]:
-        """Reads raw records of a split as if they were all that it holds; see ``read``."""
-        meant = meant_batches(batches, split.file.where)
-        batches = self._unreadable.batches(split, meant)
+        """Reads raw records of a split as if they were all that are meant of it; see ``read``."""
+        batches = self._unreadable.batches(split, batches)
         if split.file.day is None:
             return self._read_undivided(file_number, split.file, batches)
         return self._read_dated(file_number, split.file, batches)
